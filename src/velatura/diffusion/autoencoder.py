@@ -66,7 +66,7 @@ class MiniAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         in_channels: int = 3,
         out_channels: int = 3,
         latent_channels: int = 4,
-        block_out_channels: tuple[int, ...] = (48, 96, 160),
+        block_out_channels: tuple[int, ...] = (32, 96, 160),
         layers_per_block: tuple[int, ...] = (1, 1, 2),
         latent_bound: float = 3.0,
         latent_noise: float = 0.05,
