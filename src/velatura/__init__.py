@@ -1,0 +1,33 @@
+"""Velatura: a thin glaze over an artist's pictures against style mimicry. Friction, not a guarantee."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from velatura.errors import VelaturaError
+    from velatura.protect import Protected, Protector, Settings, protect
+
+# Lazy, so that `import velatura` and `velatura --help` load no torch.
+_HOMES = {
+    "Protected": "velatura.protect",
+    "Protector": "velatura.protect",
+    "Settings": "velatura.protect",
+    "VelaturaError": "velatura.errors",
+    "protect": "velatura.protect",
+}
+
+__all__ = ["Protected", "Protector", "Settings", "VelaturaError", "__version__", "protect"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'velatura' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,123 @@
+"""How far each cloak moves what a model sees, at equal LPIPS in the saved file: the first table of the project.
+
+    python benchmarks/cloaks.py ../shared/art -o results/cloaks.json
+
+Five pictures of held-out artists through ``velatura protect``'s own code at 512 px short side, at three budgets; beside
+the Glaze objective its control arms (Gaussian noise, another picture's δ) and PhotoGuard's encoder attack, all measured
+on the 8-bit file as saved. Means with 95 % bootstrap intervals over pictures. Every figure is of the miniature's own
+autoencoder, the one that the cloak was made on: it says that the optimiser works, not that a mimic is stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from velatura import __version__
+from velatura.cloaks import NoiseSettings, PhotoGuardSettings, noise, photoguard, shuffled
+from velatura.images import Artwork, read
+from velatura.protect import Protector, Settings
+from velatura.protect.figures import views, visible
+from velatura.reports.result import Result, Row
+from velatura.reports.statistics import bootstrap_mean
+
+PICTURES = [
+    "paintings/vincent-van-gogh/olive-grove-pale-blue-sky-1889.jpg",
+    "paintings/kate-greenaway/*",
+    "paintings/ivan-aivazovsky/*",
+    "modern/david-revoy/*",
+    "modern/david-revoy/*",
+]
+BUDGETS = (0.05, 0.1, 0.2)
+Arm = Callable[[], tuple[Tensor, Tensor]]
+
+
+def pictures(root: Path) -> list[Path]:
+    """The pictures of ``PICTURES``: of a pattern, the first in order of name that was not taken yet."""
+    taken: list[Path] = []
+    for pattern in PICTURES:
+        taken.append(next(p for p in sorted(root.glob(pattern)) if p not in taken and p.suffix == ".jpg"))
+    return taken
+
+
+def measure(protector: Protector, artwork: Artwork, original: Tensor, delta: Tensor, target: Tensor) -> dict[str, float]:
+    """Figures of a δ as it is in a saved file."""
+    _, saved, lpips, native, scale = protector.fit(artwork, original, delta)
+    protected = protector.working(saved)
+    figures = views(protector.extractors, original, protected, target, lpips, 0)[0].figures
+    kept = ("latent_remaining", "decoded_shift")
+    return {"lpips": lpips, **{k: figures[k] for k in kept}, **visible(original, protected), "delta_scale": scale}
+
+
+def run(root: Path, output: Path, seed: int, photoguard_steps: int) -> None:
+    paths = pictures(root)
+    protector = Protector(Settings(models=("mini",), seed=seed))
+    artworks = [as_png(read(path)) for path in paths]
+    originals = [protector.working(artwork) for artwork in artworks]
+    choices = [protector.choose([protector.place(artwork)]) for artwork in artworks]
+    targets = [protector.paint(x, choice) for x, choice in zip(originals, choices, strict=True)]
+    found: dict[tuple[str, float], list[dict[str, float]]] = {}
+    for budget in BUDGETS:
+        protector.settings = Settings(models=("mini",), seed=seed, budget=budget)
+        deltas = []
+        for path, artwork, x, t in zip(paths, artworks, originals, targets, strict=True):
+            start = time.perf_counter()
+            deltas.append(protector.cloak(x, t))
+            figures = measure(protector, artwork, x, deltas[-1], t) | {"seconds": time.perf_counter() - start}
+            found.setdefault(("glaze", budget), []).append(figures)
+            print(budget, "glaze", path.name, {k: round(v, 3) for k, v in figures.items()}, flush=True)
+        for i, (path, artwork, x, t) in enumerate(zip(paths, artworks, originals, targets, strict=True)):
+            guard = PhotoGuardSettings(budget, steps=photoguard_steps)
+            arms = {
+                "noise": noise(x, settings=NoiseSettings(budget, seed)).delta,
+                "shuffled": shuffled(x, [d[0] for d in deltas], own=[i], budget=budget, seed=seed).delta,
+                "photoguard": photoguard(x, t, extractors=protector.extractors, settings=guard).delta,
+            }
+            for arm, delta in arms.items():
+                figures = measure(protector, artwork, x, delta, t)
+                found.setdefault((arm, budget), []).append(figures)
+                print(budget, arm, path.name, {k: round(v, 3) for k, v in figures.items()}, flush=True)
+        save(output, protector, found, paths, [c.style.name for c in choices], seed, photoguard_steps)
+
+
+def save(output: Path, protector: Protector, found: dict[tuple[str, float], list[dict[str, float]]],
+         paths: list[Path], styles: list[str], seed: int, photoguard_steps: int) -> None:
+    rows, flags = [], []
+    arms = {"glaze": "cloaked", "photoguard": "cloaked", "noise": "noise", "shuffled": "shuffled"}
+    for (cloak, budget), figures in found.items():
+        for metric in figures[0]:
+            mean, low, high = bootstrap_mean([f[metric] for f in figures])
+            rows.append(Row(metric, mean, len(figures), low, high, arm=arms[cloak], cloak=cloak, budget=budget, seed=seed))
+        if max(f["lpips"] for f in figures) > budget:
+            flags.append(f"{cloak} at {budget}: budget exceeded in a saved file")
+    settings = {
+        "pictures": [p.name for p in paths],
+        "targets": styles,
+        "resolution": 512,
+        "effort": "default",
+        "steps": protector.settings.steps,
+        "photoguard_steps": photoguard_steps,
+        "precision": protector.extractors[0].precision,
+    }
+    Result("cloaks", __version__, seed, protector.device, settings, protector.weights(), rows, flags).save(output)
+
+
+def as_png(artwork: Artwork) -> Artwork:
+    """The same pixels as a lossless file: the table is about cloaks, not about JPEG's own share of the budget."""
+    return read(artwork.image.write_to_buffer(".png", keep="icc"))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("art", type=Path, help="../shared/art")
+    parser.add_argument("-o", "--output", type=Path, default=Path("results/cloaks.json"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--photoguard-steps", type=int, default=20, help="of each of six radii")
+    args = parser.parse_args()
+    torch.manual_seed(args.seed)
+    run(args.art, args.output, args.seed, args.photoguard_steps)

@@ -1,0 +1,67 @@
+"""The perceptual budget: LPIPS (AlexNet, v0.1) of the 8-bit picture, and the largest step that keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from velatura.errors import InputError
+from velatura.perception.lpips import LPIPS, load
+
+INTENSITIES = {"low": 0.05, "default": 0.1, "high": 0.2}
+
+
+def intensity(value: str | float) -> float:
+    """LPIPS budget of ``low``, ``default``, ``high`` or a number in [0, 1]."""
+    if isinstance(value, str) and value in INTENSITIES:
+        return INTENSITIES[value]
+    try:
+        budget = float(value)
+    except ValueError:
+        budget = float("nan")
+    if not 0 <= budget <= 1:
+        raise InputError(f"intensity: expected low, default, high or an LPIPS budget between 0 and 1, got {value!r}")
+    return budget
+
+
+def as_8_bit(pictures: Tensor) -> Tensor:
+    """What is left of pictures in [0, 1] once they are saved with 8 bits a channel."""
+    return (pictures.clamp(0, 1) * 255).round() / 255
+
+
+def largest_scale(
+    distance: Callable[[Tensor], Tensor], budget: float, count: int, *, upper: float = 1.0, rounds: int = 12
+) -> Tensor:
+    """Bisect, for each of ``count`` pictures, the largest s in [0, ``upper``] with ``distance(s)`` <= ``budget``.
+
+    ``distance`` maps scales ``(count,)`` to distances ``(count,)``, growing in s; its device is the scales' device.
+    """
+    low, high = torch.zeros(count), torch.full((count,), upper)
+    inside = distance(high) <= budget
+    low = torch.where(inside, high, low)
+    for _ in range(rounds):
+        middle = (low + high) / 2
+        inside = distance(middle) <= budget
+        low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
+    return low
+
+
+@torch.no_grad()
+def fit(pictures: Tensor, direction: Tensor, budget: float, *, upper: float = 1.0, rounds: int = 12) -> Tensor:
+    """Scale ``direction`` ``(B, 3, H, W)`` so that every picture keeps LPIPS <= ``budget`` after 8-bit rounding.
+
+    ``upper`` = 1 only shrinks (a finished cloak); larger lets it grow (noise brought up to a budget).
+    Returns δ with ``pictures + δ`` in [0, 1].
+    """
+    module: LPIPS = load("alex", str(pictures.device))
+    reference = module.features(pictures)
+
+    def moved(scale: Tensor) -> Tensor:
+        return (pictures + scale.to(pictures.device).view(-1, 1, 1, 1) * direction).clamp(0, 1)
+
+    def distance(scale: Tensor) -> Tensor:
+        return module.compare(reference, module.features(as_8_bit(moved(scale)))).cpu()
+
+    return moved(largest_scale(distance, budget, len(pictures), upper=upper, rounds=rounds)) - pictures

@@ -1,0 +1,100 @@
+"""What every method takes and gives back: settings in, ``Step`` while it runs, ``Cloak`` out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from velatura.diffusion.extractors import Extractor
+from velatura.errors import ContractError, InputError
+from velatura.images.contract import check_pictures
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of an optimisation, passed to ``on_step``; raise ``Cancelled`` there to stop.
+
+    ``latent_remaining`` is the mean over pictures and extractors of ‖Φ(x+δ)−Φ(t)‖² / ‖Φ(x)−Φ(t)‖²; ``lpips`` the mean over
+    pictures; ``delta`` the running perturbation ``(B, 3, H, W)``, not a copy.
+    """
+
+    index: int
+    total: int
+    loss: float
+    latent_remaining: float
+    lpips: float
+    delta: Tensor
+
+
+OnStep = Callable[[Step], None]
+
+
+@dataclass(frozen=True)
+class Cloak:
+    """A perturbation ``delta`` ``(B, 3, H, W)``, in units of the [0, 1] picture, with ``pictures + delta`` in [0, 1]."""
+
+    delta: Tensor
+    method: str
+    steps: int
+    notes: dict[str, float] = field(default_factory=dict)
+
+
+class Goal:
+    """Where the cloak has to take the pictures, in one extractor's eyes, at one resolution.
+
+    ``remaining`` is the squared feature distance to the target, divided by the same before cloaking: that makes the
+    weights of several extractors comparable, and α mean the same for each.
+    """
+
+    def __init__(self, extractor: Extractor, pictures: Tensor, targets: Tensor, short_side: int | None = None) -> None:
+        self.extractor = extractor
+        self.size = _size(pictures, short_side)
+        with torch.no_grad():
+            self.features = extractor.encode(self._resized(targets))
+            clean = extractor.encode(self._resized(pictures))
+        self.initial = _squared(clean - self.features).clamp_min(1e-8)
+
+    def _resized(self, pictures: Tensor) -> Tensor:
+        if self.size == tuple(pictures.shape[-2:]):
+            return pictures
+        return F.interpolate(pictures, self.size, mode="bilinear", antialias=True, align_corners=False)
+
+    def remaining(self, pictures: Tensor) -> Tensor:
+        """``(B,)``: 1 for the clean picture, 0 at the target. Differentiable."""
+        return _squared(self.extractor.encode(self._resized(pictures)) - self.features) / self.initial
+
+
+def goals(
+    extractors: Sequence[Extractor], pictures: Tensor, targets: Tensor, resolutions: Sequence[int] = ()
+) -> list[Goal]:
+    """One goal an extractor and resolution (short side, px; the pictures' own where none is named)."""
+    check_pictures(pictures, "pictures")
+    check_pictures(targets, "targets")
+    if pictures.shape != targets.shape:
+        raise ContractError(
+            f"expected pictures and targets of one shape, got {tuple(pictures.shape)} and {tuple(targets.shape)}"
+        )
+    if not extractors:
+        raise InputError("expected one extractor or more, got none")
+    return [Goal(e, pictures, targets, side) for e in extractors for side in (resolutions or (None,))]
+
+
+def mean_remaining(goals: Sequence[Goal], pictures: Tensor) -> Tensor:
+    """``(B,)``: the mean of ``Goal.remaining`` over goals."""
+    return torch.stack([goal.remaining(pictures) for goal in goals]).mean(0)
+
+
+def _squared(x: Tensor) -> Tensor:
+    return x.pow(2).flatten(1).sum(1)
+
+
+def _size(pictures: Tensor, short_side: int | None) -> tuple[int, int]:
+    height, width = pictures.shape[-2:]
+    if short_side is None or short_side == min(height, width):
+        return height, width
+    scale = short_side / min(height, width)
+    return round(height * scale / 8) * 8, round(width * scale / 8) * 8

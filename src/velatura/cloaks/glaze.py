@@ -1,0 +1,73 @@
+"""Glaze's style cloak (Shan et al., USENIX Security 2023, eq. 3-5): pull Φ(x+δ) towards Φ(Ω(x,T))."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from velatura.cloaks.budget import fit
+from velatura.cloaks.cloak import Cloak, OnStep, Step, goals, mean_remaining
+from velatura.diffusion.extractors import Extractor
+from velatura.perception.lpips import load
+
+
+@dataclass(frozen=True)
+class GlazeSettings:
+    """The defaults are those of the published re-implementation: α 30, Adam at 0.01, 500 steps.
+
+    budget: p, LPIPS (AlexNet) between original and cloaked picture. alpha: weight of the penalty above p.
+    learning_rate: Adam's, in units of the [0, 1] picture. decay: cosine to zero over the run, which lets short runs
+    take large steps and still settle on the budget; the published recipe has none.
+    resolutions: short sides (px) at which features are compared; empty: the pictures' own.
+    """
+
+    budget: float = 0.05
+    alpha: float = 30.0
+    steps: int = 500
+    learning_rate: float = 0.01
+    decay: bool = False
+    resolutions: tuple[int, ...] = ()
+
+
+def glaze(
+    pictures: Tensor,
+    targets: Tensor,
+    *,
+    extractors: Sequence[Extractor],
+    settings: GlazeSettings,
+    on_step: OnStep | None = None,
+) -> Cloak:
+    """min over δ of ‖Φ(Ω(x,T)) − Φ(x+δ)‖² + α·max(LPIPS(x, x+δ) − p, 0), with x+δ in [0, 1].
+
+    ``pictures`` and ``targets`` = Ω(x,T): ``(B, 3, H, W)`` in [0, 1], H and W multiples of 8. The feature distance is
+    divided by the clean picture's own and averaged over extractors, so that α means the same for every model.
+    Pictures of a batch do not influence each other. The result is scaled down where the penalty left it above p.
+    """
+    aims = goals(extractors, pictures, targets, settings.resolutions)
+    perceptual = load("alex", str(pictures.device))
+    with torch.no_grad(), extractors[0].autocast():
+        reference = perceptual.features(pictures)
+    delta = torch.zeros_like(pictures, requires_grad=True)
+    optimizer = torch.optim.Adam([delta], lr=settings.learning_rate)
+    for index in range(settings.steps):
+        if settings.decay:
+            rate = settings.learning_rate * (0.5 + 0.5 * math.cos(math.pi * index / settings.steps))
+            optimizer.param_groups[0]["lr"] = rate
+        cloaked = pictures + delta
+        remaining = mean_remaining(aims, cloaked)
+        with extractors[0].autocast():
+            distance = perceptual.compare(reference, perceptual.features(cloaked)).float()
+        loss = (remaining + settings.alpha * (distance - settings.budget).clamp_min(0)).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            delta.copy_((pictures + delta).clamp(0, 1) - pictures)
+        if on_step is not None:
+            figures = (float(v.detach().mean()) for v in (loss / len(pictures), remaining, distance))
+            on_step(Step(index + 1, settings.steps, *figures, delta=delta.detach()))
+    return Cloak(fit(pictures, delta.detach(), settings.budget), "glaze", settings.steps)

@@ -1,0 +1,117 @@
+"""What was done to a picture, measured on the file as written, not on the tensor that was optimised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyvips
+import torch
+from torch import Tensor
+
+from velatura.cloaks import NoiseSettings, noise
+from velatura.cloaks.cloak import Goal
+from velatura.diffusion.extractors import Extractor
+from velatura.images import Artwork, crops, working
+from velatura.perception import color_difference, lpips, pixels
+
+CROP = 512
+MOST_CROPS = 4
+
+
+def busiest_boxes(artwork: Artwork, delta: Tensor) -> list[tuple[int, int]]:
+    """Left and top of up to four native-resolution squares, those where the cloak is strongest; none for small files."""
+    width, height = artwork.width, artwork.height
+    if min(width, height) <= delta.shape[-1] and min(width, height) <= delta.shape[-2]:
+        return []
+    energy = delta.abs().mean(1)[0]
+    side = min(CROP, width, height)
+    found = []
+    for top in _starts(height, side):
+        for left in _starts(width, side):
+            y0, y1 = (round(v / height * energy.shape[0]) for v in (top, top + side))
+            x0, x1 = (round(v / width * energy.shape[1]) for v in (left, left + side))
+            found.append((float(energy[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)].mean()), left, top))
+    return [(left, top) for _, left, top in sorted(found, reverse=True)[:MOST_CROPS]]
+
+
+def _starts(length: int, side: int) -> list[int]:
+    count = min(8, max(1, round(length / side)))
+    return [round(i * (length - side) / max(1, count - 1)) for i in range(count)]
+
+
+class Visibility:
+    """LPIPS between the original and candidates for its replacement: whole at the working resolution, crops at native.
+
+    Made once for a picture, since the original's features are the same for every candidate.
+    """
+
+    def __init__(self, artwork: Artwork, original: Tensor, delta: Tensor, short_side: int, device: str) -> None:
+        self.module = lpips.load("alex", device)
+        self.short_side, self.device = short_side, device
+        self.boxes = busiest_boxes(artwork, delta)
+        self.side = min(CROP, artwork.width, artwork.height)
+        self.whole = self._features(original)
+        self.parts = [self._features(crop) for crop in crops(artwork.image, self.side, self.boxes)]
+
+    def _features(self, picture: Tensor) -> list[Tensor]:
+        if min(picture.shape[-2:]) < 32:  # LPIPS's smallest; only crops of tiny files come here
+            picture = torch.nn.functional.interpolate(picture, scale_factor=32 / min(picture.shape[-2:]), mode="nearest")
+        with torch.no_grad():
+            return self.module.features(picture.to(self.device))
+
+    def of(self, image: pyvips.Image) -> tuple[float, float | None]:
+        """LPIPS of the whole, and the largest of the crops (None where the file has no native detail to crop)."""
+        whole = float(self.module.compare(self.whole, self._features(working(image, self.short_side))))
+        parts = crops(image, self.side, self.boxes)
+        near = [float(self.module.compare(a, self._features(b))) for a, b in zip(self.parts, parts, strict=True)]
+        return whole, max(near, default=None)
+
+
+def visible(original: Tensor, saved: Tensor) -> dict[str, float]:
+    """PSNR (dB), CIEDE2000 (mean, 95th percentile), L∞ (/255) at the working resolution."""
+    colour = color_difference.delta_e(original, saved)
+    return {
+        "psnr_db": float(pixels.psnr(original, saved)),
+        "delta_e_mean": float(colour.mean()),
+        "delta_e_p95": float(colour.flatten().sort().values[int(0.95 * (colour.numel() - 1))]),
+        "linf_255": float(pixels.largest_difference(original, saved) * 255),
+    }
+
+
+@dataclass(frozen=True)
+class View:
+    """One model's eye: figures, and what it sees before and after (pictures in [0, 1])."""
+
+    figures: dict[str, Any]
+    before: Tensor
+    after: Tensor
+
+
+@torch.no_grad()
+def views(
+    extractors: Sequence[Extractor], original: Tensor, saved: Tensor, target: Tensor, budget: float, seed: int
+) -> list[View]:
+    """Latent distance and decoded view of the saved picture, beside random noise of the same LPIPS (HOUSE.md, 6)."""
+    judge = lpips.load("vgg", str(original.device))
+    random = (original + noise(original, settings=NoiseSettings(budget, seed)).delta).clamp(0, 1)
+    found = []
+    for extractor in extractors:
+        goal = Goal(extractor, original, target)
+        seen = {name: extractor.view(x) for name, x in (("clean", original), ("saved", saved), ("noise", random))}
+        goal_view = judge.features(extractor.decode(goal.features))
+        apart = {name: float(judge.compare(judge.features(view), goal_view)) for name, view in seen.items()}
+        clean = max(apart["clean"], 1e-6)
+        figures = {
+            "latent_distance_before": float(goal.initial.sqrt()),
+            "latent_distance_after": float((goal.remaining(saved) * goal.initial).sqrt()),
+            "latent_remaining": float(goal.remaining(saved)),
+            "latent_remaining_noise": float(goal.remaining(random)),
+            "view_to_target_before": apart["clean"],
+            "view_to_target_after": apart["saved"],
+            "decoded_shift": 1 - apart["saved"] / clean,
+            "decoded_shift_noise": 1 - apart["noise"] / clean,
+        }
+        found.append(View(figures, seen["clean"], seen["saved"]))
+    return found

@@ -1,0 +1,67 @@
+"""A result is a JSON file (HOUSE.md, contract 6): who ran what, with which weights, and one row a figure."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure with its 95 % interval; a field that does not apply is None."""
+
+    metric: str
+    value: float
+    n: int
+    low: float | None = None
+    high: float | None = None
+    artist: str | None = None
+    arm: str | None = None
+    cloak: str | None = None
+    budget: float | None = None
+    countermeasure: str | None = None
+    recipe: str | None = None
+    seed: int | None = None
+
+
+@dataclass
+class Result:
+    """An experiment's settings and rows, ready to be written."""
+
+    experiment: str
+    version: str
+    seed: int | None
+    device: str
+    settings: Mapping[str, Any]
+    weights: Mapping[str, str]
+    rows: Sequence[Row] = ()
+    flags: Sequence[str] = ()
+    command: str = field(default_factory=lambda: " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))
+    machine: str = field(default_factory=lambda: f"{platform.machine()}, {os.cpu_count()} cores")
+
+    def save(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_text(to_json(asdict(self)), encoding="utf-8")
+        os.replace(temporary, path)
+
+
+def to_json(tree: object) -> str:
+    """JSON for people: indented, short floats, no NaN (which no other JSON reader accepts)."""
+    return json.dumps(_rounded(tree), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _rounded(tree: Any) -> Any:
+    if isinstance(tree, float):
+        return float(f"{tree:.5g}") if tree == tree and abs(tree) != float("inf") else None
+    if isinstance(tree, Mapping):
+        return {str(k): _rounded(v) for k, v in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [_rounded(v) for v in tree]
+    return tree

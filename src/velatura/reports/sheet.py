@@ -1,0 +1,55 @@
+"""The sheet: one PNG that shows what was done to a picture, for people who would rather look than read."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from textwrap import wrap
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+Pixels = NDArray[np.uint8]  # (H, W, 3)
+
+GAP, BACKGROUND, INK, FAINT = 16, (250, 249, 246), (30, 30, 30), (110, 110, 110)
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def sheet(panels: Sequence[tuple[str, Pixels]], *, title: str, lines: Sequence[str], columns: int = 3) -> bytes:
+    """PNG bytes: a title, lines of text, then captioned panels in rows of ``columns``, each fitted into 480 px."""
+    pictures = [(caption, _fitted(pixels, 480)) for caption, pixels in panels]
+    cell_w = max(picture.width for _, picture in pictures)
+    cell_h = max(picture.height for _, picture in pictures) + 26
+    width = columns * (cell_w + GAP) + GAP
+    wrapped = [part for line in lines for part in wrap(line, max(20, (width - 2 * GAP) // 8))]
+    top = GAP + 32 + 21 * len(wrapped) + GAP // 2
+    rows = -(-len(pictures) // columns)
+    page = Image.new("RGB", (width, top + rows * (cell_h + GAP)), BACKGROUND)
+    draw = ImageDraw.Draw(page)
+    draw.text((GAP, GAP), title, INK, _font(22))
+    for i, line in enumerate(wrapped):
+        draw.text((GAP, GAP + 32 + 21 * i), line, FAINT, _font(15))
+    for i, (caption, picture) in enumerate(pictures):
+        left, y = GAP + (i % columns) * (cell_w + GAP), top + (i // columns) * (cell_h + GAP)
+        draw.text((left, y), caption, INK, _font(16))
+        page.paste(picture, (left, y + 24))
+    out = io.BytesIO()
+    page.save(out, "PNG")
+    return out.getvalue()
+
+
+def _fitted(pixels: Pixels, side: int) -> Image.Image:
+    picture = Image.fromarray(pixels)
+    scale = side / max(picture.size)
+    if scale < 1:
+        picture = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))), 3)
+    return picture
+
+
+def amplified(difference: NDArray[np.float32], gain: float) -> Pixels:
+    """A signed difference ``(H, W, 3)`` in units of the [0, 1] picture, times ``gain``, around mid grey."""
+    return (np.clip(0.5 + gain * difference, 0, 1) * 255).round().astype(np.uint8)

@@ -1,0 +1,222 @@
+"""The style catalogue: numbers about styles, no pictures. Built from folders, embedded for the shared artists."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from velatura import weights
+from velatura.diffusion.extractors import Extractor
+from velatura.errors import ImageError, InputError, WeightsError
+from velatura.images import read, working
+from velatura.reports.result import to_json
+from velatura.styles import space, transfer
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"}
+
+
+@dataclass(frozen=True)
+class Style:
+    """One style. ``vector``: 100 numbers for the transfer network; ``centroid``, ``spread``: ``space.NUMBERS``."""
+
+    name: str
+    artist: str
+    movement: str
+    dates: str
+    licence: str
+    pictures: int
+    vector: list[float]
+    centroid: list[float]
+    spread: list[float]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Styles and the scale that makes distances: the pooled spread within a style."""
+
+    styles: list[Style]
+    scale: list[float]
+    numbers: list[str] = field(default_factory=lambda: list(space.NUMBERS))
+    short_side: int = space.SHORT_SIDE
+    extractor: str = ""
+
+    def find(self, name: str) -> Style:
+        """The style of this name, or of the only name that contains it."""
+        key = slug(name)
+        matches = [s for s in self.styles if s.name == key] or [s for s in self.styles if key in s.name]
+        if len(matches) != 1:
+            near = ", ".join(s.name for s in matches[:6]) or "none; see: velatura styles list"
+            raise InputError(f"style {name!r}: expected the name of one style, found {near}")
+        return matches[0]
+
+    def distance(self, a: Sequence[float], b: Sequence[float]) -> float:
+        """Distance of two places of the style space, in usual spreads within one artist."""
+        return space.distance(a, b, self.scale)
+
+    def ranking(self, centroid: Sequence[float]) -> list[tuple[float, Style]]:
+        """All styles with their distance, nearest first."""
+        return sorted(((self.distance(centroid, s.centroid), s) for s in self.styles), key=lambda pair: pair[0])
+
+    def save(self, path: Path) -> None:
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_text(to_json(asdict(self)), encoding="utf-8")
+        os.replace(temporary, path)
+
+
+def load(path: Path | None = None) -> Catalogue:
+    """A catalogue file, or the embedded one. Refused where it was built with other features than the present ones."""
+    catalogue = _load(path or weights.embedded("styles"))
+    if catalogue.numbers != space.NUMBERS:
+        raise WeightsError(f"{path}: built for another style space; run `velatura styles build` again")
+    return catalogue
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path) -> Catalogue:
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        return Catalogue(**{**tree, "styles": [Style(**s) for s in tree["styles"]]})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path}: not a style catalogue ({error}); build one with `velatura styles build`") from None
+
+
+def slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+@dataclass(frozen=True)
+class Source:
+    """The pictures that a style is measured on."""
+
+    name: str
+    paths: list[Path]
+    artist: str = ""
+    movement: str = ""
+    dates: str = ""
+    licence: str = ""
+
+
+def sources(folders: Sequence[Path], works: Sequence[Path] = (), facts: Path | None = None) -> list[Source]:
+    """One style for each sub-folder of ``folders`` and each picture in ``works``.
+
+    A MANIFEST.csv (path, artist, title, year_or_dates, license) beside or above a folder fills in artist, dates and
+    licence; ``facts`` (CSV: name, movement) the movement.
+    """
+    movements = {}
+    if facts is not None:
+        with facts.open(encoding="utf-8", newline="") as file:
+            movements = {row["name"]: row["movement"] for row in csv.DictReader(file)}
+    groups: list[tuple[str, list[Path]]] = []
+    for folder in folders:
+        for artist in sorted(p for p in folder.iterdir() if p.is_dir()):
+            groups.append((slug(artist.name), _pictures(artist)))
+    for folder in works:
+        groups += [(slug(path.stem), [path]) for path in _pictures(folder)]
+    found = []
+    for name, paths in groups:
+        if not paths:
+            continue
+        row = _manifest_row(paths[0])
+        artist = row.get("artist") or name.replace("-", " ").title()
+        dates = row.get("year_or_dates", "")
+        lifetime = re.search(r"\(artist ([^)]*)\)", dates)
+        dates = (lifetime.group(1) if lifetime else "") if len(paths) > 1 else dates
+        licence = row.get("license", "").split(";")[0]
+        found.append(Source(name, paths, artist, movements.get(name, ""), dates, licence))
+    if not found:
+        raise InputError(f"expected folders of pictures, one an artist, in {', '.join(map(str, [*folders, *works]))}")
+    return found
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+
+
+def _manifest_row(path: Path) -> dict[str, str]:
+    for parent in path.parents[:4]:
+        if (parent / "MANIFEST.csv").is_file():
+            return _manifest(parent / "MANIFEST.csv").get(path.relative_to(parent).as_posix(), {})
+    return {}
+
+
+@lru_cache(maxsize=4)
+def _manifest(path: Path) -> dict[str, dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return {row["path"]: row for row in csv.DictReader(file)}
+
+
+def build(
+    groups: Sequence[Source],
+    extractor: Extractor,
+    journal: Path,
+    *,
+    on_picture: Callable[[int, int, Path, str | None], None] | None = None,
+) -> Catalogue:
+    """Measure every picture, one at a time, and sum up by style.
+
+    ``journal`` (JSON lines) remembers pictures already measured, so that a stopped run continues; it belongs to one
+    extractor. ``on_picture(done, total, path, error)`` is called after each; raise ``Cancelled`` there to stop. A
+    picture that cannot be read is left out.
+    """
+    known = dict(_journal(journal, extractor.sha256))
+    total = sum(len(group.paths) for group in groups)
+    done = 0
+    styles, deviations = [], []
+    with journal.open("a", encoding="utf-8") as log:
+        for group in groups:
+            rows = []
+            for path in group.paths:
+                done += 1
+                error = None
+                key = f"{path.resolve()}|{path.stat().st_size}"
+                if key not in known:
+                    try:
+                        known[key] = _measure(path, extractor)
+                        line = {"key": key, "extractor": extractor.sha256, "row": known[key]}
+                        print(json.dumps(line), file=log, flush=True)
+                    except ImageError as unreadable:
+                        error = str(unreadable)
+                if error is None:
+                    rows.append(known[key])
+                if on_picture is not None:
+                    on_picture(done, total, path, error)
+            if rows:
+                styles.append(_sum_up(group, rows))
+                if len(rows) > 1:
+                    numbers = torch.tensor([row[1] for row in rows])
+                    deviations.append((numbers - numbers.mean(0)) * (len(rows) / (len(rows) - 1)) ** 0.5)
+    scale = torch.cat(deviations).std(0).tolist() if deviations else [1.0] * len(space.NUMBERS)
+    styles = [s if s.pictures > 1 else Style(**{**asdict(s), "spread": scale}) for s in styles]
+    return Catalogue(sorted(styles, key=lambda s: s.name), scale, extractor=extractor.sha256)
+
+
+def _measure(path: Path, extractor: Extractor) -> list[list[float]]:
+    picture = working(read(path), 384)
+    return [transfer.style_vector(picture)[0].tolist(), space.style_numbers(picture, extractor)[0].tolist()]
+
+
+def _sum_up(group: Source, rows: list[list[list[float]]]) -> Style:
+    vectors, numbers = (torch.tensor([row[i] for row in rows]) for i in range(2))
+    spread = numbers.std(0).tolist() if len(rows) > 1 else []
+    facts = {"artist": group.artist, "movement": group.movement, "dates": group.dates, "licence": group.licence}
+    mean = {"vector": vectors.mean(0).tolist(), "centroid": numbers.mean(0).tolist(), "spread": spread}
+    return Style(name=group.name, pictures=len(rows), **facts, **mean)  # type: ignore[arg-type]
+
+
+def _journal(path: Path, extractor: str) -> Iterator[tuple[str, list[list[float]]]]:
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:  # the last line of a killed run
+                continue
+            if entry["extractor"] == extractor:
+                yield entry["key"], entry["row"]

@@ -1,0 +1,94 @@
+"""Which target style T: far enough from the artist's own, drawn at random, kept for a body of work."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from velatura.errors import InputError
+from velatura.reports.result import to_json
+from velatura.styles.catalogue import Catalogue, Style, slug
+
+BAND = (50.0, 75.0)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """T and how it came about. ``ranking``: (style, distance, percentile, candidate?), nearest first."""
+
+    style: Style
+    distance: float
+    reason: str
+    centroid: list[float]
+    ranking: list[tuple[str, float, float, bool]]
+
+
+def centroid(rows: Sequence[Sequence[float]]) -> list[float]:
+    """Mean of style numbers."""
+    return [sum(column) / len(rows) for column in zip(*rows, strict=True)]
+
+
+def choose(
+    catalogue: Catalogue,
+    place: Sequence[float],
+    *,
+    band: tuple[float, float] = BAND,
+    seed: int = 0,
+    name: str | None = None,
+    reason: str = "",
+) -> Choice:
+    """Draw T from the styles whose distance from ``place`` lies in the percentile ``band`` (Glaze, section 5.1).
+
+    ``name`` overrides the draw, with the ``reason`` to report.
+    """
+    low, high = band
+    if not 0 <= low < high <= 100:
+        raise InputError(f"band: expected two percentiles 0 <= low < high <= 100, got {low:g}-{high:g}")
+    ranked = catalogue.ranking(place)
+    percentiles = [100 * (i + 0.5) / len(ranked) for i in range(len(ranked))]
+    # In a tiny catalogue no style may fall into the band: then the farthest is the nearest thing to "far enough".
+    inside = [low <= p <= high for p in percentiles]
+    candidates = [s for (_, s), ok in zip(ranked, inside, strict=True) if ok] or [ranked[-1][1]]
+    if name is None:
+        style = random.Random(seed).choice(candidates)
+        reason = f"drawn with seed {seed} from {len(candidates)} styles in the {low:g}-{high:g} percentile band"
+    else:
+        style = catalogue.find(name)
+    table = [(s.name, d, p, s in candidates) for (d, s), p in zip(ranked, percentiles, strict=True)]
+    return Choice(style, catalogue.distance(place, style.centroid), reason, list(place), table)
+
+
+def _profile(artist: str) -> Path:
+    key = slug(artist)
+    if not key:
+        raise InputError(f"artist: expected a name with letters or digits, got {artist!r}")
+    root = os.environ.get("VELATURA_CONFIG") or platformdirs.user_config_dir("velatura", appauthor=False)
+    return Path(root) / "artists" / f"{key}.json"
+
+
+def remembered(artist: str) -> str | None:
+    """Name of the style kept for this artist, if there is one."""
+    path = _profile(artist)
+    if not path.exists():
+        return None
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["style"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{path}: damaged artist profile; delete it to draw a new target style") from None
+
+
+def remember(artist: str, choice: Choice, seed: int) -> Path:
+    """Keep this artist's T in the user's configuration folder."""
+    path = _profile(artist)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    profile = {"artist": artist, "style": choice.style.name, "seed": seed, "centroid": choice.centroid}
+    temporary.write_text(to_json(profile), encoding="utf-8")
+    os.replace(temporary, path)
+    return path

@@ -1,0 +1,50 @@
+"""The style space: where styles are near and far, whatever model the cloak uses.
+
+A picture's place is 14 numbers: the means, standard deviations and cross-channel covariances of the miniature's Φ at
+256 px short side (Glaze measures distance in Φ's space; first and second moments are what carries style in a feature
+map: Gatys et al. 2016, Huang & Belongie 2017). It is fixed, so that a catalogue of numbers serves every model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from velatura.diffusion.extractors import Extractor
+
+SHORT_SIDE = 256
+CHANNELS = 4
+NUMBERS = [
+    *(f"mean{i}" for i in range(CHANNELS)),
+    *(f"std{i}" for i in range(CHANNELS)),
+    *(f"cov{i}{j}" for i in range(CHANNELS) for j in range(i + 1, CHANNELS)),
+]
+
+
+@torch.no_grad()
+def style_numbers(pictures: Tensor, extractor: Extractor) -> Tensor:
+    """``(B, 14)`` style numbers of ``(B, 3, H, W)`` in [0, 1]; ``extractor`` is the miniature's."""
+    features = extractor.encode(_resized(pictures)).flatten(2)  # (B, 4, positions)
+    mean, std = features.mean(2), features.std(2)
+    centred = features - mean[:, :, None]
+    covariance = centred @ centred.transpose(1, 2) / features.shape[2]
+    rows, columns = torch.triu_indices(CHANNELS, CHANNELS, offset=1)
+    return torch.cat([mean, std, covariance[:, rows, columns]], dim=1)
+
+
+def _resized(pictures: Tensor) -> Tensor:
+    height, width = pictures.shape[-2:]
+    scale = SHORT_SIDE / min(height, width)
+    size = [max(8, round(n * scale / 8) * 8) for n in (height, width)]
+    # No more than three squares of a scroll: its numbers settle long before.
+    size = [min(n, 3 * SHORT_SIDE) for n in size]
+    return F.interpolate(pictures, size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+
+
+def distance(a: Sequence[float], b: Sequence[float], scale: Sequence[float]) -> float:
+    """Root mean square of the differences, each in units of ``scale``: the usual spread within one artist."""
+    terms = [((x - y) / s) ** 2 for x, y, s in zip(a, b, scale, strict=True)]
+    return float((sum(terms) / len(terms)) ** 0.5)

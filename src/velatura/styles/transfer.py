@@ -1,0 +1,176 @@
+"""Ω(x, T): the picture x painted in the style T (Glaze, Shan et al., USENIX Security 2023, eq. 1).
+
+Two painters of one shape, ``Ω(picture, style) -> picture``: :func:`paint` is embedded, quick and takes a style
+vector; :func:`paint_with_pipeline` is the paper's, a text-to-image model that starts from the picture, and takes words.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, TypeAlias, TypeVar
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+
+from velatura import weights
+from velatura.errors import ContractError, InputError, MissingExtra, WeightsError
+from velatura.images.contract import check_pictures
+from velatura.styles.networks import STYLE_NUMBERS, STYLE_SIDE, StylePredictor, StyleTransformer
+
+Style = TypeVar("Style")
+Painter: TypeAlias = Callable[[torch.Tensor, Style], torch.Tensor]
+"""Ω. ``paint`` is a ``Painter[Tensor]``, ``partial(paint_with_pipeline, pipeline)`` a ``Painter[str]``."""
+
+# The strokes have a fixed width in the network's pixels: below 512 they swallow faces and foliage, above 1024 they are
+# too fine to be a style and only cost time. In between, the picture's own size is the sharpest.
+SIDE_RANGE = (512, 1024)
+
+
+@lru_cache(maxsize=4)
+def predictor(device: str = "cpu") -> StylePredictor:
+    """The network that reads a style, made once and reused."""
+    module = StylePredictor()
+    module.load_state_dict({k: v.float() for k, v in load_file(weights.embedded("style-predict")).items()})
+    return module.to(device)
+
+
+@lru_cache(maxsize=4)
+def transformer(device: str = "cpu") -> StyleTransformer:
+    """The network that paints, made once and reused."""
+    module = StyleTransformer()
+    module.load_state_dict({k: v.float() for k, v in load_file(weights.embedded("style-transform")).items()})
+    return module.to(device)
+
+
+@torch.no_grad()
+def style_vector(picture: torch.Tensor) -> torch.Tensor:
+    """The style of pictures ``(B, 3, H, W)`` in [0, 1] as ``(B, 100)``, read from their centre squares."""
+    check_pictures(picture, "picture")
+    height, width = picture.shape[-2:]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = picture[..., top : top + side, left : left + side]
+    vector: torch.Tensor = predictor(str(picture.device))(_resized(square, STYLE_SIDE, STYLE_SIDE))
+    return vector
+
+
+@torch.no_grad()
+def paint(picture: torch.Tensor, vector: torch.Tensor, *, strength: float = 1.0) -> torch.Tensor:
+    """Pictures ``(B, 3, H, W)`` in [0, 1] painted in the style ``vector`` (``(1, 100)`` or ``(B, 100)``), same size.
+
+    ``strength`` 0 paints each picture in its own style, which still loses some detail; 1 in the style asked for.
+    """
+    check_pictures(picture, "picture")
+    if vector.ndim != 2 or vector.shape[0] not in (1, len(picture)) or vector.shape[1] != STYLE_NUMBERS:
+        raise ContractError(
+            f"vector: expected a tensor of shape (1 or {len(picture)}, {STYLE_NUMBERS}), got {tuple(vector.shape)}"
+        )
+    if not 0 <= strength <= 1:
+        raise InputError(f"strength: expected 0 to 1, got {strength}")
+    vector = vector.to(picture)
+    if strength < 1:
+        vector = torch.lerp(style_vector(picture), vector.expand(len(picture), -1), strength)
+    height, width = picture.shape[-2:]
+    short = min(height, width)
+    scale = min(max(short, SIDE_RANGE[0]), SIDE_RANGE[1]) / short
+    seen = _resized(picture, round(height * scale), round(width * scale))
+    return _resized(transformer(str(picture.device))(seen, vector), height, width)
+
+
+def _resized(picture: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    if picture.shape[-2:] == (height, width):
+        return picture
+    # Bicubic overshoots at edges, hence the clamp.
+    return F.interpolate(picture, size=(height, width), mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def load_img2img(model: str, device: str = "cpu", offline: bool = False) -> Any:
+    """The diffusers image-to-image pipeline of ``model``: a folder, or an id on the Hugging Face hub.
+
+    Half precision on CUDA, else float32.
+    """
+    if importlib.util.find_spec("transformers") is None:
+        raise MissingExtra("painting the target with a diffusion model", "lab")
+    with _quiet():
+        from diffusers import AutoPipelineForImage2Image, DiffusionPipeline
+
+        try:
+            config = DiffusionPipeline.load_config(model, local_files_only=offline)
+            half = str(device).startswith("cuda")
+            options: dict[str, Any] = {
+                "local_files_only": offline,
+                "torch_dtype": torch.float16 if half else torch.float32,  # 0.42 would rather hear dtype
+            }
+            # A target is only steered towards, and the checker alone weighs 1.2 GB. SDXL has none and would complain.
+            if "safety_checker" in config:
+                options |= {"safety_checker": None, "requires_safety_checker": False}
+            pipeline = AutoPipelineForImage2Image.from_pretrained(model, **options)
+        except (OSError, ValueError) as error:
+            why = str(error).partition("\n")[0] or type(error).__name__
+            where = "on this machine (offline)" if offline else "in a folder or on the hub"
+            raise WeightsError(f"{model!r}: no image-to-image model found {where}: {why}") from error
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(device)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No loading bars, no deprecations, no warnings that torchvision, which nothing here needs, is absent."""
+    from transformers.utils import logging as transformers_log
+
+    level, bars = transformers_log.get_verbosity(), transformers_log.is_progress_bar_enabled()
+    transformers_log.set_verbosity_error()
+    transformers_log.disable_progress_bar()
+    from diffusers.utils import logging as diffusers_log  # only now: importing diffusers is what warns
+
+    more_bars = diffusers_log.is_progress_bar_enabled()
+    diffusers_log.disable_progress_bar()
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        transformers_log.set_verbosity(level)
+        if bars:
+            transformers_log.enable_progress_bar()
+        if more_bars:
+            diffusers_log.enable_progress_bar()
+
+
+@torch.no_grad()
+def paint_with_pipeline(
+    pipeline: Any,
+    picture: torch.Tensor,
+    prompt: str,
+    *,
+    strength: float = 0.5,
+    guidance: float = 7.5,
+    steps: int = 30,
+    seed: int = 0,
+) -> torch.Tensor:
+    """Pictures ``(B, 3, H, W)`` in [0, 1] repainted after ``prompt`` by a pipeline of :func:`load_img2img`, same size.
+
+    ``strength`` is the share of the noise that is added and taken away again; every picture gets the noise of ``seed``.
+    """
+    check_pictures(picture, "picture")
+    if not 0 < strength <= 1 or int(steps * strength) < 1:
+        raise InputError(f"strength: expected up to 1 and at least one of {steps} steps, got {strength}")
+    height, width = picture.shape[-2:]
+    step = pipeline.vae_scale_factor
+    # Left alone, the pipeline would squeeze the picture to a multiple of its factor by nearest neighbour.
+    edges = (0, -width % step, 0, -height % step)
+    padded = F.pad(picture.clamp(0, 1), edges, mode="reflect")  # a value below 0 would switch its normalisation off
+    painted: torch.Tensor = pipeline(
+        prompt=[prompt] * len(picture),
+        image=padded,
+        strength=strength,
+        guidance_scale=guidance,
+        num_inference_steps=steps,
+        generator=[torch.Generator().manual_seed(seed) for _ in picture],  # on the CPU: the same on every device
+        output_type="pt",
+    ).images
+    return painted[..., :height, :width].to(picture).clamp(0, 1)

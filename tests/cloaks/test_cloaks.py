@@ -1,0 +1,161 @@
+"""Behaviour that every cloak owes: it keeps the box and the budget, moves towards its target, and is repeatable."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from velatura.cloaks import (
+    CLOAKS,
+    GlazeSettings,
+    NoiseSettings,
+    PhotoGuardSettings,
+    Step,
+    glaze,
+    noise,
+    photoguard,
+    shuffled,
+)
+from velatura.cloaks.budget import as_8_bit, fit, intensity
+from velatura.cloaks.cloak import goals
+from velatura.diffusion.autoencoder import MiniAutoencoder
+from velatura.diffusion.extractors import Extractor, load
+from velatura.errors import Cancelled, ContractError, InputError
+from velatura.perception.lpips import lpips
+
+
+@pytest.fixture(scope="module")
+def mini() -> Extractor:
+    return load("mini")
+
+
+@pytest.fixture()
+def pictures(make_scene) -> Tensor:
+    return torch.cat([make_scene(128, 160, seed) for seed in (1, 2)])
+
+
+@pytest.fixture()
+def targets(make_scene) -> Tensor:
+    return torch.cat([make_scene(128, 160, seed) for seed in (11, 12)])
+
+
+SETTINGS = {
+    "glaze": GlazeSettings(0.05, steps=25, learning_rate=0.02, decay=True),
+    "noise": NoiseSettings(0.05),
+    "photoguard": PhotoGuardSettings(0.05, steps=8, rounds=5),
+}
+
+
+@pytest.mark.parametrize("name", CLOAKS)
+def test_box_budget_and_repeatability(name: str, pictures: Tensor, targets: Tensor, mini: Extractor) -> None:
+    method, settings_class = CLOAKS[name]
+    settings = SETTINGS[name]
+    assert isinstance(settings, settings_class)
+    first, second = (method(pictures, targets, extractors=[mini], settings=settings).delta for _ in range(2))
+    assert torch.equal(first, second)
+    cloaked = pictures + first
+    assert cloaked.min() >= 0
+    assert cloaked.max() <= 1
+    distance = lpips(pictures, as_8_bit(cloaked))
+    assert (distance <= 0.05 + 1e-6).all()
+    assert (distance > 0.02).all(), "the budget should be used, not only kept"
+
+
+def test_glaze_moves_the_features_and_noise_does_not(pictures: Tensor, targets: Tensor, mini: Extractor) -> None:
+    (aim,) = goals([mini], pictures, targets)
+    moved = {
+        "glaze": glaze(pictures, targets, extractors=[mini], settings=SETTINGS["glaze"]),
+        "photoguard": photoguard(pictures, targets, extractors=[mini], settings=SETTINGS["photoguard"]),
+        "noise": noise(pictures, settings=SETTINGS["noise"]),
+    }
+    remaining = {name: float(aim.remaining(pictures + cloak.delta).mean()) for name, cloak in moved.items()}
+    assert remaining["glaze"] < 0.8
+    assert remaining["photoguard"] < 0.95
+    assert remaining["noise"] > 0.95
+
+
+def test_a_larger_budget_moves_further(pictures: Tensor, targets: Tensor, mini: Extractor) -> None:
+    (aim,) = goals([mini], pictures, targets)
+    remaining = []
+    for budget in (0.03, 0.2):
+        settings = GlazeSettings(budget, steps=25, learning_rate=0.02, decay=True)
+        delta = glaze(pictures, targets, extractors=[mini], settings=settings).delta
+        remaining.append(float(aim.remaining(pictures + delta).mean()))
+    assert remaining[1] < remaining[0] - 0.05
+
+
+def test_pictures_of_a_batch_do_not_influence_each_other(pictures: Tensor, targets: Tensor, mini: Extractor) -> None:
+    settings = GlazeSettings(0.05, steps=6)
+    both = glaze(pictures, targets, extractors=[mini], settings=settings).delta
+    alone = glaze(pictures[1:], targets[1:], extractors=[mini], settings=settings).delta
+    assert (both[1:] - alone).abs().max() < 0.02
+
+
+def test_ensemble_weighs_extractors_alike(pictures: Tensor, targets: Tensor, mini: Extractor) -> None:
+    torch.manual_seed(0)
+    other = Extractor(MiniAutoencoder(block_out_channels=(16, 16, 16)), "other", "0" * 64)
+    aims = goals([mini, other], pictures, targets)
+    for aim in aims:
+        assert torch.allclose(aim.remaining(pictures), torch.ones(2), atol=1e-4)
+        assert aim.remaining(targets).max() < 1e-4
+    settings = GlazeSettings(0.1, steps=25, learning_rate=0.02, decay=True)
+    delta = glaze(pictures, targets, extractors=[mini, other], settings=settings).delta
+    for aim in aims:
+        assert float(aim.remaining(pictures + delta).mean()) < 0.95
+
+
+def test_several_resolutions_are_all_moved(pictures: Tensor, targets: Tensor, mini: Extractor) -> None:
+    settings = GlazeSettings(0.1, steps=25, learning_rate=0.02, decay=True, resolutions=(64, 128))
+    delta = glaze(pictures, targets, extractors=[mini], settings=settings).delta
+    for aim in goals([mini], pictures, targets, (64, 128)):
+        assert float(aim.remaining(pictures + delta).mean()) < 0.9
+
+
+def test_steps_are_reported_and_can_cancel(pictures: Tensor, targets: Tensor, mini: Extractor) -> None:
+    seen: list[Step] = []
+
+    def stop_at_three(step: Step) -> None:
+        seen.append(step)
+        if step.index == 3:
+            raise Cancelled("stop")
+
+    with pytest.raises(Cancelled):
+        glaze(pictures, targets, extractors=[mini], settings=GlazeSettings(steps=9), on_step=stop_at_three)
+    assert [(s.index, s.total) for s in seen] == [(1, 9), (2, 9), (3, 9)]
+    assert seen[0].latent_remaining == pytest.approx(1, abs=0.02)
+
+
+def test_shuffled_takes_another_pictures_delta(pictures: Tensor) -> None:
+    deltas = [torch.full((3, 64, 64), 0.1), torch.zeros(3, 64, 64)]
+    deltas[1][:, ::2] = 0.1
+    cloak = shuffled(pictures[:1], deltas, own=[0], budget=0.05)
+    assert cloak.delta.std() > 0.001, "a flat delta is the picture's own"
+    distance = lpips(pictures[:1], as_8_bit(pictures[:1] + cloak.delta))
+    assert 0.03 < distance <= 0.05
+    with pytest.raises(InputError, match="two pictures or more"):
+        shuffled(pictures[:1], deltas[:1], own=[0], budget=0.05)
+
+
+def test_fit_only_shrinks_unless_allowed(pictures: Tensor) -> None:
+    direction = torch.full_like(pictures, 0.004)
+    assert torch.allclose(fit(pictures, direction, 0.5), (pictures + direction).clamp(0, 1) - pictures)
+    assert fit(pictures, direction, 0.05, upper=64).abs().max() > 0.01
+
+
+@pytest.mark.parametrize(("value", "budget"), [("low", 0.05), ("default", 0.1), ("high", 0.2), ("0.07", 0.07), (0.3, 0.3)])
+def test_intensity(value: str | float, budget: float) -> None:
+    assert intensity(value) == budget
+
+
+@pytest.mark.parametrize("value", ["medium", "-1", "nan", 2])
+def test_intensity_refuses(value: str | float) -> None:
+    with pytest.raises(InputError, match="expected low, default, high or an LPIPS budget"):
+        intensity(value)
+
+
+def test_shapes_must_agree(pictures: Tensor, targets: Tensor, mini: Extractor) -> None:
+    with pytest.raises(ContractError, match="one shape"):
+        glaze(pictures, targets[:1], extractors=[mini], settings=GlazeSettings(steps=1))
+    with pytest.raises(InputError, match="one extractor or more"):
+        glaze(pictures, targets, extractors=[], settings=GlazeSettings(steps=1))

@@ -1,0 +1,72 @@
+"""Reports: JSON that any reader accepts, intervals that cover, sheets that hold what they were given, honest verdicts."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from velatura.reports.result import Result, Row, to_json
+from velatura.reports.sheet import amplified, sheet
+from velatura.reports.statistics import bootstrap_mean
+from velatura.reports.verdict import verdict
+
+
+def test_result_is_json_with_the_houses_fields(tmp_path: Path) -> None:
+    row = Row("decoded_shift", 0.123456789, 5, 0.1, float("nan"), cloak="glaze", budget=0.05)
+    path = tmp_path / "deep/result.json"
+    Result("cloaks", "0.1.0", 0, "cpu", {"steps": 3}, {"mini": "ab"}, [row], ["a flag"]).save(path)
+    tree = json.loads(path.read_text())
+    assert set(tree) >= {"experiment", "command", "version", "seed", "device", "settings", "weights", "rows", "flags"}
+    assert tree["rows"][0]["value"] == 0.12346
+    assert tree["rows"][0]["high"] is None
+    assert tree["rows"][0]["countermeasure"] is None
+    assert [p.name for p in path.parent.iterdir()] == ["result.json"]
+
+
+def test_json_has_no_nan() -> None:
+    assert json.loads(to_json({"a": float("inf"), "b": (1.0, "ü")})) == {"a": None, "b": [1.0, "ü"]}
+
+
+def test_bootstrap_interval_covers_the_true_mean_about_95_times_in_100() -> None:
+    generator = np.random.default_rng(0)
+    hits = 0
+    for i in range(200):
+        _, low, high = bootstrap_mean(generator.normal(1.0, 1.0, 30), seed=i, draws=500)
+        hits += low <= 1.0 <= high
+    assert 0.87 <= hits / 200 <= 0.99
+
+
+def test_sheet_shows_every_panel_in_its_place() -> None:
+    colours = [(200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0)]
+    panels = [(f"panel {i}", np.full((80, 120, 3), c, np.uint8)) for i, c in enumerate(colours)]
+    page = np.asarray(Image.open(io.BytesIO(sheet(panels, title="t", lines=["a line " * 40]))))
+    for colour in colours:
+        assert (page == np.array(colour)).all(-1).sum() == 80 * 120
+    assert page.shape[1] < 3 * 120 + 5 * 16
+
+
+def test_amplified_is_grey_where_nothing_changed() -> None:
+    pixels = amplified(np.array([[[0, 0.01, -1]]], np.float32), 10)
+    assert pixels.tolist() == [[[128, 153, 0]]]
+
+
+@pytest.mark.parametrize(
+    ("shifts", "noise", "word", "says"),
+    [
+        ({"sd15": 0.7}, 0.0, "strong", "measured on sd15"),
+        ({"sd15": 0.7, "mini": 0.3}, 0.0, "fair", "mini"),
+        ({"sd15": 0.1}, 0.0, "weak", "10%"),
+        ({"mini": 0.9}, 0.0, "fair", "not shown against a full-size model"),
+        ({"sd15": 0.3}, 0.28, "weak", "no better than noise"),
+    ],
+)
+def test_verdict(shifts: dict[str, float], noise: float, word: str, says: str) -> None:
+    found = verdict(shifts, noise_shift=noise, scale_models=["mini"])
+    assert found.word == word
+    assert says in found.sentence
+    assert bool(found.advice) == (word == "weak" or set(shifts) == {"mini"})
