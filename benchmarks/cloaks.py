@@ -45,9 +45,11 @@ def pictures(root: Path) -> list[Path]:
     return taken
 
 
-def measure(protector: Protector, artwork: Artwork, original: Tensor, delta: Tensor, target: Tensor) -> dict[str, float]:
+def measure(
+    protector: Protector, artwork: Artwork, original: Tensor, delta: Tensor, target: Tensor
+) -> dict[str, float]:
     """Figures of a δ as it is in a saved file."""
-    _, saved, lpips, native, scale = protector.fit(artwork, original, delta)
+    _, saved, lpips, _native, scale = protector.fit(artwork, original, delta)
     protected = protector.working(saved)
     figures = views(protector.extractors, original, protected, target, lpips, 0)[0].figures
     kept = ("latent_remaining", "decoded_shift")
@@ -85,14 +87,23 @@ def run(root: Path, output: Path, seed: int, photoguard_steps: int) -> None:
         save(output, protector, found, paths, [c.style.name for c in choices], seed, photoguard_steps)
 
 
-def save(output: Path, protector: Protector, found: dict[tuple[str, float], list[dict[str, float]]],
-         paths: list[Path], styles: list[str], seed: int, photoguard_steps: int) -> None:
+def save(
+    output: Path,
+    protector: Protector,
+    found: dict[tuple[str, float], list[dict[str, float]]],
+    paths: list[Path],
+    styles: list[str],
+    seed: int,
+    photoguard_steps: int,
+) -> None:
     rows, flags = [], []
     arms = {"glaze": "cloaked", "photoguard": "cloaked", "noise": "noise", "shuffled": "shuffled"}
     for (cloak, budget), figures in found.items():
         for metric in figures[0]:
             mean, low, high = bootstrap_mean([f[metric] for f in figures])
-            rows.append(Row(metric, mean, len(figures), low, high, arm=arms[cloak], cloak=cloak, budget=budget, seed=seed))
+            rows.append(
+                Row(metric, mean, len(figures), low, high, arm=arms[cloak], cloak=cloak, budget=budget, seed=seed)
+            )
         if max(f["lpips"] for f in figures) > budget:
             flags.append(f"{cloak} at {budget}: budget exceeded in a saved file")
     settings = {

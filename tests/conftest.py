@@ -35,7 +35,7 @@ def scene(height: int, width: int, seed: int = 0) -> Tensor:
     return picture.clamp(0, 1)
 
 
-@pytest.fixture()
+@pytest.fixture
 def make_scene() -> Callable[..., Tensor]:
     return scene
 

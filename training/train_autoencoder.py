@@ -60,7 +60,7 @@ def pictures_of(root: Path) -> tuple[list[list[Tensor]], list[Path]]:
 
 
 def batches(pictures: list[list[Tensor]], size: int, crop: int, rng: random.Random) -> Iterator[Tensor]:
-    """Endless batches ``(size, 3, crop, crop)`` in [0, 1]: random picture, scale, place, flip, sometimes channel order."""
+    """Endless batches ``(size, 3, crop, crop)`` in [0, 1]: random picture, scale, place, flip, at times channels."""
     while True:
         batch = []
         for _ in range(size):
@@ -166,7 +166,12 @@ def train(args: argparse.Namespace) -> None:
 
 
 def finish(
-    args: argparse.Namespace, model: MiniAutoencoder, held_out: list[Path], data: Iterator[Tensor], step: int, spent: float
+    args: argparse.Namespace,
+    model: MiniAutoencoder,
+    held_out: list[Path],
+    data: Iterator[Tensor],
+    step: int,
+    spent: float,
 ) -> None:
     """Measure on every held-out picture with the weights as they ship (fp16), then save them and the figures."""
     final = MiniAutoencoder(scaling_factor=latent_scale(model, data))

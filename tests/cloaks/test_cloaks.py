@@ -30,12 +30,12 @@ def mini() -> Extractor:
     return load("mini")
 
 
-@pytest.fixture()
+@pytest.fixture
 def pictures(make_scene) -> Tensor:
     return torch.cat([make_scene(128, 160, seed) for seed in (1, 2)])
 
 
-@pytest.fixture()
+@pytest.fixture
 def targets(make_scene) -> Tensor:
     return torch.cat([make_scene(128, 160, seed) for seed in (11, 12)])
 
@@ -143,7 +143,9 @@ def test_fit_only_shrinks_unless_allowed(pictures: Tensor) -> None:
     assert fit(pictures, direction, 0.05, upper=64).abs().max() > 0.01
 
 
-@pytest.mark.parametrize(("value", "budget"), [("low", 0.05), ("default", 0.1), ("high", 0.2), ("0.07", 0.07), (0.3, 0.3)])
+@pytest.mark.parametrize(
+    ("value", "budget"), [("low", 0.05), ("default", 0.1), ("high", 0.2), ("0.07", 0.07), (0.3, 0.3)]
+)
 def test_intensity(value: str | float, budget: float) -> None:
     assert intensity(value) == budget
 

@@ -1,4 +1,4 @@
-"""Reports: JSON that any reader accepts, intervals that cover, sheets that hold what they were given, honest verdicts."""
+"""Reports: JSON that any reader accepts, intervals that cover, sheets that show all, honest verdicts."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def app() -> None:
 
 
 def main() -> None:
-    """Run the command line: every error that is meant for a person is one line. Exit status: 1 failed, 2 wrong usage."""
+    """Run the command line: an error that is meant for a person is one line; 1 is failed, 2 wrong usage."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
         status = app.main(standalone_mode=False)

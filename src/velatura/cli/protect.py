@@ -17,7 +17,6 @@ from velatura.reports.result import to_json
 
 if TYPE_CHECKING:
     from velatura.cloaks import Step
-    from velatura.images import Artwork
     from velatura.protect import Protected, Protector, Settings
     from velatura.styles.choose import Choice
 
@@ -25,25 +24,69 @@ EFFORT_NAMES = ["fast", "default", "max", "paper"]
 
 
 @click.command("protect", context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
-@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), default=Path("protected"),
-              show_default=True, help="Folder for the protected pictures and their reports.")
-@click.option("-i", "--intensity", default="default", show_default=True,
-              help="low, default, high (LPIPS 0.05, 0.1, 0.2) or a number: how visible the cloak may be.")
-@click.option("-e", "--effort", type=click.Choice(EFFORT_NAMES), default="default", show_default=True,
-              help="How long to optimise; paper is the published 500 steps.")
-@click.option("-m", "--model", "models", multiple=True, default=("auto",), show_default=True,
-              help="Model to cloak against: a name (velatura models list), hub id or folder. Repeat for an ensemble.")
-@click.option("-r", "--resolution", "resolutions", multiple=True, type=int, default=(512,), show_default=True,
-              help="Short side (px) at which mimics train. Repeat for several.")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path, allow_dash=True))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("protected"),
+    show_default=True,
+    help="Folder for the protected pictures and their reports.",
+)
+@click.option(
+    "-i",
+    "--intensity",
+    default="default",
+    show_default=True,
+    help="low, default, high (LPIPS 0.05, 0.1, 0.2) or a number: how visible the cloak may be.",
+)
+@click.option(
+    "-e",
+    "--effort",
+    type=click.Choice(EFFORT_NAMES),
+    default="default",
+    show_default=True,
+    help="How long to optimise; paper is the published 500 steps.",
+)
+@click.option(
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    default=("auto",),
+    show_default=True,
+    help="Model to cloak against: a name (velatura models list), hub id or folder. Repeat for an ensemble.",
+)
+@click.option(
+    "-r",
+    "--resolution",
+    "resolutions",
+    multiple=True,
+    type=int,
+    default=(512,),
+    show_default=True,
+    help="Short side (px) at which mimics train. Repeat for several.",
+)
 @click.option("--style", help="Target style by name instead of a drawn one (velatura styles list).")
 @click.option("--artist", help="Keep one target style for all pictures of this artist, now and later.")
-@click.option("--band", nargs=2, type=float, default=(50.0, 75.0), show_default=True,
-              help="Percentiles of distance within which the target style is drawn.")
+@click.option(
+    "--band",
+    nargs=2,
+    type=float,
+    default=(50.0, 75.0),
+    show_default=True,
+    help="Percentiles of distance within which the target style is drawn.",
+)
 @click.option("--painter", help="Paint the target with this diffusion model (hub id or folder) instead.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True,
-              help="Where to compute.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+    default="auto",
+    show_default=True,
+    help="Where to compute.",
+)
+@click.option("--sample", is_flag=True, help="Protect the picture that comes with the package.")
 @click.option("--keep-target", is_flag=True, help="Also leave the painted target as NAME.target.png.")
 @click.option("--force", is_flag=True, help="Do again what is done already.")
 @click.option("--offline/--online", default=True, show_default=True, help="Use only what is on this machine.")
@@ -58,6 +101,12 @@ def protect_command(files: tuple[Path, ...], output: Path, as_json: bool, **opti
 
     Exit status: 0 all done; 1 some pictures failed; 2 wrong usage; 130 cancelled.
     """
+    if options["sample"]:
+        from velatura import weights
+
+        files = (*files, weights.embedded("sample"))
+    if not files:
+        raise click.UsageError("expected FILES: pictures, folders, or - for standard input; or --sample")
     from velatura.cloaks.budget import intensity
     from velatura.protect import Settings
 

@@ -11,8 +11,11 @@ from tqdm import tqdm
 from velatura.errors import Cancelled
 from velatura.reports.result import to_json
 
-CATALOGUE = click.option("--catalogue", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-                         help="A catalogue file instead of the embedded one.")
+CATALOGUE = click.option(
+    "--catalogue",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A catalogue file instead of the embedded one.",
+)
 
 
 @click.group("styles", context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,7 +38,9 @@ def list_command(catalogue: Path | None, as_json: bool) -> None:
     wide = max(len(style.name) for style in styles)
     for style in styles:
         movement = style.movement or "-"
-        click.echo(f"{style.name:{wide}}  {style.pictures:3}  {movement:32}  {style.artist}, {style.dates or 'undated'}")
+        click.echo(
+            f"{style.name:{wide}}  {style.pictures:3}  {movement:32}  {style.artist}, {style.dates or 'undated'}"
+        )
 
 
 @styles_group.command("show")
@@ -59,16 +64,30 @@ def show_command(name: str, catalogue: Path | None, neighbours: int) -> None:
 
 @styles_group.command("build")
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--works", multiple=True, type=click.Path(path_type=Path, exists=True, file_okay=False),
-              help="Folder in which each picture is a style of its own.")
-@click.option("--facts", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-              help="CSV of name and movement.")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False),
-              help="The catalogue file to write (JSON).")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True,
-              help="Where to compute.")
-def build_command(folders: tuple[Path, ...], works: tuple[Path, ...], facts: Path | None, output: Path,
-                  device: str) -> None:
+@click.option(
+    "--works",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder in which each picture is a style of its own.",
+)
+@click.option("--facts", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="CSV of name and movement.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The catalogue file to write (JSON).",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+    default="auto",
+    show_default=True,
+    help="Where to compute.",
+)
+def build_command(
+    folders: tuple[Path, ...], works: tuple[Path, ...], facts: Path | None, output: Path, device: str
+) -> None:
     """Measure the pictures of FOLDERS (one sub-folder an artist) and write a catalogue: numbers, no pictures.
 
     A stopped run continues where it was (OUTPUT.journal).

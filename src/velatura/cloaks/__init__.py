@@ -6,7 +6,11 @@ from velatura.cloaks.noise import NoiseSettings, noise
 from velatura.cloaks.photoguard import PhotoGuardSettings, photoguard
 from velatura.cloaks.shuffled import shuffled
 
-CLOAKS = {"glaze": (glaze, GlazeSettings), "noise": (noise, NoiseSettings), "photoguard": (photoguard, PhotoGuardSettings)}
+CLOAKS = {
+    "glaze": (glaze, GlazeSettings),
+    "noise": (noise, NoiseSettings),
+    "photoguard": (photoguard, PhotoGuardSettings),
+}
 
 __all__ = [
     "CLOAKS",

@@ -18,8 +18,8 @@ from velatura.images.contract import check_pictures
 class Step:
     """One step of an optimisation, passed to ``on_step``; raise ``Cancelled`` there to stop.
 
-    ``latent_remaining`` is the mean over pictures and extractors of ‖Φ(x+δ)−Φ(t)‖² / ‖Φ(x)−Φ(t)‖²; ``lpips`` the mean over
-    pictures; ``delta`` the running perturbation ``(B, 3, H, W)``, not a copy.
+    ``latent_remaining`` is the mean over pictures and extractors of ‖Φ(x+δ)−Φ(t)‖² / ‖Φ(x)−Φ(t)‖²; ``lpips`` the mean
+    over pictures; ``delta`` the running perturbation ``(B, 3, H, W)``, not a copy.
     """
 
     index: int
@@ -35,7 +35,7 @@ OnStep = Callable[[Step], None]
 
 @dataclass(frozen=True)
 class Cloak:
-    """A perturbation ``delta`` ``(B, 3, H, W)``, in units of the [0, 1] picture, with ``pictures + delta`` in [0, 1]."""
+    """A perturbation ``delta`` ``(B, 3, H, W)`` in units of the [0, 1] picture; ``pictures + delta`` is in [0, 1]."""
 
     delta: Tensor
     method: str

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from velatura.cloaks.cloak import Cloak, Goal, OnStep, Step, goals, mean_remaining
 from velatura.cloaks.budget import as_8_bit
+from velatura.cloaks.cloak import Cloak, Goal, OnStep, Step, goals, mean_remaining
 from velatura.diffusion.extractors import Extractor
 from velatura.perception.lpips import load
 

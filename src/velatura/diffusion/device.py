@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
 import time
 from pathlib import Path
+
 import platformdirs
 import torch
 
@@ -36,10 +38,8 @@ def fastest_precision(extractor: Extractor) -> Precision:
     key = f"{platform.machine()}|{_processor()}|{torch.get_num_threads()}|{torch.__version__}|{extractor.sha256[:16]}"
     path = _cache()
     known: dict[str, Precision] = {}
-    try:
+    with contextlib.suppress(OSError, ValueError):  # no cache yet, or a damaged one: measure again
         known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        pass  # no cache yet, or a damaged one: measure again
     if known.get(key) not in ("fp32", "bf16"):
         known[key] = _faster(extractor)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,19 @@
+"""Files to tensors and back: read a picture, see it at the working resolution, add δ, write its own kind of file."""
+
+from velatura.images.artwork import Artwork
+from velatura.images.read import read
+from velatura.images.resample import crops, resize_delta, working, working_size
+from velatura.images.write import apply, as_saved, encode, save
+
+__all__ = [
+    "Artwork",
+    "apply",
+    "as_saved",
+    "crops",
+    "encode",
+    "read",
+    "resize_delta",
+    "save",
+    "working",
+    "working_size",
+]

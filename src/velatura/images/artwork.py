@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -28,12 +28,12 @@ class Artwork:
     bits: int  # 8 or 16
     grey: bool
     alpha: bool
-    icc: bytes | None
+    icc: bytes | None = field(repr=False)
     source_bytes: int
     quality: int | None = None  # of a JPEG, estimated from its quantisation tables
     lossless: bool = True  # how the file stores pixels: False for JPEG and for lossy WebP
     compression: str | None = None  # of a TIFF, in libvips' words
-    png_colour: bytes = b""  # PNG chunks that say what the colour values mean and that libvips does not keep
+    png_colour: bytes = field(default=b"", repr=False)  # PNG chunks on what values mean, which libvips drops
 
     @property
     def name(self) -> str:

@@ -32,11 +32,13 @@ _UNSUPPORTED = [
     (b"v/1\x01", "an OpenEXR picture"),
     (b"#?RADIANCE", "a Radiance HDR picture"),
 ]
-# libjpeg's luminance table at quality 50 (JPEG standard, table K.1), in natural order.
+# libjpeg's luminance table at quality 50 (JPEG standard, table K.1).
 _LUMINANCE = (
-    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62,
-    18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
-)  # fmt: skip # noqa: E501
+    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55,
+    14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62,
+    18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
+    49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
+)  # fmt: skip
 _TIFF_COMPRESSIONS = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 32773: "packbits"}
 
 
@@ -54,19 +56,15 @@ class Facts:
 
 
 def sniff(file: BinaryIO) -> Facts:
-    """Recognise a picture, or raise :class:`Unsupported`. A file too damaged to tell is left for the decoder to refuse."""
+    """Recognise a picture, or raise :class:`Unsupported`. What is too damaged to tell is left to the decoder."""
     head = file.read(512)
-    for signature, format in _SIGNATURES:
-        if head.startswith(signature):
-            break
-    else:
-        if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-            format = "webp"
-        else:
-            raise Unsupported(_what_else(head))
+    webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    format = "webp" if webp else next((f for signature, f in _SIGNATURES if head.startswith(signature)), None)
+    if format is None:
+        raise Unsupported(_what_else(head))
     try:
         return {"png": _png, "jpeg": _jpeg, "webp": _webp, "tiff": _tiff}[format](file)
-    except struct.error:  # ends inside its own headers
+    except (struct.error, IndexError):  # ends inside its own headers
         return Facts(format)
 
 
@@ -120,11 +118,10 @@ def _jpeg(file: BinaryIO) -> Facts:
 
 
 def _quality(table: tuple[int, ...]) -> int:
-    total, standard = sum(table), sum(_LUMINANCE)  # the sum alone decides: the file's table is in zigzag order
-
-    def distance(quality: int) -> float:
-        scale = 5000 / quality if quality < 50 else 200 - 2 * quality
-        return abs(total - max(64.0, standard * scale / 100))
+    def distance(quality: int) -> int:
+        scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+        # The sum alone tells them apart, and spares undoing the file's zigzag order.
+        return abs(sum(table) - sum(min(255, max(1, (value * scale + 50) // 100)) for value in _LUMINANCE))
 
     return min(range(100, 0, -1), key=distance)
 
@@ -154,7 +151,9 @@ def _tiff(file: BinaryIO) -> Facts:
     for _ in range(min(entries, 4096)):
         entry = file.read(20 if big else 12)
         tag, kind = struct.unpack(end + "HH", entry[:4])
-        tags[tag] = struct.unpack(end + ("H" if kind == 3 else "I"), entry[(12 if big else 8) :][: 2 if kind == 3 else 4])[0]
+        tags[tag] = struct.unpack(
+            end + ("H" if kind == 3 else "I"), entry[(12 if big else 8) :][: 2 if kind == 3 else 4]
+        )[0]
     if 50706 in tags or tags.get(254, 0) & 1:  # DNG; or the first picture is only a small preview, as in NEF and ARW
         raise Unsupported("is a camera raw file; develop it and export a TIFF or JPEG")
     return Facts("tiff", compression=_TIFF_COMPRESSIONS.get(tags.get(259, 1), "deflate"))

@@ -21,7 +21,7 @@ MOST_CROPS = 4
 
 
 def busiest_boxes(artwork: Artwork, delta: Tensor) -> list[tuple[int, int]]:
-    """Left and top of up to four native-resolution squares, those where the cloak is strongest; none for small files."""
+    """Left and top of up to four native-resolution squares where the cloak is strongest; none for small files."""
     width, height = artwork.width, artwork.height
     if min(width, height) <= delta.shape[-1] and min(width, height) <= delta.shape[-2]:
         return []
@@ -57,7 +57,9 @@ class Visibility:
 
     def _features(self, picture: Tensor) -> list[Tensor]:
         if min(picture.shape[-2:]) < 32:  # LPIPS's smallest; only crops of tiny files come here
-            picture = torch.nn.functional.interpolate(picture, scale_factor=32 / min(picture.shape[-2:]), mode="nearest")
+            picture = torch.nn.functional.interpolate(
+                picture, scale_factor=32 / min(picture.shape[-2:]), mode="nearest"
+            )
         with torch.no_grad():
             return self.module.features(picture.to(self.device))
 

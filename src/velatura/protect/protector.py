@@ -1,4 +1,4 @@
-"""One artwork, end to end: choose T, paint Ω(x,T), optimise δ, fit it to the file as it will be written, check, report."""
+"""One artwork, end to end: choose T, paint Ω(x,T), optimise δ, fit it to the file as written, check, report."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Protected:
             ("original", _pixels(self.original)),
             (f"protected (LPIPS {figures['lpips']:.3f})", _pixels(self.saved)),
             (f"difference, {GAIN:.0f} times amplified", amplified(difference, GAIN)),
-            (f"target Ω(x,T): {style['artist']}", _pixels(self.target)),
+            (f"painted target: {style['artist']}", _pixels(self.target)),
             ("what the model sees: original", _pixels(self.view.before)),
             ("what the model sees: protected", _pixels(self.view.after)),
         ]
@@ -214,9 +214,7 @@ class Protector:
         )
 
 
-def _flags(
-    figures: dict[str, Any], budget: float, noise_shift: float, shifts: dict[str, float]
-) -> list[str]:
+def _flags(figures: dict[str, Any], budget: float, noise_shift: float, shifts: dict[str, float]) -> list[str]:
     flags = []
     if figures["lpips"] > budget:
         flags.append("budget exceeded in the saved file")

@@ -53,7 +53,9 @@ class Settings:
             raise InputError("model: expected one name or more, got none")
         wrong = [side for side in self.resolutions if not 64 <= side <= 2048 or side % 8]
         if wrong or not self.resolutions:
-            raise InputError(f"resolution: expected multiples of 8 between 64 and 2048 px, got {list(self.resolutions)}")
+            raise InputError(
+                f"resolution: expected multiples of 8 between 64 and 2048 px, got {list(self.resolutions)}"
+            )
 
     @property
     def working(self) -> int:

@@ -1,7 +1,7 @@
 """The verdict on one picture, in words: strong, fair or weak, on what it rests, and what to try.
 
-Provisional thresholds on ``decoded_shift``: the share of the way from the picture to its painted target that the model's
-own view of it has moved. The evaluation (mimics fine-tuned on cloaked art) is to replace them by measured ones.
+Provisional thresholds on ``decoded_shift``: the share of the way from the picture to its painted target that the
+model's own view of it has moved. The evaluation (mimics fine-tuned on cloaked art) is to replace them by measured ones.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def verdict(decoded_shift: Mapping[str, float], *, noise_shift: float | None, sc
     sentence = f"{word}: {reason}; measured on {', '.join(decoded_shift)}"
     if miniature_only:
         word = "fair" if word == "strong" else word
-        sentence = f"{word}; not shown against a full-size model: {reason}; measured on {', '.join(decoded_shift)} alone"
+        sentence = (
+            f"{word}; not shown against a full-size model: {reason}; measured on {', '.join(decoded_shift)} alone"
+        )
     return Verdict(word, sentence, _advice(word, miniature_only))
 
 

@@ -49,11 +49,14 @@ class Catalogue:
     extractor: str = ""
 
     def find(self, name: str) -> Style:
-        """The style of this name, or of the only name that contains it."""
+        """The style of this name, or of the only name that ends with it or contains it."""
         key = slug(name)
-        matches = [s for s in self.styles if s.name == key] or [s for s in self.styles if key in s.name]
+        for fits in (str.__eq__, str.endswith, str.__contains__):
+            matches = [style for style in self.styles if fits(style.name, key)]
+            if matches:
+                break
         if len(matches) != 1:
-            near = ", ".join(s.name for s in matches[:6]) or "none; see: velatura styles list"
+            near = ", ".join(style.name for style in matches[:6]) or "none; see: velatura styles list"
             raise InputError(f"style {name!r}: expected the name of one style, found {near}")
         return matches[0]
 

@@ -1,0 +1,157 @@
+"""Fill the README and the docs from results/*.json and the catalogue, so that no figure is typed by hand.
+
+python docs/build.py            # writes; tests/test_docs.py fails where a page is not what this would write
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from velatura import weights
+from velatura.styles import catalogue
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/styles.md", "docs/cloaks.md", "src/velatura/data/mini/README.md")
+SHOWN = (
+    "vincent-van-gogh",
+    "kate-greenaway",
+    "ivan-aivazovsky",
+    "david-revoy",
+    "rembrandt",
+    "aubrey-beardsley",
+    "katsushika-hokusai",
+    "egon-elbre",
+    "wassily-kandinsky-composition-viii",
+    "huang-gongwang-dwelling-in-the-fuchun-mountains",
+)
+CLOAKS = {
+    "glaze": "Glaze objective",
+    "photoguard": "PhotoGuard encoder attack",
+    "shuffled": "another picture's δ",
+    "noise": "Gaussian noise",
+}
+
+
+def result(name: str) -> dict[str, Any]:
+    tree: dict[str, Any] = json.loads((ROOT / "results" / f"{name}.json").read_text())
+    return tree
+
+
+def models() -> str:
+    lines = ["| name | what | mimics train at | download | licence |", "|---|---|---|---|---|"]
+    for m in weights.MODELS:
+        if m.class_name:
+            size = f"{m.size_mb:g} MB" if m.size_mb else "embedded"
+            lines.append(f"| `{m.name}` | {m.notes} | {m.resolution} px | {size} | {m.licence} |")
+    lines.append("| any hub id or folder | an autoencoder or a pipeline in diffusers format | | | its own |")
+    return "\n".join(lines)
+
+
+def cell(rows: list[dict[str, Any]], metric: str, cloak: str, budget: float) -> str:
+    row = next(r for r in rows if (r["metric"], r["cloak"], r["budget"]) == (metric, cloak, budget))
+    return f"{row['value']:.2f} ({row['low']:.2f}–{row['high']:.2f})"
+
+
+def cloak_table() -> str:
+    tree = result("cloaks")
+    rows = tree["rows"]
+    lines = [
+        "| LPIPS budget | cloak | latent remaining ↓ | decoded shift ↑ | LPIPS as saved | PSNR, dB | mean ΔE |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for budget in sorted({r["budget"] for r in rows}):
+        for cloak, name in CLOAKS.items():
+            mean = {r["metric"]: r["value"] for r in rows if (r["cloak"], r["budget"]) == (cloak, budget)}
+            lines.append(
+                f"| {budget:g} | {name} | {cell(rows, 'latent_remaining', cloak, budget)} "
+                f"| {cell(rows, 'decoded_shift', cloak, budget)} "
+                f"| {mean['lpips']:.3f} | {mean['psnr_db']:.1f} | {mean['delta_e_mean']:.1f} |"
+            )
+    n = rows[0]["n"]
+    lines += [
+        "",
+        f"{n} pictures of held-out artists at 512 px, means with 95 % bootstrap intervals; made by "
+        f"`python benchmarks/cloaks.py ../shared/art` ([results/cloaks.json](RESULTS/cloaks.json)). All of it "
+        "measured on the miniature's own autoencoder, which the cloaks were made on.",
+    ]
+    if tree["flags"]:
+        lines += ["", "Flags: " + "; ".join(tree["flags"]) + "."]
+    return "\n".join(lines)
+
+
+def speed() -> str:
+    rows = {(r["metric"], r["recipe"]): r["value"] for r in result("speed")["rows"]}
+    steps = result("speed")["settings"]["default_steps"]
+    return (
+        f"On 2 CPU cores ([results/speed.json](RESULTS/speed.json)) a gradient step of the latent objective through the miniature takes "
+        f"{rows['step_seconds_mini', 'fp32']:.2f} s in fp32 and {rows['step_seconds_mini', 'bf16']:.2f} s in bf16, through a "
+        f"full-size SD 1.5 encoder {rows['step_seconds_full', 'fp32']:.1f} s and {rows['step_seconds_full', 'bf16']:.1f} s: "
+        f"{rows['step_ratio', 'fp32']:.0f} and {rows['step_ratio', 'bf16']:.0f} times as much. A whole 512 px picture at default effort "
+        f"({steps} steps, from file to file, start-up included) takes {rows['picture_seconds', '0.3 MP']:.0f} s; the published 500-step "
+        f"recipe through the full-size encoder would take {rows['published_recipe_seconds', 'fp32'] / 60:.0f} minutes in fp32 "
+        f"and {rows['published_recipe_seconds', 'bf16'] / 60:.0f} in bf16 ({rows['picture_ratio', 'fp32']:.0f} and "
+        f"{rows['picture_ratio', 'bf16']:.0f} times as long). It is faster because the miniature is a smaller target, not because the "
+        f"same work is done faster. A 24 megapixel PNG takes {rows['picture_seconds', '24 MP']:.0f} s and "
+        f"{rows['peak_mib', '24 MP'] / 1024:.1f} GiB, a 1 megapixel one {rows['picture_seconds', '1 MP']:.0f} s."
+    )
+
+
+def effort() -> str:
+    lines = ["| recipe | latent remaining ↓ |", "|---|---|"]
+    for r in result("effort")["rows"]:
+        lines.append(f"| {r['recipe']} | {r['value']:.3f} ({r['low']:.3f}–{r['high']:.3f}) |")
+    return "\n".join(lines)
+
+
+def neighbours() -> str:
+    book = catalogue.load()
+    lines = ["| style | nearest | farthest |", "|---|---|---|"]
+    for name in SHOWN:
+        style = book.find(name)
+        ranked = [(d, s.name) for d, s in book.ranking(style.centroid) if s.name != name]
+        near, far = (", ".join(f"{s} ({d:.1f})" for d, s in part) for part in (ranked[:4], ranked[-3:][::-1]))
+        lines.append(f"| **{name}** | {near} | {far} |")
+    return "\n".join(lines)
+
+
+def autoencoder() -> str:
+    tree = result("autoencoder")
+    held, settings = tree["held_out"], tree["settings"]
+    return (
+        f"| figure | value |\n|---|---|\n| PSNR, held-out artists, 256 px short side | {held['psnr']:.2f} dB (bar: 26) |\n"
+        f"| LPIPS (AlexNet), same pictures | {held['lpips']:.3f} (bar: 0.15) |\n| pictures measured | {held['pictures']} |\n"
+        f"| steps of {settings['batch']} crops of {settings['crop']} px | {settings['steps']} |\n"
+        f"| wall-clock on 2 shared CPU cores | {settings['minutes']:.0f} minutes |\n"
+        f"| latent scaling factor | {tree['scaling_factor']} |"
+    )
+
+
+PARTS = {
+    "models": models,
+    "cloaks": cloak_table,
+    "speed": speed,
+    "effort": effort,
+    "neighbours": neighbours,
+    "autoencoder": autoencoder,
+}
+
+
+def built(page: str) -> str:
+    """The page with every ``<!-- part -->`` ... ``<!-- /part -->`` filled in."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    results = "results" if page == "README.md" else "../" * page.count("/") + "results"
+
+    def fill(match: re.Match[str]) -> str:
+        body = PARTS[match.group(1)]().replace("RESULTS", results)
+        return f"<!-- {match.group(1)} -->\n{body}\n<!-- /{match.group(1)} -->"
+
+    return re.sub(rf"<!-- ({'|'.join(PARTS)}) -->.*?<!-- /\1 -->", fill, text, flags=re.S)
+
+
+if __name__ == "__main__":
+    for page in PAGES:
+        (ROOT / page).write_text(built(page), encoding="utf-8")
+        print(page)

@@ -1,0 +1,90 @@
+"""From a file's own colours to sRGB, and back.
+
+The tensor contract is sRGB, as mimics and browsers see a picture; the file keeps its own profile. Values are 0 to 255
+on both sides (a float image keeps the precision of 16 bit files).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from velatura.images.libvips import pyvips
+
+_ICC = "icc-profile-data"
+WHITE = 255.0
+
+
+def flatten(image: pyvips.Image) -> pyvips.Image:
+    """The picture painted over white: what most pages behind it are, and what a JPEG made from it will show."""
+    if not image.hasalpha():
+        return image
+    top = 255 if image.format == "uchar" else 65535
+    return image.flatten(background=[WHITE / 255 * top], max_alpha=top)
+
+
+def eight_bit_scale(image: pyvips.Image) -> pyvips.Image:
+    """Float values from 0 to 255, whatever the file's own depth."""
+    return image.cast("float") * (1 / 257) if image.format == "ushort" else image.cast("float")
+
+
+def to_srgb(image: pyvips.Image) -> pyvips.Image:
+    """Three bands of sRGB, 0 to 255: uchar where that is exact, else float. Grey becomes three equal bands.
+
+    Without a profile, or with a broken one, or with one that is sRGB by another name, the values are taken as sRGB.
+    """
+    image = flatten(image)
+    if profile := usable_profile(image):
+        return _rgb(_transform_to_srgb(image, profile))
+    return _rgb(image if image.format == "uchar" else eight_bit_scale(image))
+
+
+def from_srgb(srgb: pyvips.Image, profile: bytes, grey: bool) -> pyvips.Image:
+    """Float values (0 to 255; one band if ``grey``) of a float sRGB image in the colour space of ``profile``."""
+    lab = _sixteen(srgb, "rgb16").icc_import(input_profile="srgb", pcs="lab").copy()
+    lab.set_type(pyvips.GValue.blob_type, _ICC, profile)  # icc_export goes to the profile that the image carries
+    values = eight_bit_scale(lab.icc_export(depth=16, pcs="lab"))
+    return values[0] if grey else values
+
+
+def usable_profile(image: pyvips.Image) -> bytes | None:
+    """The embedded profile if a conversion through it works and does anything."""
+    if _ICC not in image.get_fields():
+        return None
+    profile: bytes = image.get(_ICC)
+    return profile if _differs_from_srgb(profile, image.bands < 3) else None
+
+
+@lru_cache(maxsize=16)
+def _differs_from_srgb(profile: bytes, grey: bool) -> bool:
+    """Ask a small grid of colours, not the profile's name: "sRGB" comes under many names, and names can be wrong."""
+    steps = np.linspace(0, 255, 9, dtype=np.float32)
+    grid = steps[:, None, None] if grey else np.stack(np.meshgrid(steps, steps, steps), -1).reshape(27, 27, 3)
+    try:
+        image = pyvips.Image.new_from_array(grid)
+        srgb = _transform_to_srgb(image, profile)
+        from_srgb(srgb, profile, grey).avg()
+    except pyvips.Error:
+        return False
+    return bool(np.abs(srgb.numpy().reshape(grid.shape) - grid).max() > 1.5)
+
+
+def _transform_to_srgb(image: pyvips.Image, profile: bytes) -> pyvips.Image:
+    wide = _sixteen(image, "grey16" if image.bands == 1 else "rgb16").copy()
+    wide.set_type(pyvips.GValue.blob_type, _ICC, profile)
+    lab = wide.icc_import(embedded=True, pcs="lab")
+    srgb = eight_bit_scale(lab.icc_export(output_profile="srgb", depth=16, pcs="lab"))
+    return srgb[1] if image.bands == 1 else srgb  # through Lab, the three bands of a grey differ by a rounding
+
+
+def _sixteen(image: pyvips.Image, interpretation: str) -> pyvips.Image:
+    """For the colour engine: 8 bit steps would show as steps of δ."""
+    if image.format != "ushort":
+        image = (image * 257).rint().cast("ushort")
+    return image.copy(interpretation=interpretation)
+
+
+def _rgb(image: pyvips.Image) -> pyvips.Image:
+    colour = image if image.bands == 3 else image[0].bandjoin([image[0], image[0]])
+    return colour.copy(interpretation="srgb")

@@ -1,0 +1,79 @@
+"""The command line as a whole: help everywhere, nothing heavy loaded for it, errors in one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+import velatura
+from velatura.cli import COMMANDS, app
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], click.Command]]:
+    context = click.Context(group)
+    found: list[tuple[tuple[str, ...], click.Command]] = []
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        found.append(((*path, name), command))
+        if isinstance(command, click.Group):
+            found += commands(command, (*path, name))
+    return found
+
+
+def test_every_command_and_option_has_help() -> None:
+    for path, command in commands(app):
+        assert command.help, path
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, (path, parameter.name)
+
+
+def test_every_command_is_in_the_readme() -> None:
+    readme = (REPOSITORY / "README.md").read_text()
+    for name in COMMANDS:
+        assert f"velatura {name}" in readme, name
+
+
+@pytest.mark.parametrize("statement", ["import velatura", "from velatura.cli import app; app(['--help'])"])
+def test_no_torch_for_help(statement: str) -> None:
+    code = f"import sys\ntry:\n    exec({statement!r})\nexcept SystemExit:\n    pass\n"
+    code += "print([m for m in ('torch', 'diffusers', 'numpy', 'pyvips', 'transformers') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_all_is_complete_and_lazy_names_resolve() -> None:
+    for name in velatura.__all__:
+        assert getattr(velatura, name) is not None
+    assert set(velatura._HOMES) | {"__version__"} == set(velatura.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = velatura.nothing  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["--version"], 0, velatura.__version__),
+        (["protekt"], 2, "Commands: models, protect, styles"),
+        (["protect"], 2, "expected FILES"),
+        (["protect", "x.png", "--intensity", "loud"], 2, "expected low, default, high"),
+        (["protect", "x.png", "--model", "nothing-like-it"], 1, "nothing-like-it"),
+        (["protect", "x.png", "--resolution", "500"], 2, "multiples of 8"),
+        (["styles", "show", "nobody"], 2, "nobody"),
+    ],
+)
+def test_exit_status_and_one_line(arguments: list[str], status: int, says: str) -> None:
+    code = f"import sys; sys.argv = ['velatura', *{arguments!r}]; from velatura.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == status, done.stderr
+    assert says in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line and not line.startswith(("Usage", "Try"))]
+    assert len(lines) <= 1, done.stderr

@@ -1,0 +1,247 @@
+"""``velatura protect`` on real files, on the embedded default and on models by path."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from velatura.cli.files import tasks
+from velatura.cli.protect import Batch, protect_command
+from velatura.errors import ImageError, InputError
+from velatura.images import read, save, working
+from velatura.perception.lpips import lpips
+from velatura.protect import Protector, Settings, protect
+from velatura.protect.protector import png
+
+QUICK = ["-m", "mini", "--effort", "fast", "--resolution", "128"]
+
+
+def run(*arguments: str | Path, data: bytes | None = None) -> Result:
+    return CliRunner().invoke(protect_command, [str(a) for a in arguments], input=data)
+
+
+@pytest.fixture
+def art(tmp_path: Path, make_scene) -> Path:
+    folder = tmp_path / "art"
+    (folder / "sub").mkdir(parents=True)
+    save(png(make_scene(150, 200, 1)), folder / "one.png")
+    Image.open(folder / "one.png").save(folder / "sub" / "two.jpg", quality=92)
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+def test_protects_reports_and_skips(art: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = run(art, "-o", out, *QUICK, "--intensity", "0.05", "--keep-target", "-v")
+    assert done.exit_code == 0, done.output
+    files = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
+    kinds = ("report.json", "sheet.png", "target.png")
+    assert files == {"one.png", "sub/two.jpg", *(f"{n}.{k}" for n in ("one", "sub/two") for k in kinds)}
+    for name, report_name in (("one.png", "one"), ("sub/two.jpg", "sub/two")):
+        report = json.loads((out / f"{report_name}.report.json").read_text())
+        saved, original = (working(read(folder / name), 128) for folder in (out, art))
+        distance = float(lpips(original, saved))
+        assert 0.01 < distance <= 0.05
+        assert report["figures"]["lpips"] == pytest.approx(distance, abs=1e-4)
+        assert report["models"]["mini"]["latent_remaining"] < 0.9
+        assert report["models"]["mini"]["latent_remaining_noise"] > 0.9
+        assert report["verdict"]["word"] in ("fair", "weak")
+        assert "not shown against a full-size model" in report["verdict"]["sentence"]
+        assert report["seconds"]["total"] > 0
+        assert len(report["weights"]["mini"]) == 64
+    before = {p: p.stat().st_mtime_ns for p in out.rglob("*.*")}
+    again = run(art, "-o", out, *QUICK, "--intensity", "0.05", "--keep-target")
+    assert "2 of 2 done already" in again.output
+    assert {p: p.stat().st_mtime_ns for p in out.rglob("*.*")} == before
+    other = run(art / "one.png", "-o", out, *QUICK, "--intensity", "0.1", "-q")
+    assert other.exit_code == 0
+    assert (out / "one.png").stat().st_mtime_ns != before[out / "one.png"]
+
+
+def test_same_seed_same_bytes_other_seed_other_target(art: Path, tmp_path: Path) -> None:
+    first, second, third = (tmp_path / name for name in "abc")
+    for folder, seed in ((first, 1), (second, 1), (third, 2)):
+        assert run(art / "one.png", "-o", folder, *QUICK, "--seed", str(seed), "-q").exit_code == 0
+    assert (first / "one.png").read_bytes() == (second / "one.png").read_bytes()
+    assert (first / "one.png").read_bytes() != (third / "one.png").read_bytes()
+
+
+def test_a_bad_file_costs_one_line_and_never_the_batch(art: Path, tmp_path: Path) -> None:
+    (art / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
+    (art / "empty.jpg").write_bytes(b"")
+    out = tmp_path / "out"
+    done = run(art, art / "missing.png", "-o", out, *QUICK)
+    assert done.exit_code == 1
+    errors = [line for line in done.output.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 3
+    assert all(any(name in line for line in errors) for name in ("bad.png", "empty.jpg", "missing.png"))
+    assert (out / "one.png").exists()
+    assert (out / "sub/two.jpg").exists()
+    assert not (out / "bad.png").exists()
+    assert "2 protected" in done.output
+    assert "3 failed" in done.output
+
+
+def test_originals_and_foreign_files_are_never_overwritten(art: Path, tmp_path: Path) -> None:
+    original = (art / "one.png").read_bytes()
+    done = run(art / "one.png", "-o", art, *QUICK)
+    assert done.exit_code == 1
+    assert "not Velatura's work" in done.output
+    assert (art / "one.png").read_bytes() == original
+
+
+def test_an_interrupted_write_is_taken_up_again(art: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run(art / "one.png", "-o", out, *QUICK, "-q").exit_code == 0
+    whole = (out / "one.png").read_bytes()
+    (out / "one.png").unlink()  # as if killed between the report and the picture
+    assert run(art / "one.png", "-o", out, *QUICK, "-q").exit_code == 0
+    assert (out / "one.png").read_bytes() == whole
+
+
+def test_cancelling_leaves_no_half_file(art: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    protect_one = Batch._protect
+
+    def interrupted(self: Batch, task, choice, on_step) -> None:
+        if task.source.name == "two.jpg":
+            raise KeyboardInterrupt
+        protect_one(self, task, choice, on_step)
+
+    monkeypatch.setattr(Batch, "_protect", interrupted)
+    done = run(art, "-o", tmp_path / "out", *QUICK)
+    assert done.exit_code == 130
+    assert "cancelled: 1 of 2 done; the same command continues" in done.output
+    assert not list((tmp_path / "out").rglob("*.tmp"))
+    assert not list((tmp_path / "out").rglob("two*"))
+
+
+def test_read_only_folder(art: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run(art / "one.png", "-o", tmp_path / "file" / "out", *QUICK)
+    assert done.exit_code == 1
+    assert sum(line.startswith("error: ") for line in done.output.splitlines()) == 1
+
+
+def test_json_lines_and_pipes(art: Path, tmp_path: Path) -> None:
+    done = run(art / "one.png", "-o", tmp_path / "out", *QUICK, "--json", "-q")
+    report = json.loads(done.stdout)
+    assert report["output"].endswith("one.png")
+    piped = run("-", *QUICK, data=(art / "one.png").read_bytes())
+    assert piped.exit_code == 0
+    assert piped.stdout_bytes[:8] == b"\x89PNG\r\n\x1a\n"
+    with pytest.raises(InputError, match="stands alone"):
+        CliRunner().invoke(protect_command, ["-", str(art)], catch_exceptions=False)
+
+
+def test_one_target_style_for_an_artist(art: Path, tmp_path: Path) -> None:
+    names = []
+    for seed in ("3", "4"):
+        out = tmp_path / seed
+        run(art / "one.png", "-o", out, *QUICK, "--artist", "Ada", "--seed", seed)
+        names.append(json.loads((out / "one.report.json").read_text())["style"]["name"])
+    assert names[0] == names[1]
+
+
+@pytest.mark.parametrize("kind", ["AutoencoderKL", "AutoencoderTiny"])
+def test_whole_command_on_a_diffusers_folder(kind: str, art: Path, tmp_path: Path) -> None:
+    import diffusers
+
+    torch.manual_seed(0)
+    if kind == "AutoencoderKL":
+        blocks = {"down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4}
+        model = diffusers.AutoencoderKL(block_out_channels=(8, 8, 16, 16), norm_num_groups=4, **blocks)
+    else:
+        model = diffusers.AutoencoderTiny(
+            encoder_block_out_channels=(8, 8, 8, 8), decoder_block_out_channels=(8, 8, 8, 8)
+        )
+    model.save_pretrained(tmp_path / "model")
+    arguments = ["-o", tmp_path / "out", "--effort", "fast", "--resolution", "128", "-m", tmp_path / "model"]
+    done = run(art / "one.png", *arguments, "-m", "mini")
+    assert done.exit_code == 0, done.output
+    report = json.loads((tmp_path / "out/one.report.json").read_text())
+    assert set(report["models"]) == {str(tmp_path / "model"), "mini"}
+    assert report["figures"]["lpips"] <= 0.1
+
+
+def test_whole_command_on_taef2(shared: Path, art: Path, tmp_path: Path) -> None:
+    model = shared / "weights/taef2"
+    done = run(art / "one.png", "-o", tmp_path / "out", "--effort", "fast", "--resolution", "128", "-m", model)
+    assert done.exit_code == 0, done.output
+    report = json.loads((tmp_path / "out/one.report.json").read_text())
+    assert report["models"][str(model)]["latent_remaining"] < 0.95
+
+
+def test_api_bytes_to_bytes(art: Path) -> None:
+    settings = Settings(models=("mini",), effort="fast", resolutions=(128,), budget=0.05)
+    data = protect((art / "one.png").read_bytes(), settings)
+    distance = lpips(working(read(art / "one.png"), 128), working(read(data), 128))
+    assert 0.01 < float(distance) <= 0.05
+    with pytest.raises(ImageError):
+        protect(b"nothing", settings)
+
+
+@pytest.mark.parametrize(
+    ("mode", "size", "suffix"),
+    [("L", (200, 150), ".png"), ("RGBA", (200, 150), ".png"), ("RGB", (40, 30), ".webp"), ("RGB", (90, 500), ".tiff")],
+)
+def test_kinds_of_pictures_keep_their_kind(mode: str, size: tuple[int, int], suffix: str, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    coarse = Image.fromarray(generator.integers(0, 255, (6, 8, 4), np.uint8)).resize(size, 3)
+    picture = coarse.convert(mode)
+    source, out = tmp_path / f"a{suffix}", tmp_path / "out"
+    picture.save(source, **({"lossless": True} if suffix == ".webp" else {}))
+    done = run(source, "-o", out, *QUICK, "--intensity", "0.05")
+    assert done.exit_code == 0, done.output
+    saved = Image.open(out / source.name)
+    assert (saved.mode, saved.size) == (mode, size)
+    assert np.abs(np.asarray(saved, int) - np.asarray(picture, int)).max() > 0
+    if mode == "RGBA":
+        assert np.array_equal(np.asarray(saved)[..., 3], np.asarray(picture)[..., 3])
+
+
+def test_long_pictures_are_cloaked_along_their_whole_length(tmp_path: Path, make_scene) -> None:
+    save(png(make_scene(128, 640, 3)), tmp_path / "scroll.png")
+    protector = Protector(Settings(models=("mini",), effort="fast", resolutions=(128,), budget=0.1))
+    steps = []
+    result = protector.protect(read(tmp_path / "scroll.png"), on_step=lambda s: steps.append((s.index, s.total)))
+    change = (result.saved - result.original).abs().mean((0, 1, 2)).view(-1, 64).mean(1)
+    assert change.min() > 0.3 * change.max()
+    assert steps[-1][0] == steps[-1][1] == len(steps) > 20
+
+
+def test_outputs_never_collide(tmp_path: Path) -> None:
+    names = ["x/a.png", "y/a.png", "x/a.jpg"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    found = tasks([tmp_path / name for name in names], tmp_path / "out")
+    assert [(t.output.name, t.beside("report.json").name) for t in found] == [
+        ("a.png", "a.report.json"),
+        ("a-2.png", "a-2.report.json"),
+        ("a.jpg", "a.jpg.report.json"),
+    ]
+
+
+def test_results_inside_the_source_folder_are_not_protected_again(art: Path) -> None:
+    shutil.copy(art / "one.png", art / "x.sheet.png")
+    (art / "protected").mkdir()
+    shutil.copy(art / "one.png", art / "protected" / "one.png")
+    found = [t.source.relative_to(art).as_posix() for t in tasks([art], art / "protected")]
+    assert found == ["one.png", "sub/two.jpg"]
+
+
+def test_sample_needs_no_files(tmp_path: Path) -> None:
+    with pytest.raises(click.UsageError, match="or --sample"):
+        protect_command.main(["-o", os.fspath(tmp_path)], standalone_mode=False)
+    done = run("--sample", "-o", tmp_path, *QUICK, "-q")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "cat.png").exists()

@@ -1,0 +1,168 @@
+"""The style space, the catalogue, and the choice of T."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+
+from velatura.diffusion import extractors
+from velatura.errors import Cancelled, InputError, WeightsError
+from velatura.images import save
+from velatura.protect.protector import png
+from velatura.styles import catalogue, choose, space
+from velatura.styles.catalogue import Catalogue, Style
+
+
+def style(name: str, place: float) -> Style:
+    return Style(name, name.title(), "", "", "", 3, [0.0] * 100, [place] * 14, [1.0] * 14)
+
+
+@pytest.fixture
+def book() -> Catalogue:
+    return Catalogue([style(f"style-{i:02}", float(i)) for i in range(20)], [1.0] * 14)
+
+
+@pytest.fixture(scope="module")
+def mini() -> extractors.Extractor:
+    return extractors.load("mini")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, make_scene) -> Path:
+    """Two artists, one bright, one dark, three pictures each; and a manifest above them."""
+    rows = []
+    for artist, gain in (("bright-one", 1.0), ("dark-one", 0.3)):
+        (tmp_path / "art" / artist).mkdir(parents=True)
+        for i in range(3):
+            path = tmp_path / "art" / artist / f"{i}.png"
+            save(png(make_scene(96, 120, i) * gain), path)
+            rows.append([path.relative_to(tmp_path).as_posix(), artist.title(), "t", "(artist 1800-1850)", "PD; scan"])
+    with (tmp_path / "MANIFEST.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["path", "artist", "title", "year_or_dates", "license"], *rows])
+    return tmp_path / "art"
+
+
+def test_numbers_are_moments_of_the_features(make_scene, mini) -> None:
+    picture = make_scene(256, 320)
+    numbers = space.style_numbers(picture, mini)
+    assert numbers.shape == (1, len(space.NUMBERS)) == (1, 14)
+    features = mini.encode(picture).flatten(2)[0]
+    covariance = torch.cov(features, correction=0)
+    assert torch.allclose(numbers[0, :4], features.mean(1), atol=1e-4)
+    assert torch.allclose(numbers[0, 4:8], features.std(1), atol=1e-4)
+    assert torch.allclose(numbers[0, 8:11], covariance[0, 1:], atol=1e-3)
+
+
+def test_numbers_hardly_depend_on_size_and_flip(make_scene, mini, book) -> None:
+    picture = make_scene(384, 480)
+    here = space.style_numbers(picture, mini)[0].tolist()
+    flipped = space.style_numbers(picture.flip(-1), mini)[0].tolist()
+    other = space.style_numbers(1 - picture, mini)[0].tolist()
+    assert book.distance(here, flipped) < 0.5 * book.distance(here, other)
+
+
+def test_build_list_find(folder: Path, tmp_path: Path, mini) -> None:
+    groups = catalogue.sources([folder])
+    built = catalogue.build(groups, mini, tmp_path / "journal")
+    built.save(tmp_path / "catalogue.json")
+    book = catalogue.load(tmp_path / "catalogue.json")
+    assert [(s.name, s.pictures) for s in book.styles] == [("bright-one", 3), ("dark-one", 3)]
+    bright = book.find("bright")
+    assert (bright.artist, bright.dates, bright.licence) == ("Bright-One", "1800-1850", "PD")
+    assert (len(bright.vector), len(bright.centroid), len(bright.spread)) == (100, 14, 14)
+    assert book.distance(bright.centroid, book.find("dark-one").centroid) > 1
+    with pytest.raises(InputError, match="found bright-one, dark-one"):
+        book.find("one")
+    with pytest.raises(InputError, match="velatura styles list"):
+        book.find("nobody")
+
+
+def test_single_works_get_the_pooled_spread(folder: Path, tmp_path: Path, mini) -> None:
+    built = catalogue.build(catalogue.sources([folder], [folder / "dark-one"]), mini, tmp_path / "journal")
+    single = [s for s in built.styles if s.pictures == 1]
+    assert len(single) == 3
+    assert all(s.spread == built.scale for s in single)
+
+
+def test_build_resumes_and_leaves_out_what_it_cannot_read(folder: Path, tmp_path: Path, mini) -> None:
+    (folder / "dark-one" / "broken.png").write_bytes(b"no picture")
+    groups = catalogue.sources([folder])
+    journal = tmp_path / "journal"
+
+    def stop(done: int, total: int, path: Path, error: str | None) -> None:
+        if done == 2:
+            raise Cancelled("stop")
+
+    with pytest.raises(Cancelled):
+        catalogue.build(groups, mini, journal, on_picture=stop)
+    assert len(journal.read_text().splitlines()) == 2
+    with journal.open("a") as file:
+        file.write('{"key": "half a li')
+        file.write("\n")
+    errors = []
+    built = catalogue.build(groups, mini, journal, on_picture=lambda d, t, p, e: errors.append(e) if e else None)
+    assert [s.pictures for s in built.styles] == [3, 3]
+    assert len(errors) == 1
+    assert "broken.png" in errors[0]
+    whole = catalogue.build(groups, mini, tmp_path / "fresh")
+    assert built == whole
+
+
+def test_choice_stays_in_the_band_and_repeats(book: Catalogue) -> None:
+    place = [0.0] * 14
+    drawn = {choose.choose(book, place, seed=seed).style.name for seed in range(40)}
+    assert drawn == {f"style-{i}" for i in range(10, 15)}
+    first, second = (choose.choose(book, place, seed=3) for _ in range(2))
+    assert first == second
+    assert [row[3] for row in first.ranking] == [10 <= i < 15 for i in range(20)]
+    assert first.ranking[0][:2] == ("style-00", 0.0)
+
+
+def test_style_by_name_wins(book: Catalogue) -> None:
+    choice = choose.choose(book, [0.0] * 14, name="style-01", reason="named")
+    assert (choice.style.name, choice.reason, choice.distance) == ("style-01", "named", 1.0)
+
+
+@pytest.mark.parametrize("band", [(75, 50), (-1, 50), (50, 101)])
+def test_band_must_be_percentiles(book: Catalogue, band: tuple[float, float]) -> None:
+    with pytest.raises(InputError, match="two percentiles"):
+        choose.choose(book, [0.0] * 14, band=band)
+
+
+def test_an_artist_keeps_one_style(book: Catalogue) -> None:
+    assert choose.remembered("Ada Lovelace") is None
+    choice = choose.choose(book, [0.0] * 14, seed=5)
+    path = choose.remember("Ada Lovelace", choice, 5)
+    assert choose.remembered("ada lovelace") == choice.style.name
+    path.write_text("{")
+    with pytest.raises(InputError, match="damaged artist profile"):
+        choose.remembered("Ada Lovelace")
+    with pytest.raises(InputError, match="letters or digits"):
+        choose.remembered("///")
+
+
+def test_not_a_catalogue(tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text("{}")
+    with pytest.raises(WeightsError, match="not a style catalogue"):
+        catalogue.load(tmp_path / "c.json")
+
+
+def test_the_embedded_catalogue_holds_numbers_only_and_orders_styles_sensibly() -> None:
+    book = catalogue.load()
+    assert len(book.styles) >= 60
+    assert all(len(s.vector) == 100 and len(s.centroid) == 14 for s in book.styles)
+
+    def rank(a: str, b: str) -> float:
+        """Where b stands among a's neighbours: 0 nearest, 1 farthest."""
+        order = [s.name for _, s in book.ranking(book.find(a).centroid)]
+        return order.index(book.find(b).name) / len(order)
+
+    # One hand's, one technique's, and one workshop's pictures are near; ink on white paper is far from dark oil.
+    assert rank("egon-elbre", "maria-letta") < 0.35
+    assert rank("rembrandt", "caravaggio") < 0.35
+    assert rank("kate-greenaway", "randolph-caldecott") < 0.35
+    assert rank("aubrey-beardsley", "rembrandt") > 0.5
+    assert rank("rembrandt", "kate-greenaway") > 0.5

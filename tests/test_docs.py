@@ -1,0 +1,29 @@
+"""The pages quote results by script: what stands there is what docs/build.py would write."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+spec = importlib.util.spec_from_file_location("docs_build", ROOT / "docs/build.py")
+assert spec is not None
+build = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(build)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("page", build.PAGES)
+def test_pages_are_up_to_date(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert re.search(r"<!-- \w+ -->\n\S", text), "a page of PAGES has parts to fill in"
+    assert build.built(page) == text, "run: python docs/build.py"
+
+
+@pytest.mark.parametrize("page", [*build.PAGES, "docs/dependencies.md", "results/README.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    for link in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+        if not link.startswith("http"):
+            assert (ROOT / page).parent.joinpath(link).exists(), link
