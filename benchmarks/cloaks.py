@@ -113,7 +113,7 @@ def save(
         "effort": "default",
         "steps": protector.settings.steps,
         "photoguard_steps": photoguard_steps,
-        "precision": protector.extractors[0].precision,
+        "precision": protector.ways,
     }
     Result("cloaks", __version__, seed, protector.device, settings, protector.weights(), rows, flags).save(output)
 

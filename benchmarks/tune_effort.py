@@ -49,7 +49,7 @@ def run(root: Path, output: Path, budget: float) -> None:
         mean, low, high = bootstrap_mean(remaining)
         rows.append(Row("latent_remaining", mean, len(pairs), low, high, cloak="glaze", budget=budget, recipe=recipe))
         print(f"{recipe:32} {mean:.3f} ({low:.3f}-{high:.3f}), {seconds:.1f} s a picture", flush=True)
-    settings_used = {"pictures": [p.name for p in paths], "precision": protector.extractors[0].precision}
+    settings_used = {"pictures": [p.name for p in paths], "precision": protector.ways}
     Result("effort", __version__, 0, protector.device, settings_used, protector.weights(), rows).save(output)
 
 

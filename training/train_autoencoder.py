@@ -27,6 +27,7 @@ from torch import Tensor
 
 from velatura.diffusion.autoencoder import MiniAutoencoder
 from velatura.perception.lpips import load as load_lpips
+from velatura.perception.lpips import lpips
 
 HELD_OUT = ("vincent-van-gogh", "kate-greenaway", "ivan-aivazovsky", "david-revoy")
 SHORT_SIDES = (512, 384, 256, 176)
@@ -86,7 +87,7 @@ def measure(model: MiniAutoencoder, paths: list[Path]) -> tuple[dict[str, float]
         x = picture[:, : picture.shape[1] // 8 * 8, : picture.shape[2] // 8 * 8].float()[None] / 255
         y = ((model.decode(model.encode(x * 2 - 1).latent_dist.mode()).sample + 1) / 2).clamp(0, 1)
         psnr.append(float(-10 * torch.log10((x - y).pow(2).mean())))
-        alex.append(float(load_lpips("alex")(x, y)))
+        alex.append(float(lpips(x, y)))
         if len(pairs) < 8:
             pairs.append(torch.cat([x[0, :, :256, :256], y[0, :, :256, :256]], dim=2))
     n = len(psnr)
@@ -145,7 +146,10 @@ def train(args: argparse.Namespace) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             z = model.encode(x * 2 - 1).latent_dist.mode()
             y = (model.decode(z + model.config.latent_noise * torch.randn_like(z)).sample + 1) / 2
-            l1, distance = (y.float() - x).abs().mean(), perceptual(y, x).mean()
+            l1, distance = (
+                (y.float() - x).abs().mean(),
+                perceptual.compare(perceptual.features(y), perceptual.features(x)).mean(),
+            )
         loss = 2 * l1 + 0.3 * distance + 1e-3 * z.float().pow(2).mean()  # 2: L1 is meant on [-1, 1]
         optimizer.zero_grad()
         loss.backward()

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from velatura.diffusion.autoencoder import MiniAutoencoder
     from velatura.errors import VelaturaError
     from velatura.protect import Protected, Protector, Settings, protect
 
 # Lazy, so that `import velatura` and `velatura --help` load no torch.
 _HOMES = {
+    # Here by name: a pipeline folder's model_index.json says ["velatura", "MiniAutoencoder"].
+    "MiniAutoencoder": "velatura.diffusion.autoencoder",
     "Protected": "velatura.protect",
     "Protector": "velatura.protect",
     "Settings": "velatura.protect",
@@ -20,7 +23,7 @@ _HOMES = {
     "protect": "velatura.protect",
 }
 
-__all__ = ["Protected", "Protector", "Settings", "VelaturaError", "__version__", "protect"]
+__all__ = ["MiniAutoencoder", "Protected", "Protector", "Settings", "VelaturaError", "__version__", "protect"]
 
 
 def __getattr__(name: str) -> Any:

@@ -180,6 +180,16 @@ def test_whole_command_on_taef2(shared: Path, art: Path, tmp_path: Path) -> None
     assert report["models"][str(model)]["latent_remaining"] < 0.95
 
 
+def test_target_painted_by_a_diffusion_model(tiny_model: Path, art: Path, tmp_path: Path) -> None:
+    painter = ["--painter", tiny_model, "--painter-steps", "4"]
+    for folder, extra in ((tmp_path / "a", []), (tmp_path / "b", painter)):
+        done = run(art / "one.png", "-o", folder, *QUICK, "--keep-target", *extra)
+        assert done.exit_code == 0, done.output
+    assert (tmp_path / "a/one.target.png").read_bytes() != (tmp_path / "b/one.target.png").read_bytes()
+    failed = run(art / "one.png", "-o", tmp_path / "c", *QUICK, "--painter", tmp_path / "nowhere")
+    assert failed.exit_code != 0
+
+
 def test_api_bytes_to_bytes(art: Path) -> None:
     settings = Settings(models=("mini",), effort="fast", resolutions=(128,), budget=0.05)
     data = protect((art / "one.png").read_bytes(), settings)

@@ -94,7 +94,7 @@ def test_pictures_of_a_batch_do_not_influence_each_other(pictures: Tensor, targe
 
 def test_ensemble_weighs_extractors_alike(pictures: Tensor, targets: Tensor, mini: Extractor) -> None:
     torch.manual_seed(0)
-    other = Extractor(MiniAutoencoder(block_out_channels=(16, 16, 16)), "other", "0" * 64)
+    other = Extractor(MiniAutoencoder(block_out_channels=(12, 16, 16, 16)), "other", "0" * 64)
     aims = goals([mini, other], pictures, targets)
     for aim in aims:
         assert torch.allclose(aim.remaining(pictures), torch.ones(2), atol=1e-4)

@@ -34,7 +34,7 @@ def network(name: str) -> Any:
     if name == "AutoencoderTiny":
         width = {"encoder_block_out_channels": (8,) * 4, "decoder_block_out_channels": (8,) * 4}
         return AutoencoderTiny(**width, num_encoder_blocks=(1,) * 4, num_decoder_blocks=(1,) * 4)
-    module = MiniAutoencoder(block_out_channels=(8, 8, 8), layers_per_block=(1, 1, 1))
+    module = MiniAutoencoder(block_out_channels=(12, 8, 8, 8), layers_per_block=(1, 1, 1))
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     return module

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -78,6 +79,9 @@ EFFORT_NAMES = ["fast", "default", "max", "paper"]
     help="Percentiles of distance within which the target style is drawn.",
 )
 @click.option("--painter", help="Paint the target with this diffusion model (hub id or folder) instead.")
+@click.option("--painter-strength", default=0.5, show_default=True, help="How much the painter changes, 0 to 1.")
+@click.option("--painter-guidance", default=7.5, show_default=True, help="The painter's guidance scale.")
+@click.option("--painter-steps", default=30, show_default=True, help="The painter's denoising steps.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
 @click.option(
     "--device",
@@ -120,6 +124,9 @@ def protect_command(files: tuple[Path, ...], output: Path, as_json: bool, **opti
         artist=options["artist"],
         band=options["band"],
         painter=options["painter"],
+        painter_strength=options["painter_strength"],
+        painter_guidance=options["painter_guidance"],
+        painter_steps=options["painter_steps"],
         device=options["device"],
         offline=options["offline"],
     )
@@ -209,7 +216,7 @@ class Batch:
         choice = self.protector.choose(places)
         if not self.quiet:
             self.say(f"target style: {choice.style.name} ({choice.style.artist}), {choice.reason}")
-            models = ", ".join(f"{e.name} ({e.precision})" for e in self.protector.extractors)
+            models = ", ".join(f"{name} ({way})" for name, way in self.protector.ways.items())
             self.say(f"cloaking against {models} on {self.protector.device}")
             if self.protector.hint:
                 self.say(self.protector.hint)
@@ -219,10 +226,14 @@ class Batch:
         steps = self.settings.steps
         self.bar.set_description(f"{index + 1}/{total} {task.source.name[:24]}")
 
+        started = time.monotonic()
+
         def on_step(step: Step) -> None:
             # A long picture takes several windows of steps; it still counts as one picture's share of the bar.
             self.bar.n = index * steps + steps * step.index / step.total
-            self.bar.set_postfix_str(f"latent {step.latent_remaining:.2f} LPIPS {step.lpips:.3f}", refresh=False)
+            left = (time.monotonic() - started) * (step.total / step.index - 1)
+            text = f"this picture {left:.0f} s more, latent {step.latent_remaining:.2f}, LPIPS {step.lpips:.3f}"
+            self.bar.set_postfix_str(text, refresh=False)
             self.bar.update(0)
 
         try:

@@ -62,12 +62,11 @@ def glaze(
         with extractors[0].autocast():
             distance = perceptual.compare(reference, perceptual.features(cloaked)).float()
         loss = (remaining + settings.alpha * (distance - settings.budget).clamp_min(0)).sum()
-        optimizer.zero_grad()
-        loss.backward()
+        (delta.grad,) = torch.autograd.grad(loss, delta)
         optimizer.step()
         with torch.no_grad():
             delta.copy_((pictures + delta).clamp(0, 1) - pictures)
         if on_step is not None:
-            figures = (float(v.detach().mean()) for v in (loss / len(pictures), remaining, distance))
-            on_step(Step(index + 1, settings.steps, *figures, delta=delta.detach()))
+            total, far, visible = (float(v.detach().mean()) for v in (loss / len(pictures), remaining, distance))
+            on_step(Step(index + 1, settings.steps, total, far, visible, delta.detach()))
     return Cloak(fit(pictures, delta.detach(), settings.budget), "glaze", settings.steps)

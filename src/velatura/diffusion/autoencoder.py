@@ -31,7 +31,8 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(cast(torch.Tensor, self.conv2.bias))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.conv2(F.silu(self.conv1(F.silu(x))))
+        shift: torch.Tensor = self.conv2(F.silu(self.conv1(F.silu(x))))
+        return x + shift
 
 
 def _encoder(widths: list[int], blocks: list[int], latent_channels: int) -> nn.Sequential:
@@ -56,17 +57,18 @@ class MiniAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """Autoencoder of the miniature Stable Diffusion.
 
     Pictures are ``(B, 3, H, W)`` in [-1, 1], as diffusers has them (``Extractor`` keeps the house's [0, 1] outside);
-    H and W must be multiples of 8. Latents are ``(B, 4, H/8, W/8)``, their mean bounded to (-3, 3) by ``3 tanh(m/3)``
+    H and W must be multiples of 8. ``block_out_channels`` starts with the 12 channels of the pixel-unshuffle stem: a
+    pipeline takes the downsampling from its length. Latents are ``(B, 4, H/8, W/8)``, their mean bounded to (-3, 3) by ``3 tanh(m/3)``
     with a fixed standard deviation ``latent_noise``: a learned one diverged in training.
     """
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self,
         in_channels: int = 3,
         out_channels: int = 3,
         latent_channels: int = 4,
-        block_out_channels: tuple[int, ...] = (32, 96, 160),
+        block_out_channels: tuple[int, ...] = (12, 32, 96, 160),
         layers_per_block: tuple[int, ...] = (1, 1, 2),
         latent_bound: float = 3.0,
         latent_noise: float = 0.05,
@@ -76,7 +78,7 @@ class MiniAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         force_upcast: bool = False,
     ) -> None:
         super().__init__()
-        widths, blocks = list(block_out_channels), list(layers_per_block)
+        widths, blocks = list(block_out_channels[1:]), list(layers_per_block)
         self.encoder = _encoder(widths, blocks, latent_channels)
         self.decoder = _decoder(widths, blocks, latent_channels)
 
@@ -96,4 +98,4 @@ class MiniAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return DecoderOutput(sample=pictures) if return_dict else (pictures,)
 
     def forward(self, sample: torch.Tensor) -> DecoderOutput:
-        return self.decode(self.encode(sample).latent_dist.mode())
+        return self.decode(self.encode(sample).latent_dist.mode())  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Where networks run, and in which precision: what is faster on this machine is measured once and remembered."""
+"""Where networks run, and how: which precision is faster on this machine is measured once and remembered."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from pathlib import Path
 import platformdirs
 import torch
 
-from velatura.diffusion.extractors import Extractor, Precision
+from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError
+
+WAYS = ("fp32", "fp32 channels-last", "bf16", "bf16 channels-last")
 
 
 def pick_device(name: str = "auto") -> str:
@@ -27,48 +29,55 @@ def pick_device(name: str = "auto") -> str:
     return name
 
 
-def fastest_precision(extractor: Extractor) -> Precision:
-    """The precision with the faster gradient step through ``extractor``, by a short trial; cached by machine and model.
+def tune(extractor: Extractor) -> str:
+    """Set the precision and memory layout of the fastest gradient step through ``extractor``; returns their names.
 
-    The cache keeps later runs, and so their bytes, the same. CUDA and MPS take fp32: there the trial would have to
-    cover numerical support too, and a step is fast anyway.
+    A short trial of four ways, cached by machine and model, so that later runs, and their bytes, stay the same. CUDA
+    and MPS keep fp32: there a step is fast anyway.
     """
     if extractor.device.type != "cpu":
-        return "fp32"
+        return extractor.precision
     key = f"{platform.machine()}|{_processor()}|{torch.get_num_threads()}|{torch.__version__}|{extractor.sha256[:16]}"
     path = _cache()
-    known: dict[str, Precision] = {}
+    known: dict[str, str] = {}
     with contextlib.suppress(OSError, ValueError):  # no cache yet, or a damaged one: measure again
-        known = json.loads(path.read_text(encoding="utf-8"))
-    if known.get(key) not in ("fp32", "bf16"):
-        known[key] = _faster(extractor)
+        known = dict(json.loads(path.read_text(encoding="utf-8")))
+    if known.get(key) not in WAYS:
+        known[key] = _fastest(extractor)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         temporary.write_text(json.dumps(known, indent=1), encoding="utf-8")
         os.replace(temporary, path)
+    _set(extractor, known[key])
     return known[key]
 
 
-def _faster(extractor: Extractor) -> Precision:
+def _fastest(extractor: Extractor) -> str:
     picture = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
     seconds = {}
-    before = extractor.precision
-    precisions: tuple[Precision, Precision] = ("fp32", "bf16")
-    for precision in precisions:
-        extractor.precision = precision
+    for way in WAYS:
+        _set(extractor, way)
         try:
-            seconds[precision] = min(_step_seconds(extractor, picture) for _ in range(3))
-        except RuntimeError:  # this build has no bf16 kernel for some layer
-            seconds[precision] = float("inf")
-    extractor.precision = before
-    # bf16 has to earn its rounding errors.
-    return "bf16" if seconds["bf16"] < 0.85 * seconds["fp32"] else "fp32"
+            seconds[way] = min(_step_seconds(extractor, picture) for _ in range(3))
+        except RuntimeError:  # this build has no such kernel for some layer
+            seconds[way] = float("inf")
+    # Rounding errors have to earn their keep.
+    plain = min((way for way in WAYS if way.startswith("fp32")), key=lambda way: seconds[way])
+    best = min(seconds, key=lambda way: seconds[way])
+    return best if seconds[best] < 0.85 * seconds[plain] else plain
+
+
+def _set(extractor: Extractor, way: str) -> None:
+    precision, _, layout = way.partition(" ")
+    extractor.precision = "bf16" if precision == "bf16" else "fp32"
+    memory_format = torch.channels_last if layout else torch.contiguous_format
+    extractor.module.to(memory_format=memory_format)  # type: ignore[call-overload]
 
 
 def _step_seconds(extractor: Extractor, picture: torch.Tensor) -> float:
     start = time.perf_counter()
     x = picture.clone().requires_grad_(True)
-    extractor.encode(x).square().sum().backward()
+    torch.autograd.grad(extractor.encode(x).square().sum(), x)
     return time.perf_counter() - start
 
 

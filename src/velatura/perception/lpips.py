@@ -45,6 +45,9 @@ class LPIPS(nn.Module):
     hundreds of times with the same original.
     """
 
+    shift: torch.Tensor
+    scale: torch.Tensor
+
     def __init__(self, net: Net) -> None:
         super().__init__()
         self.net = net
@@ -85,9 +88,6 @@ class LPIPS(nn.Module):
         terms = [((x - y).pow(2) * w).sum(1).mean((1, 2)) for x, y, w in zip(a, b, self.heads, strict=True)]
         return torch.stack(terms).sum(0)
 
-    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        return self.compare(self.features(a), self.features(b))
-
 
 @lru_cache(maxsize=4)
 def load(net: Net = "alex", device: str = "cpu") -> LPIPS:
@@ -104,4 +104,5 @@ def lpips(a: torch.Tensor, b: torch.Tensor, net: Net = "alex") -> torch.Tensor:
     check_pictures(b, "b")
     if a.shape != b.shape:
         raise ContractError(f"LPIPS: expected two tensors of one shape, got {tuple(a.shape)} and {tuple(b.shape)}")
-    return load(net, str(a.device))(a, b)
+    module = load(net, str(a.device))
+    return module.compare(module.features(a), module.features(b))

@@ -23,7 +23,8 @@ from velatura.protect.figures import View, Visibility, views, visible
 from velatura.protect.settings import Settings
 from velatura.reports.sheet import amplified, sheet
 from velatura.reports.verdict import Verdict, verdict
-from velatura.styles import catalogue, choose, space, transfer
+from velatura.styles import catalogue, space, transfer
+from velatura.styles.choose import Choice, centroid, choose, remember, remembered
 
 STYLE_MODEL = "mini"  # the style space is the miniature's, whatever model the cloak uses
 MOST_FOR_CENTROID = 24
@@ -70,9 +71,8 @@ class Protector:
         names = extractors.resolve(settings.models)
         self.hint = extractors.hint(names)
         self.settings = replace(settings, models=tuple(names))
-        self.extractors = [extractors.load(name, self.device, channels_last=True) for name in names]
-        for extractor in self.extractors:
-            extractor.precision = device.fastest_precision(extractor)
+        self.extractors = [extractors.load(name, self.device) for name in names]
+        self.ways = {extractor.name: device.tune(extractor) for extractor in self.extractors}
         style_model = [e for e in self.extractors if e.name == STYLE_MODEL]
         self.style_model = style_model[0] if style_model else extractors.load(STYLE_MODEL, self.device)
         self.catalogue = catalogue.load()
@@ -90,21 +90,18 @@ class Protector:
         finally:
             self.style_model.precision = fast
 
-    def choose(self, places: Sequence[Sequence[float]]) -> choose.Choice:
+    def choose(self, places: Sequence[Sequence[float]]) -> Choice:
         """T for a body of work whose pictures stand at ``places``: by name, remembered, or drawn (and remembered)."""
         s = self.settings
         name, reason = s.style, "named on the command line"
         if name is None and s.artist is not None:
-            name, reason = choose.remembered(s.artist), f"kept for artist {s.artist}"
-        centroid = choose.centroid(places)
-        choice = choose.choose(self.catalogue, centroid, band=s.band, seed=s.seed, name=name, reason=reason)
+            name, reason = remembered(s.artist), f"kept for artist {s.artist}"
+        choice = choose(self.catalogue, centroid(places), band=s.band, seed=s.seed, name=name, reason=reason)
         if s.artist is not None:
-            choose.remember(s.artist, choice, s.seed)
+            remember(s.artist, choice, s.seed)
         return choice
 
-    def protect(
-        self, artwork: Artwork, choice: choose.Choice | None = None, on_step: OnStep | None = None
-    ) -> Protected:
+    def protect(self, artwork: Artwork, choice: Choice | None = None, on_step: OnStep | None = None) -> Protected:
         """Cloak one picture. ``choice``: T for the body of work; None draws one for this picture alone."""
         s, started = self.settings, time.perf_counter()
         clock = _Clock()
@@ -150,18 +147,27 @@ class Protector:
             },
             "weights": self.weights(),
             "device": self.device,
-            "precision": {e.name: e.precision for e in self.extractors},
+            "precision": self.ways,
             "torch": torch.__version__,
             "seconds": clock.seconds | {"total": time.perf_counter() - started},
         }
         return Protected(data, report, word, original, saved, target, seen[0])
 
-    def paint(self, picture: Tensor, choice: choose.Choice) -> Tensor:
+    def paint(self, picture: Tensor, choice: Choice) -> Tensor:
         """Ω(x,T), by the embedded network or by a diffusion model's img2img."""
         if self.pipeline is None:
             return transfer.paint(picture, torch.tensor([choice.style.vector], device=picture.device))
         prompt = f"{choice.style.movement} painting by {choice.style.artist}".strip()
-        return transfer.paint_with_pipeline(self.pipeline, picture, prompt, seed=self.settings.seed)
+        s = self.settings
+        return transfer.paint_with_pipeline(
+            self.pipeline,
+            picture,
+            prompt,
+            strength=s.painter_strength,
+            guidance=s.painter_guidance,
+            steps=s.painter_steps,
+            seed=s.seed,
+        )
 
     def weights(self) -> dict[str, str]:
         """sha256 of every network that had a part in the picture and its figures."""

@@ -29,7 +29,8 @@ class Settings:
     budget: LPIPS (AlexNet) between original and saved file. models: names, hub ids or paths of the models to cloak
     against; "auto" is the best on disk. resolutions: short sides (px) that mimics train at; the largest is the cloak's
     working resolution. style: force T by name. artist: keep T for this artist. band: percentiles of distance within
-    which T is drawn. painter: None for the embedded Ω, or hub id or folder of a diffusers img2img pipeline.
+    which T is drawn. painter: None for the embedded Ω, or hub id or folder of a diffusers img2img pipeline,
+    with its strength (0 to 1), guidance scale and steps (the defaults are the published re-implementation's).
     """
 
     budget: float = 0.1
@@ -41,6 +42,9 @@ class Settings:
     artist: str | None = None
     band: tuple[float, float] = BAND
     painter: str | None = None
+    painter_strength: float = 0.5
+    painter_guidance: float = 7.5
+    painter_steps: int = 30
     device: str = "auto"
     offline: bool = True
 

@@ -52,4 +52,5 @@ def _fitted(pixels: Pixels, side: int) -> Image.Image:
 
 def amplified(difference: NDArray[np.float32], gain: float) -> Pixels:
     """A signed difference ``(H, W, 3)`` in units of the [0, 1] picture, times ``gain``, around mid grey."""
-    return (np.clip(0.5 + gain * difference, 0, 1) * 255).round().astype(np.uint8)
+    pixels: Pixels = (np.clip(0.5 + gain * difference, 0, 1) * 255).round().astype(np.uint8)
+    return pixels

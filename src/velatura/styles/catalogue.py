@@ -119,8 +119,8 @@ def sources(folders: Sequence[Path], works: Sequence[Path] = (), facts: Path | N
             movements = {row["name"]: row["movement"] for row in csv.DictReader(file)}
     groups: list[tuple[str, list[Path]]] = []
     for folder in folders:
-        for artist in sorted(p for p in folder.iterdir() if p.is_dir()):
-            groups.append((slug(artist.name), _pictures(artist)))
+        for child in sorted(p for p in folder.iterdir() if p.is_dir()):
+            groups.append((slug(child.name), _pictures(child)))
     for folder in works:
         groups += [(slug(path.stem), [path]) for path in _pictures(folder)]
     found = []
