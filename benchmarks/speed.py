@@ -158,7 +158,7 @@ def run(output: Path, reference_steps: int) -> None:
         "picture": "512 x 512",
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "default_steps": report["settings"]["steps"],
+        "default_steps": report["settings"]["cloak"]["steps"],
         "default_precision": report["precision"],
         "published_recipe": f"500 steps, multiplied up from {reference_steps}",
     }

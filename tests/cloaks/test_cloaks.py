@@ -41,7 +41,7 @@ def targets(make_scene) -> Tensor:
 
 
 SETTINGS = {
-    "glaze": GlazeSettings(0.05, steps=25, learning_rate=0.02, decay=True),
+    "glaze": GlazeSettings(0.05, alpha=5, steps=25, learning_rate=0.015, decay=True, beta2=0.9),
     "noise": NoiseSettings(0.05),
     "photoguard": PhotoGuardSettings(0.05, steps=8, rounds=5),
 }
@@ -79,7 +79,7 @@ def test_a_larger_budget_moves_further(pictures: Tensor, targets: Tensor, mini: 
     (aim,) = goals([mini], pictures, targets)
     remaining = []
     for budget in (0.03, 0.2):
-        settings = GlazeSettings(budget, steps=25, learning_rate=0.02, decay=True)
+        settings = GlazeSettings(budget, alpha=5, steps=25, learning_rate=0.015, decay=True, beta2=0.9)
         delta = glaze(pictures, targets, extractors=[mini], settings=settings).delta
         remaining.append(float(aim.remaining(pictures + delta).mean()))
     assert remaining[1] < remaining[0] - 0.05
@@ -99,14 +99,14 @@ def test_ensemble_weighs_extractors_alike(pictures: Tensor, targets: Tensor, min
     for aim in aims:
         assert torch.allclose(aim.remaining(pictures), torch.ones(2), atol=1e-4)
         assert aim.remaining(targets).max() < 1e-4
-    settings = GlazeSettings(0.1, steps=25, learning_rate=0.02, decay=True)
+    settings = GlazeSettings(0.1, alpha=5, steps=25, learning_rate=0.015, decay=True, beta2=0.9)
     delta = glaze(pictures, targets, extractors=[mini, other], settings=settings).delta
     for aim in aims:
         assert float(aim.remaining(pictures + delta).mean()) < 0.95
 
 
 def test_several_resolutions_are_all_moved(pictures: Tensor, targets: Tensor, mini: Extractor) -> None:
-    settings = GlazeSettings(0.1, steps=25, learning_rate=0.02, decay=True, resolutions=(64, 128))
+    settings = GlazeSettings(0.1, alpha=5, steps=25, learning_rate=0.015, decay=True, beta2=0.9, resolutions=(64, 128))
     delta = glaze(pictures, targets, extractors=[mini], settings=settings).delta
     for aim in goals([mini], pictures, targets, (64, 128)):
         assert float(aim.remaining(pictures + delta).mean()) < 0.9

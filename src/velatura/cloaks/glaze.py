@@ -19,7 +19,9 @@ from velatura.perception.lpips import load
 class GlazeSettings:
     """The defaults are those of the published re-implementation: α 30, Adam at 0.01, 500 steps.
 
-    budget: p, LPIPS (AlexNet) between original and cloaked picture. alpha: weight of the penalty above p.
+    budget: p, LPIPS (AlexNet) between original and cloaked picture. alpha: weight of the penalty above p; a smaller one
+    is less of a wall, so a short run gets further before it is scaled back to p. beta2: Adam's second decay; 0.9
+    forgets within ten steps what the penalty's large gradients were.
     learning_rate: Adam's, in units of the [0, 1] picture. decay: cosine to zero over the run, which lets short runs
     take large steps and still settle on the budget; the published recipe has none.
     resolutions: short sides (px) at which features are compared; empty: the pictures' own.
@@ -30,6 +32,7 @@ class GlazeSettings:
     steps: int = 500
     learning_rate: float = 0.01
     decay: bool = False
+    beta2: float = 0.999
     resolutions: tuple[int, ...] = ()
 
 
@@ -52,7 +55,7 @@ def glaze(
     with torch.no_grad(), extractors[0].autocast():
         reference = perceptual.features(pictures)
     delta = torch.zeros_like(pictures, requires_grad=True)
-    optimizer = torch.optim.Adam([delta], lr=settings.learning_rate)
+    optimizer = torch.optim.Adam([delta], lr=settings.learning_rate, betas=(0.9, settings.beta2))
     for index in range(settings.steps):
         if settings.decay:
             rate = settings.learning_rate * (0.5 + 0.5 * math.cos(math.pi * index / settings.steps))

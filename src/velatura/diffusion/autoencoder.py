@@ -58,8 +58,8 @@ class MiniAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     Pictures are ``(B, 3, H, W)`` in [-1, 1], as diffusers has them (``Extractor`` keeps the house's [0, 1] outside);
     H and W must be multiples of 8. ``block_out_channels`` starts with the 12 channels of the pixel-unshuffle stem: a
-    pipeline takes the downsampling from its length. Latents are ``(B, 4, H/8, W/8)``, their mean bounded to (-3, 3) by ``3 tanh(m/3)``
-    with a fixed standard deviation ``latent_noise``: a learned one diverged in training.
+    pipeline takes the downsampling from its length. Latents are ``(B, 4, H/8, W/8)``, their mean bounded
+    to (-3, 3) by ``3 tanh(m/3)``, with a fixed standard deviation ``latent_noise``: a learned one diverged in training.
     """
 
     @register_to_config  # type: ignore[untyped-decorator]

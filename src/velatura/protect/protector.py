@@ -136,7 +136,7 @@ class Protector:
             "figures": figures,
             "models": per_model,
             "flags": _flags(figures, s.budget, noise_shift, shifts),
-            "settings": asdict(s) | {"steps": s.steps, "method": "glaze"},
+            "settings": asdict(s) | {"method": "glaze", "cloak": asdict(s.cloak())},
             "settings_fingerprint": s.fingerprint(),
             "style": {
                 "name": choice.style.name,

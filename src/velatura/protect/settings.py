@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 
 from velatura.cloaks import GlazeSettings
 from velatura.errors import InputError
 from velatura.styles.choose import BAND
 
-# Steps, Adam's rate, decay. "paper" is the published re-implementation's; the short ones were tuned on Kate Greenaway
-# and Ivan Aivazovsky (benchmarks/tune_effort.py) to be nearly as far at a tenth of the steps.
-EFFORTS: Mapping[str, tuple[int, float, bool]] = {
-    "fast": (20, 0.02, True),
-    "default": (50, 0.02, True),
-    "max": (200, 0.015, True),
-    "paper": (500, 0.01, False),
+# "paper" is the published re-implementation's recipe. The short ones were tuned on Kate Greenaway and Ivan Aivazovsky
+# (benchmarks/tune_effort.py); their learning rate is for p = 0.05 and grows with the square root of the budget.
+EFFORTS: Mapping[str, GlazeSettings] = {
+    "fast": GlazeSettings(steps=25, learning_rate=0.015, decay=True, alpha=5, beta2=0.9),
+    "default": GlazeSettings(steps=60, learning_rate=0.01, decay=True, alpha=5, beta2=0.9),
+    "max": GlazeSettings(steps=200, learning_rate=0.01, decay=True, alpha=5, beta2=0.9),
+    "paper": GlazeSettings(),
 }
-METHODS = ("glaze",)
+
+
+def short_recipe(recipe: GlazeSettings, budget: float) -> GlazeSettings:
+    """A recipe at a budget: a short run has to step further where it may go further."""
+    rate = recipe.learning_rate * (budget / 0.05) ** 0.5 if recipe.decay else recipe.learning_rate
+    return replace(recipe, budget=budget, learning_rate=rate)
 
 
 @dataclass(frozen=True)
@@ -68,14 +73,13 @@ class Settings:
 
     @property
     def steps(self) -> int:
-        return EFFORTS[self.effort][0]
+        return EFFORTS[self.effort].steps
 
     def cloak(self) -> GlazeSettings:
-        steps, rate, decay = EFFORTS[self.effort]
         several = self.resolutions if len(self.resolutions) > 1 else ()
-        return GlazeSettings(self.budget, steps=steps, learning_rate=rate, decay=decay, resolutions=several)
+        return replace(short_recipe(EFFORTS[self.effort], self.budget), resolutions=several)
 
     def fingerprint(self) -> str:
         """Changes with anything that changes the protected picture: a re-run with another one does not skip."""
-        kept = {k: v for k, v in asdict(self).items() if k not in ("device", "offline")}
+        kept = {k: v for k, v in asdict(self).items() if k not in ("device", "offline")} | asdict(self.cloak())
         return sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
