@@ -22,7 +22,7 @@ from velatura.images import read
 from velatura.protect import EFFORTS, Protector, Settings
 from velatura.protect.settings import short_recipe
 from velatura.reports.result import Result, Row
-from velatura.reports.statistics import bootstrap_mean
+from velatura.reports.statistics import mean_interval
 
 ARTISTS = ("paintings/kate-greenaway", "paintings/ivan-aivazovsky")
 TUNED = EFFORTS["default"]
@@ -63,7 +63,7 @@ def run(root: Path, output: Path, budget: float) -> None:
             remaining.append(float(aim.remaining(original + delta)))
         seconds = (time.perf_counter() - start) / len(pairs)
         words = f"{settings.steps} steps, Adam {recipe.learning_rate:g}, β₂ {settings.beta2:g}, α {settings.alpha:g}"
-        mean, low, high = bootstrap_mean(remaining)
+        mean, low, high = mean_interval(remaining)
         rows.append(Row("latent_remaining", mean, len(pairs), low, high, cloak="glaze", budget=budget, recipe=words))
         print(f"{words:44} {mean:.3f} ({low:.3f}-{high:.3f}), {seconds:.1f} s a picture", flush=True)
     settings_used = {"pictures": [p.name for p in paths], "precision": protector.ways}

@@ -73,10 +73,11 @@ def cloak_table() -> str:
     n = rows[0]["n"]
     lines += [
         "",
-        f"{n} pictures of held-out artists at 512 px, means with 95 % bootstrap intervals; made by "
+        f"{n} pictures of held-out artists at 512 px, means with 95 % t-intervals; made by "
         f"`python benchmarks/cloaks.py ../shared/art` ([results/cloaks.json](RESULTS/cloaks.json)). All of it "
         "measured on the miniature's own autoencoder, which the cloaks were made on.",
     ]
+    lines[-1] += f" PhotoGuard: {tree['settings']['photoguard']} (its paper takes 200)."
     if tree["flags"]:
         lines += ["", "Flags: " + "; ".join(tree["flags"]) + "."]
     return "\n".join(lines)
@@ -86,7 +87,7 @@ def speed() -> str:
     rows = {(r["metric"], r["recipe"]): r["value"] for r in result("speed")["rows"]}
     steps = result("speed")["settings"]["default_steps"]
     return (
-        f"On 2 CPU cores ([results/speed.json](RESULTS/speed.json)) a gradient step of the latent objective through the miniature takes "
+        f"On {result('speed')['machine']} ([results/speed.json](RESULTS/speed.json)) a gradient step of the latent objective through the miniature takes "
         f"{rows['step_seconds_mini', 'fp32']:.2f} s in fp32 and {rows['step_seconds_mini', 'bf16']:.2f} s in bf16, through a "
         f"full-size SD 1.5 encoder {rows['step_seconds_full', 'fp32']:.1f} s and {rows['step_seconds_full', 'bf16']:.1f} s: "
         f"{rows['step_ratio', 'fp32']:.0f} and {rows['step_ratio', 'bf16']:.0f} times as much. A whole 512 px picture at default effort "

@@ -14,9 +14,9 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from velatura.cli.files import tasks
-from velatura.cli.protect import Batch, protect_command
-from velatura.errors import ImageError, InputError
+from velatura.cli.files import KINDS, tasks
+from velatura.cli.protect import protect_command
+from velatura.errors import Cancelled, ImageError, InputError
 from velatura.images import read, save, working
 from velatura.perception.lpips import lpips
 from velatura.protect import Protector, Settings, protect
@@ -99,36 +99,82 @@ def test_originals_and_foreign_files_are_never_overwritten(art: Path, tmp_path: 
     assert (art / "one.png").read_bytes() == original
 
 
-def test_an_interrupted_write_is_taken_up_again(art: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    assert run(art / "one.png", "-o", out, *QUICK, "-q").exit_code == 0
-    whole = (out / "one.png").read_bytes()
-    (out / "one.png").unlink()  # as if killed between the report and the picture
-    assert run(art / "one.png", "-o", out, *QUICK, "-q").exit_code == 0
-    assert (out / "one.png").read_bytes() == whole
+@pytest.mark.parametrize("killed_at", ["report.json", "sheet.png", "one.png"])
+def test_a_write_that_was_killed_is_taken_up_again(
+    killed_at: str, art: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """First run whole at seed 1; second, at seed 2, dies while writing; third is as if nothing had happened."""
+    out, fresh = tmp_path / "out", tmp_path / "fresh"
+    arguments = [art / "one.png", *QUICK, "-q"]
+    assert run(*arguments, "-o", out, "--seed", "1").exit_code == 0
 
-
-def test_cancelling_leaves_no_half_file(art: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    protect_one = Batch._protect
-
-    def interrupted(self: Batch, task, choice, on_step) -> None:
-        if task.source.name == "two.jpg":
+    def dying(data: bytes, path: Path) -> None:
+        if path.name.endswith(killed_at):
             raise KeyboardInterrupt
-        protect_one(self, task, choice, on_step)
+        save(data, path)
 
-    monkeypatch.setattr(Batch, "_protect", interrupted)
-    done = run(art, "-o", tmp_path / "out", *QUICK)
-    assert done.exit_code == 130
-    assert "cancelled: 1 of 2 done; the same command continues" in done.output
+    with monkeypatch.context() as patch:
+        patch.setattr("velatura.images.save", dying)
+        assert isinstance(run(*arguments, "-o", out, "--seed", "2").exception, Cancelled)
+    assert run(*arguments, "-o", out, "--seed", "2").exit_code == 0
+    assert run(*arguments, "-o", fresh, "--seed", "2").exit_code == 0
+    assert (out / "one.png").read_bytes() == (fresh / "one.png").read_bytes()
+
+
+def test_cancelling_leaves_no_half_file_and_resumes(art: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Protector.protect
+
+    def interrupted(self: Protector, artwork, choice=None, on_step=None):
+        def step(s) -> None:
+            if artwork.path.name == "two.jpg" and s.index == 3:
+                raise KeyboardInterrupt
+            on_step(s)
+
+        return original(self, artwork, choice, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Protector, "protect", interrupted)
+        done = run(art, "-o", tmp_path / "out", *QUICK)
+    assert isinstance(done.exception, Cancelled)
+    assert "1 of 2 done" in str(done.exception)
     assert not list((tmp_path / "out").rglob("*.tmp"))
     assert not list((tmp_path / "out").rglob("two*"))
+    again = run(art, "-o", tmp_path / "out", *QUICK)
+    assert "1 of 2 done already" in again.output
+    assert (tmp_path / "out/sub/two.jpg").exists()
 
 
-def test_read_only_folder(art: Path, tmp_path: Path) -> None:
+def test_pictures_that_join_later_get_the_same_style(art: Path, tmp_path: Path, make_scene) -> None:
+    assert run(art / "one.png", "-o", tmp_path / "out", *QUICK, "-q").exit_code == 0
+    save(png(1 - make_scene(150, 200, 7)), art / "late.png")
+    assert run(art, "-o", tmp_path / "out", *QUICK, "-q").exit_code == 0
+    reports = [json.loads(p.read_text()) for p in (tmp_path / "out").rglob("*.report.json")]
+    assert len(reports) == 3
+    assert len({r["style"]["name"] for r in reports}) == 1
+
+
+def test_any_failure_costs_one_line(art: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Protector.protect
+
+    def failing(self: Protector, artwork, choice=None, on_step=None):
+        if artwork.path.name == "one.png":
+            raise RuntimeError("DefaultCPUAllocator: not enough memory\nand a long trace")
+        return original(self, artwork, choice, on_step)
+
+    monkeypatch.setattr(Protector, "protect", failing)
+    done = run(art, "-o", tmp_path / "out", *QUICK, "--json")
+    assert done.exit_code == 1
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert ["error" in line for line in lines] == [True, False]
+    assert "DefaultCPUAllocator: not enough memory" in done.stderr
+    assert "long trace" not in done.stderr
+
+
+def test_a_folder_that_cannot_be_made(art: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = run(art / "one.png", "-o", tmp_path / "file" / "out", *QUICK)
-    assert done.exit_code == 1
-    assert sum(line.startswith("error: ") for line in done.output.splitlines()) == 1
+    assert isinstance(done.exception, ImageError)
+    assert "cannot make this folder" in str(done.exception)
 
 
 def test_json_lines_and_pipes(art: Path, tmp_path: Path) -> None:
@@ -138,8 +184,7 @@ def test_json_lines_and_pipes(art: Path, tmp_path: Path) -> None:
     piped = run("-", *QUICK, data=(art / "one.png").read_bytes())
     assert piped.exit_code == 0
     assert piped.stdout_bytes[:8] == b"\x89PNG\r\n\x1a\n"
-    with pytest.raises(InputError, match="stands alone"):
-        CliRunner().invoke(protect_command, ["-", str(art)], catch_exceptions=False)
+    assert isinstance(run("-", art).exception, InputError)
 
 
 def test_one_target_style_for_an_artist(art: Path, tmp_path: Path) -> None:
@@ -229,24 +274,69 @@ def test_long_pictures_are_cloaked_along_their_whole_length(tmp_path: Path, make
 
 
 def test_outputs_never_collide(tmp_path: Path) -> None:
-    names = ["x/a.png", "y/a.png", "x/a.jpg"]
+    names = ["x/a.png", "y/a.png", "x/a.jpg", "x/a.jpg.png", "z/A.png", "x/b.sheet.png", "x/b.png"]
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    found = tasks([tmp_path / name for name in names], tmp_path / "out")
-    assert [(t.output.name, t.beside("report.json").name) for t in found] == [
-        ("a.png", "a.report.json"),
-        ("a-2.png", "a-2.report.json"),
-        ("a.jpg", "a.jpg.report.json"),
-    ]
+    found, _ = tasks([tmp_path / name for name in names], tmp_path / "out")
+    written = [str(p).casefold() for t in found for p in (t.output, *map(t.beside, KINDS))]
+    assert len(written) == len(set(written)) == 4 * len(names)
+    assert [t.output.name for t in found][:3] == ["a.png", "a-2.png", "a.jpg"]
+    assert found[0].beside("report.json").name == "a.report.json"
 
 
-def test_results_inside_the_source_folder_are_not_protected_again(art: Path) -> None:
-    shutil.copy(art / "one.png", art / "x.sheet.png")
-    (art / "protected").mkdir()
-    shutil.copy(art / "one.png", art / "protected" / "one.png")
-    found = [t.source.relative_to(art).as_posix() for t in tasks([art], art / "protected")]
-    assert found == ["one.png", "sub/two.jpg"]
+def test_a_later_run_of_another_picture_of_that_name_gets_its_own_place(art: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (tmp_path / "other").mkdir()
+    Image.open(art / "one.png").rotate(90, expand=True).save(tmp_path / "other/one.png")
+    assert run(art / "one.png", "-o", out, *QUICK, "-q").exit_code == 0
+    first = (out / "one.png").read_bytes()
+    assert run(tmp_path / "other/one.png", "-o", out, *QUICK, "-q").exit_code == 0
+    assert (out / "one.png").read_bytes() == first
+    assert (out / "one-2.png").exists()
+
+
+def test_side_files_of_others_are_kept(art: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "one.sheet.png").write_bytes(b"a character sheet")
+    done = run(art / "one.png", "-o", out, *QUICK)
+    assert done.exit_code == 1
+    assert "one.sheet.png: exists and is not Velatura's work" in done.output
+    assert (out / "one.sheet.png").read_bytes() == b"a character sheet"
+
+
+def test_what_velatura_made_is_no_source(art: Path) -> None:
+    assert run(art, "-o", art / "protected", *QUICK, "-q").exit_code == 0
+    shutil.copy(art / "one.png", art / "hero.sheet.png")  # an artist's own
+    for folder in (art / "protected", art / "second"):
+        found = [t.source.relative_to(art).as_posix() for t in tasks([art], folder)[0]]
+        assert found == ["hero.sheet.png", "one.png", "sub/two.jpg"]
+    assert [t.source.name for t in tasks([art / "sub"], art)[0]] == ["two.jpg"]
+
+
+def test_other_formats_are_named_not_dropped_silently(art: Path, tmp_path: Path) -> None:
+    (art / "photo.heic").write_bytes(b"")
+    done = run(art, "-o", tmp_path / "out", *QUICK)
+    assert done.exit_code == 0
+    assert "left out 1 pictures of formats that are not read yet" in done.output
+    assert "photo.heic" in done.output
+
+
+def test_names_that_are_not_utf8(art: Path, tmp_path: Path) -> None:
+    source = os.fsencode(art) + b"/caf\xe9.png"
+    shutil.copy(art / "one.png", source)
+    done = run(os.fsdecode(source), "-o", tmp_path / "out", *QUICK, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["source"].endswith("caf\\xe9.png")
+    assert os.path.exists(os.fsencode(tmp_path) + b"/out/caf\xe9.png")
+
+
+def test_too_long_pictures_are_refused(tmp_path: Path) -> None:
+    Image.new("RGB", (30, 400), "white").save(tmp_path / "strip.png")
+    done = run(tmp_path / "strip.png", "-o", tmp_path / "out", *QUICK)
+    assert done.exit_code == 1
+    assert "more than 10 times as long as wide" in done.output
 
 
 def test_sample_needs_no_files(tmp_path: Path) -> None:

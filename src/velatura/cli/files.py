@@ -1,14 +1,18 @@
-"""Which files a command means, and where their results go."""
+"""Which files a command means, where their results go, and what stands there already."""
 
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff"}
+OTHER_PICTURES = {".gif", ".bmp", ".heic", ".heif", ".avif", ".psd", ".svg", ".jxl", ".raw", ".xcf", ".kra"}
+KINDS = ("report.json", "sheet.png", "target.png")
 
 
 @dataclass(frozen=True)
@@ -23,63 +27,113 @@ class Task:
         """NAME.report.json, NAME.sheet.png, NAME.target.png."""
         return self.output.with_name(f"{self.name}.{kind}")
 
+    @property
+    def source_id(self) -> str:
+        """Tells sources of one name apart without telling a reader of the report where they lie."""
+        return sha256(str(self.source.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
-def tasks(files: Sequence[Path], folder: Path) -> list[Task]:
-    """Tasks for files and, recursively, the pictures in folders, whose sub-folders are kept.
 
-    Files that an earlier run left behind are no pictures to protect. Two sources never share an output: of a.png and
-    a.jpg the second one's report is a.jpg.report.json, and a second a.png becomes a-2.png.
+def tasks(files: Sequence[Path], folder: Path) -> tuple[list[Task], list[Path]]:
+    """Tasks for files and, recursively, the pictures in folders, whose sub-folders are kept; and pictures left out.
+
+    Two sources never share a file, in this run or with an earlier one into the same folder: of a.png and a.jpg the
+    second one's report is a.jpg.report.json, and a second a.png becomes a-2.png. What Velatura made is no source.
     """
-    outputs: set[Path] = set()
-    names: set[Path] = set()
+    taken: set[str] = set()
     found: list[Task] = []
+    left_out: list[Path] = []
     for file in files:
-        for source, relative in _expand(file, folder):
-            output = folder / relative
-            number = 2
-            while output in outputs:
-                output = folder / relative.with_name(f"{relative.stem}-{number}{relative.suffix}")
-                number += 1
-            name = output.name if output.with_suffix("") in names else output.stem
-            outputs.add(output)
-            names.add(output.with_suffix(""))
-            found.append(Task(source, output, name))
-    return found
+        for source, relative in _expand(file, folder, left_out):
+            task = next(t for t in _names(source, folder / relative) if _is_free(t, taken))
+            taken.update(map(_key, [task.output, *map(task.beside, KINDS)]))
+            found.append(task)
+    return found, left_out
 
 
-def _expand(file: Path, folder: Path) -> Iterator[tuple[Path, Path]]:
-    if not file.is_dir():
+def _names(source: Path, output: Path) -> Iterator[Task]:
+    number = 1
+    while True:
+        path = output if number == 1 else output.with_name(f"{output.stem}-{number}{output.suffix}")
+        yield Task(source, path, path.stem)
+        yield Task(source, path, path.name)
+        number += 1
+
+
+def _key(path: Path) -> str:
+    """One key for names that some file system takes for the same."""
+    return unicodedata.normalize("NFC", str(path)).casefold()
+
+
+def _is_free(task: Task, taken: set[str]) -> bool:
+    if any(_key(path) in taken for path in (task.output, *map(task.beside, KINDS))):
+        return False
+    report = _report(task.beside("report.json"))
+    return report is None or report.get("source_id") in (None, task.source_id)
+
+
+def _expand(file: Path, folder: Path, left_out: list[Path]) -> Iterator[tuple[Path, Path]]:
+    try:
+        is_folder = file.is_dir()
+    except OSError:  # a name too long, a parent without permission: said when it is read
+        is_folder = False
+    if not is_folder:
         yield file, Path(file.name)
         return
+    inside = folder.resolve()
+    nested = inside != file.resolve() and inside.is_relative_to(file.resolve())
     for path in sorted(file.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(file).parts)
-        if path.suffix.lower() not in SUFFIXES or hidden or not path.is_file():
+        relative = path.relative_to(file)
+        if any(part.startswith(".") for part in relative.parts) or not path.is_file():
             continue
-        if path.resolve().is_relative_to(folder.resolve()) and file.resolve() != folder.resolve():
+        if nested and path.resolve().is_relative_to(inside):
             continue
-        if not path.name.endswith((".sheet.png", ".target.png")):
-            yield path, path.relative_to(file)
+        if path.suffix.lower() in OTHER_PICTURES:
+            left_out.append(path)
+        elif path.suffix.lower() in SUFFIXES and not _is_ours(path):
+            yield path, relative
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file in a source folder is a protected picture, or the sheet or target of one."""
+    for kind in KINDS[1:]:
+        if path.name.endswith(f".{kind}"):
+            return _report(path.with_name(path.name.removesuffix(kind) + KINDS[0])) is not None
+    reports = (_report(path.with_name(f"{name}.{KINDS[0]}")) for name in (path.stem, path.name))
+    return any(report is not None and report.get("output") == path.name for report in reports)
+
+
+def _report(path: Path) -> dict[str, Any] | None:
+    """A report of ours, or None."""
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return tree if isinstance(tree, dict) and "velatura" in tree and "output_sha256" in tree else None
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """What an earlier run left at a task's output."""
+    """What stands at a task's places."""
 
-    fingerprint: str | None  # of the run that finished it; None where it is not finished
-    foreign: bool  # something stands there that we did not write
-    digest: str | None
+    report: dict[str, Any] | None  # of a finished output
+    foreign: Path | None  # something that we did not write
+    digest: str | None  # of the output
 
 
 def earlier(task: Task) -> Earlier:
-    """Look at the output and its report. The report is written first and names both the new file and the one that it
-    replaces, so that a run killed in between is recognised as ours."""
+    """Look at the output, its report and its side files.
+
+    The report is written first and names both the new file and the one that it replaces, so that a run killed in
+    between is recognised as ours.
+    """
+    report = _report(task.beside(KINDS[0]))
+    places = [task.output, *map(task.beside, KINDS)]
+    if report is None:
+        return Earlier(None, next((path for path in places if path.exists()), None), None)
     if not task.output.exists():
-        return Earlier(None, False, None)
+        return Earlier(None, None, None)
     digest = sha256(task.output.read_bytes()).hexdigest()
-    try:
-        report = json.loads(task.beside("report.json").read_text(encoding="utf-8"))
-        ours = digest in (report["output_sha256"], report["replaces_sha256"])
-        finished = report["fingerprint"] if digest == report["output_sha256"] else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return Earlier(None, True, digest)
-    return Earlier(finished, not ours, digest)
+    ours = digest in (report["output_sha256"], report.get("replaces_sha256"))
+    same = ours and not task.output.samefile(task.source)
+    finished = report if same and digest == report["output_sha256"] else None
+    return Earlier(finished, None if same else task.output, digest)

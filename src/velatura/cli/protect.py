@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from tqdm import tqdm
 
-from velatura.cli.files import Task, earlier, tasks
-from velatura.errors import ImageError, InputError, VelaturaError
-from velatura.reports.result import to_json
+from velatura.cli.files import tasks
+from velatura.errors import InputError
 
 if TYPE_CHECKING:
-    from velatura.cloaks import Step
-    from velatura.protect import Protected, Protector, Settings
-    from velatura.styles.choose import Choice
+    from velatura.protect import Settings
 
 EFFORT_NAMES = ["fast", "default", "max", "paper"]
 
@@ -64,12 +57,17 @@ EFFORT_NAMES = ["fast", "default", "max", "paper"]
     "resolutions",
     multiple=True,
     type=int,
-    default=(512,),
-    show_default=True,
-    help="Short side (px) at which mimics train. Repeat for several.",
+    help="Short side (px) at which mimics train, 512 or the model's own by default. Repeat for several.",
 )
 @click.option("--style", help="Target style by name instead of a drawn one (velatura styles list).")
-@click.option("--artist", help="Keep one target style for all pictures of this artist, now and later.")
+@click.option(
+    "--artist", help="Keep one target style, drawn or named, for all of this artist's pictures, now and later."
+)
+@click.option(
+    "--catalogue",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Draw the style from this catalogue (velatura styles build).",
+)
 @click.option(
     "--band",
     nargs=2,
@@ -122,6 +120,7 @@ def protect_command(files: tuple[Path, ...], output: Path, as_json: bool, **opti
         seed=options["seed"],
         style=options["style"],
         artist=options["artist"],
+        catalogue=options["catalogue"],
         band=options["band"],
         painter=options["painter"],
         painter_strength=options["painter_strength"],
@@ -131,167 +130,30 @@ def protect_command(files: tuple[Path, ...], output: Path, as_json: bool, **opti
         offline=options["offline"],
     )
     if any(str(file) == "-" for file in files):
-        if len(files) > 1:
-            raise InputError("standard input (-) stands alone: expected no other files")
-        _pipe(settings)
+        if len(files) > 1 or as_json or options["keep_target"]:
+            raise InputError("standard input (-) stands alone: expected no other files, no --json, no --keep-target")
+        _pipe(settings, quiet=options["quiet"])
         return
-    batch = Batch(settings, tasks(files, output), options, as_json)
-    if not batch.tasks:
-        raise InputError(f"no pictures found in {', '.join(map(str, files))}: expected PNG, JPEG, WebP or TIFF files")
-    failed = batch.run()
+    from velatura.cli.batch import Batch
+    from velatura.images.artwork import printable
+
+    todo, left_out = tasks(files, output)
+    if left_out:
+        names = ", ".join(printable(path) for path in left_out[:3]) + (", ..." if len(left_out) > 3 else "")
+        click.echo(f"left out {len(left_out)} pictures of formats that are not read yet: {names}", err=True)
+    if not todo:
+        raise InputError(f"no pictures found in {', '.join(map(printable, files))}: expected PNG, JPEG, WebP or TIFF")
+    failed = Batch(settings, todo, options, as_json).run()
     raise click.exceptions.Exit(1 if failed else 0)
 
 
-def _pipe(settings: Settings) -> None:
+def _pipe(settings: Settings, quiet: bool) -> None:
     from velatura.images import read
     from velatura.protect import Protector
 
     artwork = read(sys.stdin.buffer.read())
-    sys.stdout.buffer.write(Protector(settings).protect(artwork).data)
-
-
-class Batch:
-    """A run over many pictures: one target style, one bar; a bad file costs a line, never the rest."""
-
-    def __init__(self, settings: Settings, todo: list[Task], options: dict[str, Any], as_json: bool) -> None:
-        self.settings, self.tasks, self.options, self.as_json = settings, todo, options, as_json
-        self.quiet = options["quiet"]
-        self.failed = 0
-        self.words: list[str] = []
-        self.bar: Any = None
-
-    def run(self) -> int:
-        """Protect what is not done yet; the number of pictures that failed."""
-        from velatura.protect import Protector
-
-        left = [task for task in self.tasks if not self._is_done(task)]
-        done = len(self.tasks) - len(left)
-        if done and not self.quiet:
-            self.say(f"{done} of {len(self.tasks)} done already (--force does them again)")
-        if left:
-            self.protector: Protector = Protector(self.settings)
-            choice = self._choice(left)
-            # Bars would tangle with JSON or a log; a terminal gets them.
-            off = self.quiet or not sys.stderr.isatty()
-            total = len(left) * self.settings.steps
-            with tqdm(total=total, unit="step", disable=off, dynamic_ncols=True, file=sys.stderr) as self.bar:
-                try:
-                    for index, task in enumerate(left):
-                        self._one(index, len(left), task, choice)
-                except KeyboardInterrupt:
-                    self.bar.close()
-                    self.say(f"cancelled: {done + index} of {len(self.tasks)} done; the same command continues")
-                    raise click.exceptions.Exit(130) from None
-        self._sum_up(done)
-        return self.failed
-
-    def say(self, line: str) -> None:
-        tqdm.write(line, file=sys.stderr)
-
-    def _fingerprint(self, source: Path) -> str:
-        return f"{self.settings.fingerprint()}-{sha256(source.read_bytes()).hexdigest()[:16]}"
-
-    def _is_done(self, task: Task) -> bool:
-        if self.options["force"]:
-            return False
-        try:
-            return earlier(task).fingerprint == self._fingerprint(task.source)
-        except OSError:
-            return False  # unreadable: said when its turn comes
-
-    def _choice(self, left: Sequence[Task]) -> Choice | None:
-        """One T for the whole batch, from up to two dozen of all its pictures, so that a resumed run draws the same."""
-        from velatura.images import read
-        from velatura.protect.protector import MOST_FOR_CENTROID
-
-        places = []
-        every = max(1, -(-len(self.tasks) // MOST_FOR_CENTROID))
-        for task in self.tasks[::every]:
-            try:
-                places.append(self.protector.place(read(task.source)))
-            except ImageError:
-                continue  # reported when its turn comes
-        if not places:
-            return None
-        choice = self.protector.choose(places)
-        if not self.quiet:
-            self.say(f"target style: {choice.style.name} ({choice.style.artist}), {choice.reason}")
-            models = ", ".join(f"{name} ({way})" for name, way in self.protector.ways.items())
-            self.say(f"cloaking against {models} on {self.protector.device}")
-            if self.protector.hint:
-                self.say(self.protector.hint)
-        return choice
-
-    def _one(self, index: int, total: int, task: Task, choice: Choice | None) -> None:
-        steps = self.settings.steps
-        self.bar.set_description(f"{index + 1}/{total} {task.source.name[:24]}")
-
-        started = time.monotonic()
-
-        def on_step(step: Step) -> None:
-            # A long picture takes several windows of steps; it still counts as one picture's share of the bar.
-            self.bar.n = index * steps + steps * step.index / step.total
-            left = (time.monotonic() - started) * (step.total / step.index - 1)
-            text = f"this picture {left:.0f} s more, latent {step.latent_remaining:.2f}, LPIPS {step.lpips:.3f}"
-            self.bar.set_postfix_str(text, refresh=False)
-            self.bar.update(0)
-
-        try:
-            self._protect(task, choice, on_step)
-        except InputError:
-            raise  # the settings are wrong, and will be for every picture
-        except (VelaturaError, OSError) as error:
-            self.failed += 1
-            self.say(f"error: {' '.join(str(error).split())}")
-        except MemoryError:
-            self.failed += 1
-            self.say(f"error: {task.source.name}: not enough memory; close other programs or resize the picture")
-        self.bar.n = (index + 1) * steps
-        self.bar.refresh()
-
-    def _protect(self, task: Task, choice: Choice | None, on_step: Any) -> None:
-        from velatura.images import read
-
-        artwork = read(task.source)
-        before = earlier(task)
-        if before.foreign:
-            raise ImageError(f"{task.output}: exists and is not Velatura's work: choose another folder with -o")
-        protected = self.protector.protect(artwork, choice, on_step)
-        self._write(task, protected, before.digest)
-        self.words.append(protected.verdict.word)
-        if self.as_json:
-            click.echo(to_json(protected.report | {"output": str(task.output)}).replace("\n", ""))
-        if not self.quiet:
-            f = protected.report["figures"]
-            self.say(f"{task.output}: {protected.verdict.sentence}; LPIPS {f['lpips']:.3f}")
-            if self.options["verbose"]:
-                seconds = ", ".join(f"{k} {v:.1f} s" for k, v in protected.report["seconds"].items())
-                self.say(f"  PSNR {f['psnr_db']:.1f} dB, mean ΔE {f['delta_e_mean']:.1f}, {seconds}")
-            for flag in protected.report["flags"]:
-                self.say(f"  note: {flag}")
-
-    def _write(self, task: Task, protected: Protected, replaces: str | None) -> None:
-        from velatura.images import save
-        from velatura.protect.protector import png
-
-        try:
-            task.output.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ImageError(f"{task.output.parent}: cannot make this folder ({error.strerror}); try -o") from None
-        report = protected.report | {"fingerprint": self._fingerprint(task.source), "replaces_sha256": replaces}
-        save(protected.sheet(), task.beside("sheet.png"))
-        if self.options["keep_target"]:
-            save(png(protected.target), task.beside("target.png"))
-        save(to_json(report).encode(), task.beside("report.json"))
-        save(protected.data, task.output)
-
-    def _sum_up(self, done: int) -> None:
-        if self.quiet:
-            return
-        counts = [f"{self.words.count(word)} {word}" for word in ("strong", "fair", "weak") if word in self.words]
-        line = f"{len(self.words)} protected" + (f" ({', '.join(counts)})" if counts else "")
-        if done:
-            line += f", {done} done before"
-        if self.failed:
-            line += f", {self.failed} failed"
-        self.say(line + ". Friction, not a guarantee.")
+    protected = Protector(settings).protect(artwork)
+    sys.stdout.buffer.write(protected.data)
+    if not quiet:
+        for line in (protected.verdict.sentence, *protected.report["flags"]):
+            click.echo(line, err=True)

@@ -44,10 +44,11 @@ def tune(extractor: Extractor) -> str:
         known = dict(json.loads(path.read_text(encoding="utf-8")))
     if known.get(key) not in WAYS:
         known[key] = _fastest(extractor)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(known, indent=1), encoding="utf-8")
-        os.replace(temporary, path)
+        with contextlib.suppress(OSError):  # without a cache the trial is made again next time
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+            temporary.write_text(json.dumps(known, indent=1), encoding="utf-8")
+            os.replace(temporary, path)
     _set(extractor, known[key])
     return known[key]
 

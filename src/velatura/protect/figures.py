@@ -12,6 +12,7 @@ from torch import Tensor
 
 from velatura.cloaks import NoiseSettings, noise
 from velatura.cloaks.cloak import Goal
+from velatura.cloaks.windows import LONGEST, spans
 from velatura.diffusion.extractors import Extractor
 from velatura.images import Artwork, crops, working
 from velatura.perception import color_difference, lpips, pixels
@@ -63,12 +64,16 @@ class Visibility:
         with torch.no_grad():
             return self.module.features(picture.to(self.device))
 
-    def of(self, image: pyvips.Image) -> tuple[float, float | None]:
-        """LPIPS of the whole, and the largest of the crops (None where the file has no native detail to crop)."""
-        whole = float(self.module.compare(self.whole, self._features(working(image, self.short_side))))
+    def native(self, image: pyvips.Image) -> float | None:
+        """The largest LPIPS of the crops; None where the file has no native detail to crop."""
         parts = crops(image, self.side, self.boxes)
         near = [float(self.module.compare(a, self._features(b))) for a, b in zip(self.parts, parts, strict=True)]
-        return whole, max(near, default=None)
+        return max(near, default=None)
+
+    def worst(self, image: pyvips.Image) -> float:
+        """LPIPS of the whole or of a crop, whichever is larger."""
+        whole = float(self.module.compare(self.whole, self._features(working(image, self.short_side))))
+        return max(whole, self.native(image) or 0.0)
 
 
 def visible(original: Tensor, saved: Tensor) -> dict[str, float]:
@@ -95,25 +100,55 @@ class View:
 def views(
     extractors: Sequence[Extractor], original: Tensor, saved: Tensor, target: Tensor, budget: float, seed: int
 ) -> list[View]:
-    """Latent distance and decoded view of the saved picture, beside random noise of the same LPIPS (HOUSE.md, 6)."""
-    judge = lpips.load("vgg", str(original.device))
+    """Latent distance and decoded view of the saved picture, beside random noise of LPIPS ``budget`` (HOUSE.md, 6).
+
+    Measured in fp32 whatever the optimiser used; a long picture in squares along its length, figures averaged.
+    """
     random = (original + noise(original, settings=NoiseSettings(budget, seed)).delta).clamp(0, 1)
+    parts = squares(original)
     found = []
     for extractor in extractors:
-        goal = Goal(extractor, original, target)
-        seen = {name: extractor.view(x) for name, x in (("clean", original), ("saved", saved), ("noise", random))}
-        goal_view = judge.features(extractor.decode(goal.features))
-        apart = {name: float(judge.compare(judge.features(view), goal_view)) for name, view in seen.items()}
-        clean = max(apart["clean"], 1e-6)
-        figures = {
-            "latent_distance_before": float(goal.initial.sqrt()),
-            "latent_distance_after": float((goal.remaining(saved) * goal.initial).sqrt()),
-            "latent_remaining": float(goal.remaining(saved)),
-            "latent_remaining_noise": float(goal.remaining(random)),
-            "view_to_target_before": apart["clean"],
-            "view_to_target_after": apart["saved"],
-            "decoded_shift": 1 - apart["saved"] / clean,
-            "decoded_shift_noise": 1 - apart["noise"] / clean,
-        }
-        found.append(View(figures, seen["clean"], seen["saved"]))
+        fast, extractor.precision = extractor.precision, "fp32"
+        try:
+            seen = [
+                _view(extractor, *(x[..., rows, columns] for x in (original, saved, random, target)))
+                for rows, columns in parts
+            ]
+        finally:
+            extractor.precision = fast
+        figures = {key: sum(view.figures[key] for view in seen) / len(seen) for key in seen[0].figures}
+        before, after = torch.zeros_like(original), torch.zeros_like(original)
+        for view, (rows, columns) in zip(seen, parts, strict=True):
+            before[..., rows, columns], after[..., rows, columns] = view.before, view.after
+        found.append(View(figures, before, after))
     return found
+
+
+def _view(extractor: Extractor, original: Tensor, saved: Tensor, random: Tensor, target: Tensor) -> View:
+    judge = lpips.load("vgg", str(original.device))
+    goal = Goal(extractor, original, target)
+    goal_view = judge.features(extractor.decode(goal.features))
+    seen = {name: extractor.view(x) for name, x in (("clean", original), ("saved", saved), ("noise", random))}
+    apart = {name: float(judge.compare(judge.features(view), goal_view)) for name, view in seen.items()}
+    clean = max(apart["clean"], 1e-6)
+    remaining = float(goal.remaining(saved))
+    figures = {
+        "latent_distance_before": float(goal.initial.sqrt()),
+        "latent_distance_after": float(goal.initial.sqrt()) * remaining**0.5,
+        "latent_remaining": remaining,
+        "latent_remaining_noise": float(goal.remaining(random)),
+        "view_to_target_before": apart["clean"],
+        "view_to_target_after": apart["saved"],
+        "decoded_shift": 1 - apart["saved"] / clean,
+        "decoded_shift_noise": 1 - apart["noise"] / clean,
+    }
+    return View(figures, seen["clean"], seen["saved"])
+
+
+def squares(picture: Tensor) -> list[tuple[slice, slice]]:
+    """The whole of an ordinary picture; of a long one, squares that cover it (the windows of its cloak)."""
+    height, width = picture.shape[-2:]
+    short, long = min(height, width), max(height, width)
+    across, parts = slice(0, short), spans(long, short) if long > LONGEST * short else [(0, long)]
+    along = [slice(start, end) for start, end in parts]
+    return [(part, across) if height > width else (across, part) for part in along]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,10 +18,14 @@ from velatura import __version__, weights
 from velatura.cloaks import OnStep, Step, glaze
 from velatura.cloaks.windows import over_windows
 from velatura.diffusion import device, extractors
+from velatura.diffusion.autoencoder import MiniAutoencoder
 from velatura.errors import ImageError
 from velatura.images import Artwork, apply, as_saved, encode, read, working
+from velatura.images.artwork import printable
+from velatura.perception.lpips import lpips
 from velatura.protect.figures import View, Visibility, views, visible
 from velatura.protect.settings import Settings
+from velatura.reports.checks import flags
 from velatura.reports.sheet import amplified, sheet
 from velatura.reports.verdict import Verdict, verdict
 from velatura.styles import catalogue, space, transfer
@@ -28,6 +33,7 @@ from velatura.styles.choose import Choice, centroid, choose, remember, remembere
 
 STYLE_MODEL = "mini"  # the style space is the miniature's, whatever model the cloak uses
 MOST_FOR_CENTROID = 24
+MOST_ELONGATED = 10
 GAIN = 8.0
 
 
@@ -70,12 +76,16 @@ class Protector:
         self.device = device.pick_device(settings.device)
         names = extractors.resolve(settings.models)
         self.hint = extractors.hint(names)
+        if not settings.resolutions:
+            rows = [weights.lookup(name) for name in names]
+            own = {row.resolution or 512 for row in rows if row is not None and row.kind != "embedded"}
+            settings = replace(settings, resolutions=tuple(sorted(own | {512})))
         self.settings = replace(settings, models=tuple(names))
         self.extractors = [extractors.load(name, self.device) for name in names]
         self.ways = {extractor.name: device.tune(extractor) for extractor in self.extractors}
-        style_model = [e for e in self.extractors if e.name == STYLE_MODEL]
-        self.style_model = style_model[0] if style_model else extractors.load(STYLE_MODEL, self.device)
-        self.catalogue = catalogue.load()
+        # Its own, always fp32, as the catalogue was built: the cloak's may run in another precision.
+        self.style_model = extractors.load(STYLE_MODEL, self.device)
+        self.catalogue = catalogue.load(settings.catalogue)
         self.pipeline = None
         if settings.painter is not None:
             self.pipeline = transfer.load_img2img(settings.painter, self.device, offline=settings.offline)
@@ -83,19 +93,19 @@ class Protector:
     def place(self, artwork: Artwork) -> list[float]:
         """Where a picture stands in the style space."""
         picture = working(artwork, space.SHORT_SIDE).to(self.device)
-        # The style space is fp32 whatever the cloak uses, as the catalogue was built.
-        fast, self.style_model.precision = self.style_model.precision, "fp32"
-        try:
-            return [float(v) for v in space.style_numbers(picture, self.style_model)[0]]
-        finally:
-            self.style_model.precision = fast
+        return [float(v) for v in space.style_numbers(picture, self.style_model)[0]]
 
-    def choose(self, places: Sequence[Sequence[float]]) -> Choice:
-        """T for a body of work whose pictures stand at ``places``: by name, remembered, or drawn (and remembered)."""
+    def choose(self, places: Sequence[Sequence[float]], *, earlier: str | None = None) -> Choice:
+        """T for a body of work whose pictures stand at ``places``.
+
+        By name, remembered for the artist, that of ``earlier`` pictures of the same run, or drawn, in this order.
+        """
         s = self.settings
         name, reason = s.style, "named on the command line"
         if name is None and s.artist is not None:
             name, reason = remembered(s.artist), f"kept for artist {s.artist}"
+        if name is None and earlier is not None:
+            name, reason = earlier, "kept from the pictures done before"
         choice = choose(self.catalogue, centroid(places), band=s.band, seed=s.seed, name=name, reason=reason)
         if s.artist is not None:
             remember(s.artist, choice, s.seed)
@@ -105,27 +115,35 @@ class Protector:
         """Cloak one picture. ``choice``: T for the body of work; None draws one for this picture alone."""
         s, started = self.settings, time.perf_counter()
         clock = _Clock()
+        if max(artwork.width, artwork.height) > MOST_ELONGATED * min(artwork.width, artwork.height):
+            size = f"{artwork.width}x{artwork.height}"
+            raise ImageError(
+                f"{artwork.name}: {size} is more than {MOST_ELONGATED} times as long as wide; cut it first"
+            )
         choice = choice or self.choose([self.place(artwork)])
         original = self.working(artwork)
         target = self.paint(original, choice)
         clock("paint")
         delta = self.cloak(original, target, on_step)
         clock("cloak")
-        data, saved_file, lpips, lpips_native, scale = self.fit(artwork, original, delta)
+        data, saved_file, lpips_native, scale = self.fit(artwork, original, delta)
         clock("fit and write")
         saved = self.working(saved_file)
-        seen = views(self.extractors, original, saved, target, lpips, s.seed)
+        distance = float(lpips(original, saved))
+        seen = views(self.extractors, original, saved, target, distance, s.seed)
         clock("measure")
         per_model = {e.name: view.figures for e, view in zip(self.extractors, seen, strict=True)}
-        noise_shift = max(view.figures["decoded_shift_noise"] for view in seen)
         shifts = {name: f["decoded_shift"] for name, f in per_model.items()}
-        word = verdict(shifts, noise_shift=noise_shift, scale_models=[STYLE_MODEL])
-        figures = {"lpips": lpips, "lpips_native_crops": lpips_native, **visible(original, saved), "delta_scale": scale}
+        noise = {name: f["decoded_shift_noise"] for name, f in per_model.items()}
+        miniatures = [e.name for e in self.extractors if isinstance(e.module, MiniAutoencoder)]
+        word = verdict(shifts, noise_shift=max(noise.values()), scale_models=miniatures)
+        figures: dict[str, Any] = {"lpips": distance, "lpips_native_crops": lpips_native, **visible(original, saved)}
+        figures["delta_scale"] = scale
         figures |= {"bytes_before": artwork.source_bytes, "bytes_after": len(data)}
         report = {
             "velatura": __version__,
             "source": {
-                "name": artwork.path.name if artwork.path else "bytes",
+                "name": printable(Path(artwork.path.name)) if artwork.path else "bytes",
                 "format": artwork.format,
                 "width": artwork.width,
                 "height": artwork.height,
@@ -135,7 +153,14 @@ class Protector:
             "verdict": asdict(word),
             "figures": figures,
             "models": per_model,
-            "flags": _flags(figures, s.budget, noise_shift, shifts),
+            "flags": flags(
+                budget=s.budget,
+                lpips=distance,
+                scale=scale,
+                delta_e=figures["delta_e_mean"],
+                shifts=shifts,
+                noise=noise,
+            ),
             "settings": asdict(s) | {"method": "glaze", "cloak": asdict(s.cloak())},
             "settings_fingerprint": s.fingerprint(),
             "style": {
@@ -171,8 +196,13 @@ class Protector:
 
     def weights(self) -> dict[str, str]:
         """sha256 of every network that had a part in the picture and its figures."""
-        embedded = ("lpips-alex", "lpips-vgg", "style-predict", "style-transform", "styles")
+        embedded = ["lpips-alex", "lpips-vgg"]
+        if self.pipeline is None:
+            embedded += ["style-predict", "style-transform"]
         digests = {name: weights.sha256(weights.embedded(name)) for name in embedded}
+        digests["styles"] = weights.sha256(self.settings.catalogue or weights.embedded("styles"))
+        if self.settings.painter is not None:
+            digests["painter"] = self.settings.painter
         return digests | {e.name: e.sha256 for e in [*self.extractors, self.style_model]}
 
     def working(self, artwork: Artwork) -> Tensor:
@@ -194,43 +224,41 @@ class Protector:
         return over_windows(original, window)
 
     def fit(
-        self, artwork: Artwork, original: Tensor, delta: Tensor
-    ) -> tuple[bytes, Artwork, float, float | None, float]:
-        """Shrink δ until the file, as a reader will see it, keeps the budget: rounding and JPEG have their own say."""
+        self, artwork: Artwork, original: Tensor, delta: Tensor, *, largest: float = 1.5, enough: float = 0.8
+    ) -> tuple[bytes, Artwork, float | None, float]:
+        """Scale δ until the file, as a reader will see it, keeps the budget: rounding and JPEG have their own say.
+
+        Where the file lost part of δ (a small or a grey one), it grows again, up to ``largest`` times, until ``enough``
+        of the budget is used. Returns the file, what is read back from it, LPIPS of its crops, and the scale.
+        """
         visibility = Visibility(artwork, original, delta, self.settings.working, self.device)
-        delta = delta.cpu()
-        scale = 1.0
+        delta, budget = delta.cpu(), self.settings.budget
+
+        def worst(scale: float) -> float:
+            return visibility.worst(as_saved(artwork, apply(artwork, (scale * delta).clamp(-1, 1))))
+
+        low, high, scale = 0.0, largest, 1.0
         for _ in range(12):
-            image = apply(artwork, scale * delta)
-            lpips, native = visibility.of(as_saved(artwork, image))
-            worst = max(lpips, native or 0.0)
-            if worst <= self.settings.budget:
-                data = encode(artwork, image)
-                saved = read(data)
-                lpips, native = visibility.of(saved.image)
-                worst = max(lpips, native or 0.0)
-                if worst <= self.settings.budget:
-                    return data, saved, lpips, native, scale
-            # LPIPS grows faster than δ, so the square root falls short of the budget from below after a round or two.
-            scale *= min(0.98, (self.settings.budget / worst) ** 0.5)
-        name = artwork.path.name if artwork.path else "picture"
-        raise ImageError(
-            f"{name}: saving as {artwork.format} alone changes it by more than LPIPS {self.settings.budget:g}; "
-            "convert it to PNG first or choose a higher intensity"
-        )
-
-
-def _flags(figures: dict[str, Any], budget: float, noise_shift: float, shifts: dict[str, float]) -> list[str]:
-    flags = []
-    if figures["lpips"] > budget:
-        flags.append("budget exceeded in the saved file")
-    if min(shifts.values()) <= noise_shift + 0.05:
-        flags.append("cloak no better than random noise of equal visibility")
-    if figures["delta_e_mean"] > 5:
-        flags.append(f"visible colour cast: mean ΔE {figures['delta_e_mean']:.1f}, which LPIPS hardly punishes")
-    if figures["delta_scale"] < 0.5:
-        flags.append("δ was more than halved to keep the budget in the saved file")
-    return flags
+            distance = worst(scale)
+            if distance <= budget:
+                low = scale
+                if distance >= enough * budget or scale >= largest:
+                    break
+            else:
+                high = scale
+            # LPIPS grows about as the square of δ: aim a little under the budget, and stay within what is known.
+            guess = scale * (0.5 * (1 + enough) * budget / max(distance, 1e-6)) ** 0.5
+            scale = guess if low < guess < high else (low + high) / 2
+            if guess >= largest and low < largest and high == largest:
+                scale = largest
+        if low == 0:
+            raise ImageError(
+                f"{artwork.name}: as {artwork.format}, even a faint cloak changes it by more than LPIPS {budget:g}; "
+                "convert it to PNG first or choose a higher intensity"
+            )
+        data = encode(artwork, apply(artwork, (low * delta).clamp(-1, 1)))
+        saved = read(data)
+        return data, saved, visibility.native(saved.image), low
 
 
 def png(picture: Tensor) -> bytes:

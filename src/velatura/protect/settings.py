@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
+from pathlib import Path
 
 from velatura.cloaks import GlazeSettings
 from velatura.errors import InputError
@@ -33,18 +34,20 @@ class Settings:
 
     budget: LPIPS (AlexNet) between original and saved file. models: names, hub ids or paths of the models to cloak
     against; "auto" is the best on disk. resolutions: short sides (px) that mimics train at; the largest is the cloak's
-    working resolution. style: force T by name. artist: keep T for this artist. band: percentiles of distance within
-    which T is drawn. painter: None for the embedded Ω, or hub id or folder of a diffusers img2img pipeline,
-    with its strength (0 to 1), guidance scale and steps (the defaults are the published re-implementation's).
+    working resolution; none: the models' own, at least 512. style: force T by name. artist: keep T for this artist.
+    catalogue: of target styles, or the embedded one. band: percentiles of distance within which T is drawn. painter:
+    None for the embedded Ω, or hub id or folder of a diffusers img2img pipeline, with its strength (0 to 1), guidance
+    scale and steps (the defaults are the published re-implementation's).
     """
 
     budget: float = 0.1
     effort: str = "default"
     models: tuple[str, ...] = ("auto",)
-    resolutions: tuple[int, ...] = (512,)
+    resolutions: tuple[int, ...] = ()
     seed: int = 0
     style: str | None = None
     artist: str | None = None
+    catalogue: Path | None = None
     band: tuple[float, float] = BAND
     painter: str | None = None
     painter_strength: float = 0.5
@@ -58,10 +61,12 @@ class Settings:
             raise InputError(f"intensity: expected an LPIPS budget above 0 and up to 1, got {self.budget}")
         if self.effort not in EFFORTS:
             raise InputError(f"effort: expected one of {', '.join(EFFORTS)}, got {self.effort!r}")
-        if not self.models:
-            raise InputError("model: expected one name or more, got none")
+        if isinstance(self.models, str) or not self.models:
+            raise InputError(f"models: expected a tuple of one name or more, got {self.models!r}")
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"seed: expected a number from 0 to 2**63 - 1, got {self.seed}")
         wrong = [side for side in self.resolutions if not 64 <= side <= 2048 or side % 8]
-        if wrong or not self.resolutions:
+        if wrong:
             raise InputError(
                 f"resolution: expected multiples of 8 between 64 and 2048 px, got {list(self.resolutions)}"
             )
@@ -69,7 +74,7 @@ class Settings:
     @property
     def working(self) -> int:
         """Short side (px) at which δ is optimised."""
-        return max(self.resolutions)
+        return max(self.resolutions, default=512)
 
     @property
     def steps(self) -> int:
@@ -82,4 +87,4 @@ class Settings:
     def fingerprint(self) -> str:
         """Changes with anything that changes the protected picture: a re-run with another one does not skip."""
         kept = {k: v for k, v in asdict(self).items() if k not in ("device", "offline")} | asdict(self.cloak())
-        return sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+        return sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]

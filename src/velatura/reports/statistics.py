@@ -6,10 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
+# Student's t, 97.5 % quantile, by degrees of freedom 1 to 30; beyond, the next smaller entry errs on the wide side.
+_T = np.array(
+    [
+        *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+        *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+        *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
+    ]
+)
 
-def bootstrap_mean(values: Sequence[float], *, seed: int = 0, draws: int = 10_000) -> tuple[float, float, float]:
-    """Mean and its 95 % percentile bootstrap interval, resampling the values (pictures); few values, wide interval."""
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean of two values or more and its 95 % t-interval. (A percentile bootstrap of five values covers but 84 %.)"""
     array = np.asarray(values, dtype=float)
-    samples = np.random.default_rng(seed).choice(array, (draws, len(array))).mean(1)
-    low, high = np.quantile(samples, [0.025, 0.975])
-    return float(array.mean()), float(low), float(high)
+    half = float(_T[min(len(array) - 1, len(_T)) - 1] * array.std(ddof=1) / len(array) ** 0.5)
+    return float(array.mean()), float(array.mean() - half), float(array.mean() + half)

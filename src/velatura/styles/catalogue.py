@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -76,9 +77,11 @@ class Catalogue:
 
 def load(path: Path | None = None) -> Catalogue:
     """A catalogue file, or the embedded one. Refused where it was built with other features than the present ones."""
-    catalogue = _load(path or weights.embedded("styles"))
-    if catalogue.numbers != space.NUMBERS:
-        raise WeightsError(f"{path}: built for another style space; run `velatura styles build` again")
+    path = path or weights.embedded("styles")
+    catalogue = _load(path)
+    here = (space.NUMBERS, space.SHORT_SIDE, weights.sha256(weights.embedded("mini")))
+    if (catalogue.numbers, catalogue.short_side, catalogue.extractor) != here or not catalogue.styles:
+        raise WeightsError(f"{path}: empty, or built with another autoencoder; run `velatura styles build` again")
     return catalogue
 
 
@@ -92,7 +95,8 @@ def _load(path: Path) -> Catalogue:
 
 
 def slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    """Lower case, letters and digits of any script, hyphens between."""
+    return re.sub(r"[\W_]+", "-", unicodedata.normalize("NFKC", name).casefold()).strip("-")
 
 
 @dataclass(frozen=True)
@@ -174,21 +178,21 @@ def build(
     done = 0
     styles, deviations = [], []
     with journal.open("a", encoding="utf-8") as log:
+        print(file=log)  # a killed run may have left half a line
         for group in groups:
             rows = []
             for path in group.paths:
                 done += 1
                 error = None
-                key = f"{path.resolve()}|{path.stat().st_size}"
-                if key not in known:
-                    try:
+                try:
+                    key = f"{path.resolve()}|{path.stat().st_size}"
+                    if key not in known:
                         known[key] = _measure(path, extractor)
                         line = {"key": key, "extractor": extractor.sha256, "row": known[key]}
                         print(json.dumps(line), file=log, flush=True)
-                    except ImageError as unreadable:
-                        error = str(unreadable)
-                if error is None:
                     rows.append(known[key])
+                except (ImageError, OSError) as unreadable:
+                    error = str(unreadable)
                 if on_picture is not None:
                     on_picture(done, total, path, error)
             if rows:
@@ -196,14 +200,17 @@ def build(
                 if len(rows) > 1:
                     numbers = torch.tensor([row[1] for row in rows])
                     deviations.append((numbers - numbers.mean(0)) * (len(rows) / (len(rows) - 1)) ** 0.5)
-    scale = torch.cat(deviations).std(0).tolist() if deviations else [1.0] * len(space.NUMBERS)
+    if not styles:
+        raise ImageError("no style could be measured: none of the pictures can be read")
+    scale = torch.cat(deviations).std(0).clamp_min(1e-3).tolist() if deviations else [1.0] * len(space.NUMBERS)
     styles = [s if s.pictures > 1 else Style(**{**asdict(s), "spread": scale}) for s in styles]
     return Catalogue(sorted(styles, key=lambda s: s.name), scale, extractor=extractor.sha256)
 
 
 def _measure(path: Path, extractor: Extractor) -> list[list[float]]:
-    picture = working(read(path), 384)
-    return [transfer.style_vector(picture)[0].tolist(), space.style_numbers(picture, extractor)[0].tolist()]
+    artwork = read(path)
+    vector = transfer.style_vector(working(artwork, 384))[0].tolist()
+    return [vector, space.style_numbers(working(artwork, space.SHORT_SIDE), extractor)[0].tolist()]
 
 
 def _sum_up(group: Source, rows: list[list[list[float]]]) -> Style:

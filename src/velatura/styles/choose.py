@@ -7,11 +7,13 @@ import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import platformdirs
 
-from velatura.errors import InputError
+from velatura.errors import ImageError, InputError
+from velatura.images import save
 from velatura.reports.result import to_json
 from velatura.styles.catalogue import Catalogue, Style, slug
 
@@ -69,7 +71,9 @@ def _profile(artist: str) -> Path:
     if not key:
         raise InputError(f"artist: expected a name with letters or digits, got {artist!r}")
     root = os.environ.get("VELATURA_CONFIG") or platformdirs.user_config_dir("velatura", appauthor=False)
-    return Path(root) / "artists" / f"{key}.json"
+    # Names that differ in accents or signs only share a slug, not a profile.
+    digest = sha256(artist.strip().casefold().encode()).hexdigest()[:8]
+    return Path(root) / "artists" / f"{key}-{digest}.json"
 
 
 def remembered(artist: str) -> str | None:
@@ -86,9 +90,10 @@ def remembered(artist: str) -> str | None:
 def remember(artist: str, choice: Choice, seed: int) -> Path:
     """Keep this artist's T in the user's configuration folder."""
     path = _profile(artist)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
     profile = {"artist": artist, "style": choice.style.name, "seed": seed, "centroid": choice.centroid}
-    temporary.write_text(to_json(profile), encoding="utf-8")
-    os.replace(temporary, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(to_json(profile).encode(), path)
+    except (OSError, ImageError) as error:
+        raise InputError(f"artist {artist!r}: cannot keep the profile ({error}); leave out --artist") from None
     return path

@@ -37,10 +37,13 @@ def style_numbers(pictures: Tensor, extractor: Extractor) -> Tensor:
 
 def _resized(pictures: Tensor) -> Tensor:
     height, width = pictures.shape[-2:]
-    scale = SHORT_SIDE / min(height, width)
-    size = [max(8, round(n * scale / 8) * 8) for n in (height, width)]
-    # No more than three squares of a scroll: its numbers settle long before.
-    size = [min(n, 3 * SHORT_SIDE) for n in size]
+    # Of a scroll, the middle: no more than three squares.
+    short = min(height, width)
+    top, left = (max(0, (n - 3 * short) // 2) for n in (height, width))
+    pictures = pictures[..., top : top + 3 * short, left : left + 3 * short]
+    size = [max(8, round(n * SHORT_SIDE / short / 8) * 8) for n in pictures.shape[-2:]]
+    if tuple(size) == tuple(pictures.shape[-2:]):
+        return pictures
     return F.interpolate(pictures, size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
 
 

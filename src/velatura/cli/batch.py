@@ -1,0 +1,224 @@
+"""A batch of pictures: what is done is skipped, what fails costs a line, what is cancelled can be resumed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+import traceback
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from tqdm import tqdm
+
+from velatura import __version__
+from velatura.cli.files import Task, earlier
+from velatura.errors import Cancelled, ContractError, ImageError, InputError, VelaturaError
+from velatura.images.artwork import printable
+from velatura.reports.result import to_json
+
+if TYPE_CHECKING:
+    from velatura.cloaks import Step
+    from velatura.protect import Protected, Protector, Settings
+    from velatura.styles.choose import Choice
+
+
+class Batch:
+    """A run over many pictures: one target style, one bar; a bad file costs a line, never the rest."""
+
+    def __init__(self, settings: Settings, todo: list[Task], options: dict[str, Any], as_json: bool) -> None:
+        self.settings, self.tasks, self.options, self.as_json = settings, todo, options, as_json
+        self.quiet = options["quiet"]
+        self.failed = 0
+        self.words: list[str] = []
+        self.bar: Any = None
+        self.earlier_style: str | None = None
+
+    def run(self) -> int:
+        """Protect what is not done yet; the number of pictures that failed."""
+        from velatura.protect import Protector
+
+        self.settings = resolved(self.settings)  # "auto" means another model once a better one is on disk
+        left = [task for task in self.tasks if not self._is_done(task)]
+        done = len(self.tasks) - len(left)
+        if done and not self.quiet:
+            self.say(f"{done} of {len(self.tasks)} done already (--force does them again)")
+        if left:
+            for folder in sorted({task.output.parent for task in left}):
+                probe(folder)
+            self.protector: Protector = Protector(self.settings)
+            choice = self._choice()
+            # Bars would tangle with JSON or a log; a terminal gets them.
+            off = self.quiet or self.as_json or not sys.stderr.isatty()
+            total = len(left) * self.settings.steps
+            with tqdm(total=total, unit="step", disable=off, dynamic_ncols=True, file=sys.stderr) as self.bar:
+                try:
+                    for index, task in enumerate(left):
+                        self._one(index, len(left), task, choice)
+                except KeyboardInterrupt:
+                    self.bar.close()
+                    finished = done + len(self.words)
+                    raise Cancelled(
+                        f"cancelled: {finished} of {len(self.tasks)} done; the same command (without --force) continues"
+                    ) from None
+        self._sum_up(done)
+        return self.failed
+
+    def say(self, line: str) -> None:
+        tqdm.write(line, file=sys.stderr)
+
+    def emit(self, task: Task, report: dict[str, Any]) -> None:
+        """One line of JSON, in ASCII: a pipe may have any encoding."""
+        if self.as_json:
+            tree = {"source": printable(task.source), "output": printable(task.output), **report}
+            click.echo(json.dumps(json.loads(to_json(tree))))
+
+    def _fingerprint(self, source: Path) -> str:
+        return f"{__version__}-{self.settings.fingerprint()}-{sha256(source.read_bytes()).hexdigest()[:16]}"
+
+    def _is_done(self, task: Task) -> bool:
+        try:
+            report = earlier(task).report
+            if report is None or report.get("fingerprint") != self._fingerprint(task.source):
+                return False
+        except OSError:
+            return False  # unreadable: said when its turn comes
+        # Pictures that join a folder later get the style of those that are done.
+        self.earlier_style = report["style"]["name"]
+        wanted = ["sheet.png", *(["target.png"] if self.options["keep_target"] else [])]
+        done = not self.options["force"] and all(task.beside(kind).exists() for kind in wanted)
+        if done:
+            self.emit(task, {"skipped": True})
+        return done
+
+    def _choice(self) -> Choice | None:
+        """One T for the whole batch, from up to two dozen of its pictures, those done before among them."""
+        from velatura.images import read
+        from velatura.protect.protector import MOST_FOR_CENTROID
+
+        places = []
+        every = max(1, -(-len(self.tasks) // MOST_FOR_CENTROID))
+        for task in self.tasks[::every]:
+            # Reported when its turn comes.
+            with contextlib.suppress(VelaturaError, OSError, RuntimeError):
+                places.append(self.protector.place(read(task.source)))
+        if not places:
+            return None
+        choice = self.protector.choose(places, earlier=self.earlier_style)
+        if not self.quiet:
+            self.say(f"target style: {choice.style.name} ({choice.style.artist}), {choice.reason}")
+            models = ", ".join(f"{name} ({way})" for name, way in self.protector.ways.items())
+            self.say(f"cloaking against {models} on {self.protector.device}")
+            if self.protector.hint:
+                self.say(self.protector.hint)
+        return choice
+
+    def _one(self, index: int, total: int, task: Task, choice: Choice | None) -> None:
+        steps = self.settings.steps
+        self.bar.set_description(f"{index + 1}/{total} {printable(Path(task.source.name))[:24]}")
+
+        started = time.monotonic()
+
+        def on_step(step: Step) -> None:
+            # A long picture takes several windows of steps; it still counts as one picture's share of the bar.
+            self.bar.n = index * steps + round(steps * step.index / step.total)
+            left = (time.monotonic() - started) * (step.total / step.index - 1)
+            text = f"this picture {left:.0f} s more, latent {step.latent_remaining:.2f}, LPIPS {step.lpips:.3f}"
+            self.bar.set_postfix_str(text, refresh=False)
+            self.bar.update(0)
+
+        try:
+            self._protect(task, choice, on_step)
+        except BrokenPipeError:
+            raise  # nobody listens any more
+        except (VelaturaError, OSError) as error:
+            if isinstance(error, InputError) and not isinstance(error, ContractError):
+                raise  # the settings are wrong, and will be for every picture
+            self._failed(task, str(error))
+        except MemoryError:
+            self._failed(
+                task, f"{printable(task.source)}: not enough memory; close other programs or resize the picture"
+            )
+        except Exception as error:  # whatever torch or libvips had to say: one picture must not stop the others
+            if self.options["verbose"]:
+                traceback.print_exc()
+            reason = str(error).strip().splitlines()
+            self._failed(
+                task, f"{printable(task.source)}: {reason[0] if reason else type(error).__name__}; -v tells more"
+            )
+        self.bar.n = (index + 1) * steps
+        self.bar.refresh()
+
+    def _failed(self, task: Task, reason: str) -> None:
+        self.failed += 1
+        line = " ".join(reason.split())
+        self.say(f"error: {line}")
+        self.emit(task, {"error": line})
+
+    def _protect(self, task: Task, choice: Choice | None, on_step: Any) -> None:
+        from velatura.images import read
+
+        artwork = read(task.source)
+        fingerprint = self._fingerprint(task.source)
+        before = earlier(task)
+        if before.foreign is not None:
+            where = printable(before.foreign)
+            raise ImageError(f"{where}: exists and is not Velatura's work: choose another folder with -o")
+        protected = self.protector.protect(artwork, choice, on_step)
+        own = {"output": task.output.name, "source_id": task.source_id, "fingerprint": fingerprint}
+        self._write(task, protected, to_json(protected.report | own | {"replaces_sha256": before.digest}))
+        self.words.append(protected.verdict.word)
+        self.emit(task, protected.report)
+        if not self.quiet:
+            f = protected.report["figures"]
+            self.say(f"{printable(task.output)}: {protected.verdict.sentence}; LPIPS {f['lpips']:.3f}")
+            if self.options["verbose"]:
+                seconds = ", ".join(f"{k} {v:.1f} s" for k, v in protected.report["seconds"].items())
+                self.say(f"  PSNR {f['psnr_db']:.1f} dB, mean ΔE {f['delta_e_mean']:.1f}, {seconds}")
+            for flag in protected.report["flags"]:
+                self.say(f"  note: {flag}")
+
+    def _write(self, task: Task, protected: Protected, report: str) -> None:
+        """The report before the picture that it describes: see ``files.earlier``."""
+        from velatura.images import save
+        from velatura.protect.protector import png
+
+        save(report.encode("utf-8", "backslashreplace"), task.beside("report.json"))
+        save(protected.sheet(), task.beside("sheet.png"))
+        if self.options["keep_target"]:
+            save(png(protected.target), task.beside("target.png"))
+        save(protected.data, task.output)
+
+    def _sum_up(self, done: int) -> None:
+        if self.quiet:
+            return
+        counts = [f"{self.words.count(word)} {word}" for word in ("strong", "fair", "weak") if word in self.words]
+        line = f"{len(self.words)} protected" + (f" ({', '.join(counts)})" if counts else "")
+        if done:
+            line += f", {done} done before"
+        if self.failed:
+            line += f", {self.failed} failed"
+        self.say(line + ". Friction, not a guarantee.")
+
+
+def resolved(settings: Settings) -> Settings:
+    from velatura.diffusion import extractors
+
+    return replace(settings, models=tuple(extractors.resolve(settings.models)))
+
+
+def probe(folder: Path) -> None:
+    """Fail now, not after minutes of work, where nothing can be written."""
+    from velatura.images import save
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageError(f"{printable(folder)}: cannot make this folder ({error.strerror}); try -o") from None
+    trial = folder / ".velatura-trial"
+    save(b"", trial)
+    trial.unlink()
