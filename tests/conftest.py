@@ -1,11 +1,14 @@
-"""Shared by all tests: small pictures made by formula, and no network, no user folders, two threads."""
+"""Shared by all tests: small pictures made by formula, no hub, no folders of the user."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's library, which reads it once
 
 import pytest
 import torch
@@ -20,7 +23,6 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     monkeypatch.setenv("VELATURA_CONFIG", str(tmp_path_factory.mktemp("config")))
     # One cache for the session: the precision trial runs once.
     monkeypatch.setenv("VELATURA_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
 def scene(height: int, width: int, seed: int = 0) -> Tensor:

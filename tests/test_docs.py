@@ -18,7 +18,8 @@ spec.loader.exec_module(build)  # type: ignore[union-attr]
 @pytest.mark.parametrize("page", build.PAGES)
 def test_pages_are_up_to_date(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
-    assert re.search(r"<!-- \w+ -->\n\S", text), "a page of PAGES has parts to fill in"
+    assert any(f"<!-- /{part} -->" in text for part in build.PARTS), "a page of PAGES has parts to fill in"
+    assert not re.search(r"<!-- (\w+) -->\s*<!-- /\1 -->", text), "a part is empty"
     assert build.built(page) == text, "run: python docs/build.py"
 
 

@@ -247,7 +247,7 @@ class Protector:
             else:
                 high = scale
             # LPIPS grows about as the square of δ: aim a little under the budget, and stay within what is known.
-            guess = scale * (0.5 * (1 + enough) * budget / max(distance, 1e-6)) ** 0.5
+            guess = scale * (0.985 * budget / max(distance, 1e-6)) ** 0.5
             scale = guess if low < guess < high else (low + high) / 2
             if guess >= largest and low < largest and high == largest:
                 scale = largest
