@@ -24,6 +24,8 @@ def list_models(as_json: bool) -> None:
     """Show every model: is it on this machine, its size and licence, the resolution mimics train it at."""
     rows = [_row(model) for model in weights.MODELS]
     if as_json:
+        for row in rows:
+            row["sha256"] = weights.sha256(Path(row["path"])) if row["path"] else None
         click.echo(json.dumps(rows, indent=2))
         return
     header = ("NAME", "KIND", "ON DISK", "SIZE", "RESOLUTION", "LICENCE")
@@ -61,6 +63,7 @@ def pull(name: str, yes: bool, offline: bool) -> None:
     length = int((model.size_mb or 0) * 1e6)
     with click.progressbar(length=length, label=model.name, file=sys.stderr) as bar:
         path = weights.fetch(name, on_progress=lambda done, _: bar.update(done - bar.pos))
+    click.echo(f"sha256 {weights.sha256(path)}", err=True)
     click.echo(path)
 
 
