@@ -34,4 +34,4 @@ def noise(
     check_pictures(pictures, "pictures")
     generator = torch.Generator().manual_seed(settings.seed)
     direction = torch.randn(pictures.shape, generator=generator).to(pictures.device)
-    return Cloak(fit(pictures, direction, settings.budget, upper=0.5, rounds=13), "noise", 0)
+    return Cloak(fit(pictures, direction, settings.budget, upper=0.25, rounds=11), "noise", 0)

@@ -16,7 +16,7 @@ from velatura.styles.choose import BAND
 # (benchmarks/tune_effort.py); their learning rate is for p = 0.05 and grows with the square root of the budget.
 EFFORTS: Mapping[str, GlazeSettings] = {
     "fast": GlazeSettings(steps=25, learning_rate=0.015, decay=True, alpha=5, beta2=0.9),
-    "default": GlazeSettings(steps=60, learning_rate=0.01, decay=True, alpha=5, beta2=0.9),
+    "default": GlazeSettings(steps=45, learning_rate=0.01, decay=True, alpha=5, beta2=0.9),
     "max": GlazeSettings(steps=200, learning_rate=0.01, decay=True, alpha=5, beta2=0.9),
     "paper": GlazeSettings(),
 }
