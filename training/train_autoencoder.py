@@ -114,7 +114,10 @@ def train(args: argparse.Namespace) -> None:
     pictures, held_out = pictures_of(args.art)
     quick = held_out[:: max(1, len(held_out) // 24)]
     print(f"{len(pictures)} pictures to train on, {len(held_out)} held out", flush=True)
-    model = MiniAutoencoder().to(memory_format=torch.channels_last)
+    model = MiniAutoencoder()
+    if args.start is not None:
+        model.load_state_dict(MiniAutoencoder.from_pretrained(args.start).float().state_dict())
+    model = model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=1e-4)
     checkpoint = args.run / "checkpoint.pt"
     step, spent = 0, 0.0
@@ -139,7 +142,7 @@ def train(args: argparse.Namespace) -> None:
         progress = max(step / args.steps, spent / 60 / args.minutes)
         if progress >= 1:
             break
-        rate = LEARNING_RATE * min(1, (step + 1) / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * progress))
+        rate = args.rate * min(1, (step + 1) / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * progress))
         for group in optimizer.param_groups:
             group["lr"] = max(rate, 1e-6)
         x = next(data).contiguous(memory_format=torch.channels_last)
@@ -150,7 +153,7 @@ def train(args: argparse.Namespace) -> None:
                 (y.float() - x).abs().mean(),
                 perceptual.compare(perceptual.features(y), perceptual.features(x)).mean(),
             )
-        loss = 2 * l1 + 0.3 * distance + 1e-3 * z.float().pow(2).mean()  # 2: L1 is meant on [-1, 1]
+        loss = 2 * l1 + args.lpips * distance + 1e-3 * z.float().pow(2).mean()  # 2: L1 is meant on [-1, 1]
         optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
@@ -188,7 +191,13 @@ def finish(
         "command": "python training/train_autoencoder.py " + " ".join(sys.argv[1:]),
         "seed": args.seed,
         "device": "cpu",
-        "settings": {"steps": step, "minutes": round(spent / 60, 1), "batch": args.batch, "crop": 128},
+        "settings": {
+            "steps": step,
+            "minutes": round(spent / 60, 1),
+            "batch": args.batch,
+            "crop": 128,
+            "lpips": args.lpips,
+        },
         "held_out": figures,
         "scaling_factor": final.config.scaling_factor,
     }
@@ -203,6 +212,9 @@ if __name__ == "__main__":
     parser.add_argument("--run", type=Path, default=Path("runs/autoencoder"), help="checkpoint, log, sheet")
     parser.add_argument("--out", type=Path, default=OUT, help="where the weights go")
     parser.add_argument("--results", type=Path, default=Path("results/autoencoder.json"))
+    parser.add_argument("--start", type=Path, help="begin from these weights (a folder such as data/mini/vae)")
+    parser.add_argument("--rate", type=float, default=LEARNING_RATE, help="highest learning rate of the cosine")
+    parser.add_argument("--lpips", type=float, default=0.3, help="weight of LPIPS in the loss")
     parser.add_argument("--steps", type=int, default=40000)
     parser.add_argument("--minutes", type=float, default=100)
     parser.add_argument("--batch", type=int, default=16)

@@ -74,7 +74,7 @@ class Batch:
     def emit(self, task: Task, report: dict[str, Any]) -> None:
         """One line of JSON, in ASCII: a pipe may have any encoding."""
         if self.as_json:
-            tree = {"source": printable(task.source), "output": printable(task.output), **report}
+            tree = {"file": printable(task.source), "output": printable(task.output), **report}
             click.echo(json.dumps(json.loads(to_json(tree))))
 
     def _fingerprint(self, source: Path) -> str:

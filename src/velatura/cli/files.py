@@ -67,8 +67,12 @@ def _key(path: Path) -> str:
 def _is_free(task: Task, taken: set[str]) -> bool:
     if any(_key(path) in taken for path in (task.output, *map(task.beside, KINDS))):
         return False
-    report = _report(task.beside("report.json"))
-    return report is None or report.get("source_id") in (None, task.source_id)
+    for name in (task.name, task.output.stem, task.output.name):
+        report = _report(task.output.with_name(f"{name}.{KINDS[0]}"))
+        concerns = report is not None and (name == task.name or report.get("output") == task.output.name)
+        if concerns and report is not None and report.get("source_id") != task.source_id:
+            return False
+    return True
 
 
 def _expand(file: Path, folder: Path, left_out: list[Path]) -> Iterator[tuple[Path, Path]]:
