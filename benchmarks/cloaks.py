@@ -3,7 +3,7 @@
     python benchmarks/cloaks.py ../shared/art -o results/cloaks.json
 
 Five pictures of the reporting artists (Van Gogh, David Revoy), never trained or tuned on, through the code of
-``velatura protect`` at 512 px short side, at three budgets. Beside the Glaze objective stand its control arms (Gaussian
+``velatura protect`` on their middle squares at 512 px, at three budgets. Beside the Glaze objective stand its control arms (Gaussian
 noise, another picture's δ) and PhotoGuard's encoder attack, all measured on the 8-bit file as saved. Means with 95 %
 t-intervals over pictures. Every figure is of the miniature's own autoencoder, the one that the cloak was made on: it
 says that the optimiser works, not that a mimic is stopped.
@@ -38,7 +38,7 @@ def pictures(root: Path) -> list[Path]:
     taken: list[Path] = []
     for artist, count in PICTURES:
         paths = sorted((root / artist).glob("*.jpg"))
-        taken += [paths[(2 * i + 1) * len(paths) // (2 * count)] for i in range(count)]
+        taken += [paths[(4 * i + 1) * len(paths) // (4 * count)] for i in range(count)]
     return taken
 
 
@@ -119,8 +119,10 @@ def save(
 
 
 def as_png(path: Path) -> Artwork:
-    """The picture as a PNG at 512 px short side: the table is about cloaks, not about JPEG's or resampling's share."""
-    return read(png(working(read(path), 512)))
+    """The middle square as a PNG of 512 px: the table is about cloaks, not about JPEG's or resampling's share."""
+    picture = working(read(path), 512)
+    top, left = ((n - 512) // 2 for n in picture.shape[-2:])
+    return read(png(picture[..., top : top + 512, left : left + 512]))
 
 
 if __name__ == "__main__":

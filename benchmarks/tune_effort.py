@@ -20,20 +20,19 @@ from velatura.cloaks import glaze
 from velatura.cloaks.cloak import goals
 from velatura.images import read
 from velatura.protect import EFFORTS, Protector, Settings
-from velatura.protect.settings import short_recipe
 from velatura.reports.result import Result, Row
 from velatura.reports.statistics import mean_interval
 
 ARTISTS = ("paintings/kate-greenaway", "paintings/ivan-aivazovsky")
 TUNED = EFFORTS["default"]
 GRID = [
-    replace(TUNED, alpha=30.0, beta2=0.999),
-    replace(TUNED, alpha=30.0),
-    replace(TUNED, beta2=0.999),
+    replace(TUNED, alpha_start=None, alpha=30.0, beta2=0.999, learning_rate=0.01),
+    replace(TUNED, alpha_start=None, alpha=5.0, learning_rate=0.01),
+    replace(TUNED, alpha_start=None, alpha=2.5, learning_rate=0.01),
     TUNED,
-    replace(TUNED, alpha=3.0),
-    replace(TUNED, learning_rate=0.007),
-    replace(TUNED, learning_rate=0.015),
+    replace(TUNED, learning_rate=0.014),
+    replace(TUNED, alpha_start=0.5, alpha=10.0),
+    replace(TUNED, alpha_start=0.25, alpha=30.0),
     EFFORTS["fast"],
     EFFORTS["max"],
 ]
@@ -55,17 +54,18 @@ def run(root: Path, output: Path, budget: float) -> None:
         pairs.append((middle(original), middle(target)))
     rows = []
     for recipe in GRID:
-        settings = short_recipe(recipe, budget)
+        settings = replace(recipe, budget=budget)
         remaining, start = [], time.perf_counter()
         for original, target in pairs:
             delta = glaze(original, target, extractors=protector.extractors, settings=settings).delta
             (aim,) = goals(protector.extractors, original, target)
             remaining.append(float(aim.remaining(original + delta)))
         seconds = (time.perf_counter() - start) / len(pairs)
-        words = f"{settings.steps} steps, Adam {recipe.learning_rate:g}, β₂ {settings.beta2:g}, α {settings.alpha:g}"
+        words = f"{settings.steps} steps, Adam {recipe.learning_rate:g}, β₂ {settings.beta2:g}, α "
+        words += f"{settings.alpha_start:g} to {settings.alpha:g}" if settings.alpha_start else f"{settings.alpha:g}"
         mean, low, high = mean_interval(remaining)
         rows.append(Row("latent_remaining", mean, len(pairs), low, high, cloak="glaze", budget=budget, recipe=words))
-        print(f"{words:44} {mean:.3f} ({low:.3f}-{high:.3f}), {seconds:.1f} s a picture", flush=True)
+        print(f"{words:48} {mean:.3f} ({low:.3f}-{high:.3f}), {seconds:.1f} s a picture", flush=True)
     settings_used = {"pictures": [p.name for p in paths], "precision": protector.ways}
     Result("effort", __version__, 0, protector.device, settings_used, protector.weights(), rows).save(output)
 

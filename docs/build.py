@@ -73,7 +73,7 @@ def cloak_table() -> str:
     n = rows[0]["n"]
     lines += [
         "",
-        f"{n} pictures of held-out artists at 512 px, means with 95 % t-intervals; made by "
+        f"{n} pictures of held-out artists, 512 px squares, means with 95 % t-intervals; made by "
         f"`python benchmarks/cloaks.py ../shared/art` ([results/cloaks.json](RESULTS/cloaks.json)). All of it "
         "measured on the miniature's own autoencoder, which the cloaks were made on.",
     ]

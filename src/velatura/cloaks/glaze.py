@@ -19,9 +19,10 @@ from velatura.perception.lpips import load
 class GlazeSettings:
     """The defaults are those of the published re-implementation: α 30, Adam at 0.01, 500 steps.
 
-    budget: p, LPIPS (AlexNet) between original and cloaked picture. alpha: weight of the penalty above p; a smaller one
-    is less of a wall, so a short run gets further before it is scaled back to p. beta2: Adam's second decay; 0.9
-    forgets within ten steps what the penalty's large gradients were.
+    budget: p, LPIPS (AlexNet) between original and cloaked picture. alpha: weight of the penalty above p. alpha_start:
+    where given, the weight grows geometrically from it to alpha: a short run moves first and settles on p later, where
+    a wall from the start would stop it (results/effort.json). beta2: Adam's second decay; 0.9 forgets within ten steps
+    what the penalty's large gradients were.
     learning_rate: Adam's, in units of the [0, 1] picture. decay: cosine to zero over the run, which lets short runs
     take large steps and still settle on the budget; the published recipe has none.
     resolutions: short sides (px) at which features are compared; empty: the pictures' own.
@@ -29,6 +30,7 @@ class GlazeSettings:
 
     budget: float = 0.05
     alpha: float = 30.0
+    alpha_start: float | None = None
     steps: int = 500
     learning_rate: float = 0.01
     decay: bool = False
@@ -57,6 +59,10 @@ def glaze(
     delta = torch.zeros_like(pictures, requires_grad=True)
     optimizer = torch.optim.Adam([delta], lr=settings.learning_rate, betas=(0.9, settings.beta2))
     for index in range(settings.steps):
+        done = index / max(1, settings.steps - 1)
+        alpha = settings.alpha
+        if settings.alpha_start is not None:
+            alpha = settings.alpha_start * (alpha / settings.alpha_start) ** done
         if settings.decay:
             rate = settings.learning_rate * (0.5 + 0.5 * math.cos(math.pi * index / settings.steps))
             optimizer.param_groups[0]["lr"] = rate
@@ -64,7 +70,7 @@ def glaze(
         remaining = mean_remaining(aims, cloaked)
         with extractors[0].autocast():
             distance = perceptual.compare(reference, perceptual.features(cloaked)).float()
-        loss = (remaining + settings.alpha * (distance - settings.budget).clamp_min(0)).sum()
+        loss = (remaining + alpha * (distance - settings.budget).clamp_min(0)).sum()
         (delta.grad,) = torch.autograd.grad(loss, delta)
         optimizer.step()
         with torch.no_grad():

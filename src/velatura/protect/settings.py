@@ -12,20 +12,15 @@ from velatura.cloaks import GlazeSettings
 from velatura.errors import InputError
 from velatura.styles.choose import BAND
 
-# "paper" is the published re-implementation's recipe. The short ones were tuned on Kate Greenaway and Ivan Aivazovsky
-# (benchmarks/tune_effort.py); their learning rate is for p = 0.05 and grows with the square root of the budget.
+# "paper" is the published re-implementation's recipe; the short ones were chosen on Kate Greenaway and Ivan Aivazovsky
+# (benchmarks/tune_effort.py).
+SHORT = GlazeSettings(steps=45, learning_rate=0.02, decay=True, alpha_start=0.3, alpha=8, beta2=0.9)
 EFFORTS: Mapping[str, GlazeSettings] = {
-    "fast": GlazeSettings(steps=25, learning_rate=0.015, decay=True, alpha=5, beta2=0.9),
-    "default": GlazeSettings(steps=45, learning_rate=0.01, decay=True, alpha=5, beta2=0.9),
-    "max": GlazeSettings(steps=200, learning_rate=0.01, decay=True, alpha=5, beta2=0.9),
+    "fast": replace(SHORT, steps=20),
+    "default": SHORT,
+    "max": replace(SHORT, steps=200, learning_rate=0.01),
     "paper": GlazeSettings(),
 }
-
-
-def short_recipe(recipe: GlazeSettings, budget: float) -> GlazeSettings:
-    """A recipe at a budget: a short run has to step further where it may go further."""
-    rate = recipe.learning_rate * (budget / 0.05) ** 0.5 if recipe.decay else recipe.learning_rate
-    return replace(recipe, budget=budget, learning_rate=rate)
 
 
 @dataclass(frozen=True)
@@ -82,7 +77,7 @@ class Settings:
 
     def cloak(self) -> GlazeSettings:
         several = self.resolutions if len(self.resolutions) > 1 else ()
-        return replace(short_recipe(EFFORTS[self.effort], self.budget), resolutions=several)
+        return replace(EFFORTS[self.effort], budget=self.budget, resolutions=several)
 
     def fingerprint(self) -> str:
         """Changes with anything that changes the protected picture: a re-run with another one does not skip."""
