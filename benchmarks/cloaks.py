@@ -3,10 +3,10 @@
     python benchmarks/cloaks.py ../shared/art -o results/cloaks.json
 
 Five pictures of the reporting artists (Van Gogh, David Revoy), never trained or tuned on, through the code of
-``velatura protect`` on their middle squares at 512 px, at three budgets. Beside the Glaze objective stand its control arms (Gaussian
-noise, another picture's δ) and PhotoGuard's encoder attack, all measured on the 8-bit file as saved. Means with 95 %
-t-intervals over pictures. Every figure is of the miniature's own autoencoder, the one that the cloak was made on: it
-says that the optimiser works, not that a mimic is stopped.
+``velatura protect`` on their middle squares at 512 px, at three budgets. Beside the Glaze objective stand its control
+arms (Gaussian noise, another picture's δ) and PhotoGuard's encoder attack, all measured on the 8-bit file as saved.
+Means with 95 % t-intervals over pictures. Every figure is of the miniature's own autoencoder, the one that the cloak
+was made on: it says that the optimiser works, not that a mimic is stopped.
 """
 
 from __future__ import annotations

@@ -30,9 +30,9 @@ GRID = [
     replace(TUNED, alpha_start=None, alpha=5.0, learning_rate=0.01),
     replace(TUNED, alpha_start=None, alpha=2.5, learning_rate=0.01),
     TUNED,
-    replace(TUNED, learning_rate=0.014),
-    replace(TUNED, alpha_start=0.5, alpha=10.0),
-    replace(TUNED, alpha_start=0.25, alpha=30.0),
+    replace(TUNED, learning_rate=0.02),
+    replace(TUNED, alpha_start=0.5, alpha=10.0, learning_rate=0.02),
+    replace(TUNED, alpha_start=0.25, alpha=30.0, learning_rate=0.02),
     EFFORTS["fast"],
     EFFORTS["max"],
 ]
