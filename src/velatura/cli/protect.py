@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from velatura.cli.files import tasks
+from velatura.cli.options import DEVICE
 from velatura.errors import InputError
 
 if TYPE_CHECKING:
@@ -81,13 +82,7 @@ EFFORT_NAMES = ["fast", "default", "max", "paper"]
 @click.option("--painter-guidance", default=7.5, show_default=True, help="The painter's guidance scale.")
 @click.option("--painter-steps", default=30, show_default=True, help="The painter's denoising steps.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute.",
-)
+@DEVICE
 @click.option("--sample", is_flag=True, help="Protect the picture that comes with the package.")
 @click.option("--keep-target", is_flag=True, help="Also leave the painted target as NAME.target.png.")
 @click.option("--force", is_flag=True, help="Do again what is done already.")

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
+from velatura.cli.options import DEVICE
 from velatura.errors import Cancelled
 from velatura.reports.result import to_json
 
@@ -78,13 +79,7 @@ def show_command(name: str, catalogue: Path | None, neighbours: int) -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="The catalogue file to write (JSON).",
 )
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute.",
-)
+@DEVICE
 def build_command(
     folders: tuple[Path, ...], works: tuple[Path, ...], facts: Path | None, output: Path, device: str
 ) -> None:

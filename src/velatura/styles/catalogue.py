@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +16,7 @@ import torch
 from velatura import weights
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import ImageError, InputError, WeightsError
-from velatura.images import read, working
+from velatura.images import read, save, working
 from velatura.reports.result import to_json
 from velatura.styles import space, transfer
 
@@ -70,9 +69,7 @@ class Catalogue:
         return sorted(((self.distance(centroid, s.centroid), s) for s in self.styles), key=lambda pair: pair[0])
 
     def save(self, path: Path) -> None:
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(to_json(asdict(self)), encoding="utf-8")
-        os.replace(temporary, path)
+        save(to_json(asdict(self)).encode(), path)
 
 
 def load(path: Path | None = None) -> Catalogue:
