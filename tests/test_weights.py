@@ -232,3 +232,22 @@ def test_embedded_files_are_those_of_sha256sums() -> None:
         pytest.skip("data/SHA256SUMS is not written yet: python -m velatura.weights")
     lines = (line.split("  ", 1) for line in weights.SUMS.read_text().splitlines())
     assert {name: digest for digest, name in lines} == weights.embedded_sums(), "run: python -m velatura.weights"
+
+
+def test_a_whole_model_is_found_where_it_is_whole(empty_cache: Path, tmp_path: Path) -> None:
+    row = weights.lookup("sd15")
+    assert row is not None
+    assert weights.locate_pipeline("sd15") is None
+    snapshot = put_in_cache(empty_cache, row.repo, row.revision, "vae").parent
+    (snapshot / "model_index.json").write_text("{}")
+    assert weights.locate_pipeline("sd15") is None  # its autoencoder alone was pulled
+    (snapshot / "unet").mkdir()
+    (snapshot / "unet/config.json").write_text("{}")
+    assert weights.locate_pipeline("sd15") == snapshot
+    assert weights.fetch("sd15", whole=True) == snapshot
+    with pytest.raises(WeightsError, match=r"sd21 --whole` \(5\.2 GB"):
+        weights.require_pipeline("sd21")
+    with pytest.raises(WeightsError, match="expected a text-to-image model"):
+        weights.fetch("taesd", whole=True)
+    with pytest.raises(WeightsError, match=r"model_index\.json"):
+        weights.require_pipeline(tmp_path)

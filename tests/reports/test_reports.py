@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from velatura.errors import InputError
 from velatura.reports.result import Result, Row, to_json
 from velatura.reports.sheet import amplified, sheet
-from velatura.reports.statistics import mean_interval
+from velatura.reports.statistics import mean_interval, wilson
 from velatura.reports.verdict import verdict
 
 
@@ -71,3 +72,12 @@ def test_verdict(shifts: dict[str, float], noise: float, word: str, says: str) -
     assert found.word == word
     assert says in found.sentence
     assert bool(found.advice) == (word == "weak" or set(shifts) == {"mini"})
+
+
+def test_wilson_interval_of_a_share() -> None:
+    assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
+    assert wilson(20, 20) == pytest.approx((0.8389, 1.0), abs=1e-4)
+    assert wilson(15, 50) == pytest.approx((0.1910, 0.4375), abs=1e-4)  # Wilson 1927, without continuity correction
+    for successes, n in ((3, 2), (0, 0), (-1, 5)):
+        with pytest.raises(InputError, match="wilson"):
+            wilson(successes, n)

@@ -14,6 +14,8 @@ from velatura.errors import Cancelled, InputError, VelaturaError
 
 # name: (module, object, line of help)
 COMMANDS = {
+    "judge": ("velatura.cli.judge", "judge_command", "Whose style are the pictures of a folder?"),
+    "mimic": ("velatura.cli.mimic", "mimic_group", "The attack: fine-tune a model on pictures, and generate."),
     "models": ("velatura.cli.models", "models_group", "List, download and locate the models to cloak against."),
     "protect": ("velatura.cli.protect", "protect_command", "Protect pictures against style mimicry."),
     "styles": ("velatura.cli.styles", "styles_group", "List, show and build the catalogue of target styles."),

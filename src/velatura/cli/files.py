@@ -50,6 +50,18 @@ def tasks(files: Sequence[Path], folder: Path) -> tuple[list[Task], list[Path]]:
     return found, left_out
 
 
+def pictures(files: Sequence[Path]) -> list[Path]:
+    """Pictures among files and, recursively, in folders, protected ones too; sheets and targets of ours left out."""
+    found: list[Path] = []
+    for file in files:
+        inside = sorted(file.rglob("*")) if file.is_dir() else [file]
+        for path in inside:
+            hidden = any(part.startswith(".") for part in path.relative_to(file).parts)
+            if path == file or (path.suffix.lower() in SUFFIXES and not hidden and not _is_side_file(path)):
+                found.append(path)
+    return found
+
+
 def _names(source: Path, output: Path) -> Iterator[Task]:
     number = 1
     while True:
@@ -99,11 +111,15 @@ def _expand(file: Path, folder: Path, left_out: list[Path]) -> Iterator[tuple[Pa
 
 def _is_ours(path: Path) -> bool:
     """Whether a file in a source folder is a protected picture, or the sheet or target of one."""
-    for kind in KINDS[1:]:
-        if path.name.endswith(f".{kind}"):
-            return _report(path.with_name(path.name.removesuffix(kind) + KINDS[0])) is not None
+    if _is_side_file(path):
+        return True
     reports = (_report(path.with_name(f"{name}.{KINDS[0]}")) for name in (path.stem, path.name))
     return any(report is not None and report.get("output") == path.name for report in reports)
+
+
+def _is_side_file(path: Path) -> bool:
+    kind = next((kind for kind in KINDS[1:] if path.name.endswith(f".{kind}")), None)
+    return kind is not None and _report(path.with_name(path.name.removesuffix(kind) + KINDS[0])) is not None
 
 
 def _report(path: Path) -> dict[str, Any] | None:

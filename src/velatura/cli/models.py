@@ -47,23 +47,29 @@ def list_models(as_json: bool) -> None:
 
 @models_group.command("pull")
 @click.argument("name")
+@click.option("--whole", is_flag=True, help="The whole text-to-image model (for `velatura mimic`), gigabytes.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before downloading.")
 @click.option("--offline", is_flag=True, help="Never use the network (as VELATURA_OFFLINE=1 does).")
-def pull(name: str, yes: bool, offline: bool) -> None:
-    """Download the model NAME into the Hugging Face cache; its size and licence are shown first."""
+def pull(name: str, whole: bool, yes: bool, offline: bool) -> None:
+    """Download the model NAME into the Hugging Face cache; its size and licence are shown first.
+
+    Only its autoencoder, which is all that a cloak needs, unless --whole is given.
+    """
     model, offline = weights.lookup(name), offline or weights.offline_by_environment()
-    if model is None or model.file or offline or weights.locate(name):
-        click.echo(weights.fetch(name, offline=offline))  # there already, or one clear error
+    megabytes = (model.pipeline_mb if whole else model.size_mb) if model else None
+    found = weights.locate_pipeline(name) if whole else weights.locate(name)
+    if model is None or megabytes is None or offline or found:
+        click.echo(weights.fetch(name, whole=whole, offline=offline))  # there already, or one clear error
         return
     revision = model.revision if model.pinned else f"{model.revision} (not pinned)"
     click.echo(f"{model.name}: {model.notes}", err=True)
-    click.echo(f"{model.size_mb:g} MB from {model.repo} at {revision}; licence: {model.licence}", err=True)
+    click.echo(f"{megabytes:g} MB from {model.repo} at {revision}; licence: {model.licence}", err=True)
     if not yes:
         click.confirm("Download?", abort=True, err=True)
-    length = int((model.size_mb or 0) * 1e6)
+    length = int(megabytes * 1e6)
     with click.progressbar(length=length, label=model.name, file=sys.stderr) as bar:
-        path = weights.fetch(name, on_progress=lambda done, _: bar.update(done - bar.pos))
-    click.echo(f"sha256 {weights.sha256(path)}", err=True)
+        path = weights.fetch(name, whole=whole, on_progress=lambda done, _: bar.update(done - bar.pos))
+    click.echo(f"sha256 of the autoencoder {weights.sha256(weights.require(name))}", err=True)
     click.echo(path)
 
 

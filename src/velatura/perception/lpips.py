@@ -67,6 +67,10 @@ class LPIPS(nn.Module):
 
     def features(self, pictures: torch.Tensor) -> list[torch.Tensor]:
         """Unit-normalised activations of the five compared layers of ``(B, 3, H, W)`` in [0, 1]."""
+        return [x / (x.pow(2).sum(1, keepdim=True).clamp_min(1e-12).sqrt() + 1e-10) for x in self.activations(pictures)]
+
+    def activations(self, pictures: torch.Tensor) -> list[torch.Tensor]:
+        """ReLU activations of the five compared layers as they are, ``(B, C, h, w)`` each."""
         if min(pictures.shape[-2:]) < SMALLEST[self.net]:
             raise ContractError(
                 f"LPIPS needs pictures of at least {SMALLEST[self.net]} px a side, got {tuple(pictures.shape[-2:])}"
@@ -78,7 +82,7 @@ class LPIPS(nn.Module):
             if isinstance(layer, tuple):
                 x = F.relu(next(convolutions)(x))
             elif layer == "tap":
-                taps.append(x / (x.pow(2).sum(1, keepdim=True).clamp_min(1e-12).sqrt() + 1e-10))
+                taps.append(x)
             else:
                 x = F.max_pool2d(x, int(layer[-1]), 2)
         return taps

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from velatura.errors import InputError
+
 # Student's t, 97.5 % quantile, by degrees of freedom 1 to 30; beyond, the next smaller entry errs on the wide side.
 _T = np.array(
     [
@@ -21,3 +23,14 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
     array = np.asarray(values, dtype=float)
     half = float(_T[min(len(array) - 1, len(_T)) - 1] * array.std(ddof=1) / len(array) ** 0.5)
     return float(array.mean()), float(array.mean() - half), float(array.mean() + half)
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """95 % interval of a share (Wilson 1927): unlike ``p ± 1.96 s`` it stays in [0, 1] and is no point at 0 of n."""
+    if not 0 <= successes <= n or n < 1:
+        raise InputError(f"wilson: expected 0 <= successes <= n and n >= 1, got {successes} of {n}")
+    z, share = 1.959964, successes / n
+    centre = share + z * z / (2 * n)
+    half = z * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
+    low, high = ((centre + sign * half) / (1 + z * z / n) for sign in (-1, 1))
+    return (0.0 if successes == 0 else low), (1.0 if successes == n else high)

@@ -6,10 +6,7 @@ vector; :func:`paint_with_pipeline` is the paper's, a text-to-image model that s
 
 from __future__ import annotations
 
-import importlib.util
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
 
@@ -18,7 +15,9 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from velatura import weights
-from velatura.errors import ContractError, InputError, MissingExtra, WeightsError
+from velatura.diffusion.image_to_image import repaint
+from velatura.diffusion.pipeline import quiet, require_transformers
+from velatura.errors import ContractError, InputError, WeightsError
 from velatura.images.contract import check_pictures
 from velatura.styles.networks import STYLE_NUMBERS, STYLE_SIDE, StylePredictor, StyleTransformer
 
@@ -94,9 +93,8 @@ def load_img2img(model: str, device: str = "cpu", offline: bool = False) -> Any:
 
     Half precision on CUDA, else float32.
     """
-    if importlib.util.find_spec("transformers") is None:
-        raise MissingExtra("painting the target with a diffusion model", "lab")
-    with _quiet():
+    require_transformers("painting the target with a diffusion model")
+    with quiet():
         from diffusers import AutoPipelineForImage2Image, DiffusionPipeline
 
         try:
@@ -118,30 +116,6 @@ def load_img2img(model: str, device: str = "cpu", offline: bool = False) -> Any:
     return pipeline.to(device)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No loading bars, no deprecations, no warnings that torchvision, which nothing here needs, is absent."""
-    from transformers.utils import logging as transformers_log
-
-    level, bars = transformers_log.get_verbosity(), transformers_log.is_progress_bar_enabled()
-    transformers_log.set_verbosity_error()
-    transformers_log.disable_progress_bar()
-    from diffusers.utils import logging as diffusers_log  # only now: importing diffusers is what warns
-
-    more_bars = diffusers_log.is_progress_bar_enabled()
-    diffusers_log.disable_progress_bar()
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            yield
-    finally:
-        transformers_log.set_verbosity(level)
-        if bars:
-            transformers_log.enable_progress_bar()
-        if more_bars:
-            diffusers_log.enable_progress_bar()
-
-
-@torch.no_grad()
 def paint_with_pipeline(
     pipeline: Any,
     picture: torch.Tensor,
@@ -156,21 +130,5 @@ def paint_with_pipeline(
 
     ``strength`` is the share of the noise that is added and taken away again; every picture gets the noise of ``seed``.
     """
-    check_pictures(picture, "picture")
-    if not 0 < strength <= 1 or int(steps * strength) < 1:
-        raise InputError(f"strength: expected up to 1 and at least one of {steps} steps, got {strength}")
-    height, width = picture.shape[-2:]
-    step = pipeline.vae_scale_factor
-    # Left alone, the pipeline would squeeze the picture to a multiple of its factor by nearest neighbour.
-    edges = (0, -width % step, 0, -height % step)
-    padded = F.pad(picture.clamp(0, 1), edges, mode="reflect")  # a value below 0 would switch its normalisation off
-    painted: torch.Tensor = pipeline(
-        prompt=[prompt] * len(picture),
-        image=padded,
-        strength=strength,
-        guidance_scale=guidance,
-        num_inference_steps=steps,
-        generator=[torch.Generator().manual_seed(seed) for _ in picture],  # on the CPU: the same on every device
-        output_type="pt",
-    ).images
-    return painted[..., :height, :width].to(picture).clamp(0, 1)
+    prompts, seeds = [prompt] * len(picture), [seed] * len(picture)
+    return repaint(pipeline, picture, prompts, seeds, strength=strength, guidance=guidance, steps=steps)

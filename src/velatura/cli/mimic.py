@@ -1,0 +1,303 @@
+"""``velatura mimic``: the attack that cloaks defend against, so that anyone can measure what a cloak is worth."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from tqdm import tqdm
+
+from velatura.cli.files import pictures
+from velatura.cli.options import DEVICE
+from velatura.errors import Cancelled, InputError, VelaturaError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from velatura.mimicry.generate import Made, Mimic
+
+METHODS = ("full", "lora", "dreambooth", "textual-inversion")
+SEED = click.option("--seed", default=0, show_default=True, help="The same seed makes the same result.")
+SAMPLING = (
+    click.option("--steps", default=30, show_default=True, type=click.IntRange(1), help="Denoising steps."),
+    click.option("--guidance", default=5.0, show_default=True, type=click.FloatRange(0), help="Guidance scale."),
+    click.option("--artist", help="Whose style to ask for; else the artist that the model was fine-tuned on."),
+)
+
+
+def sampling(command: Any) -> Any:
+    for option in reversed(SAMPLING):
+        command = option(command)
+    return command
+
+
+@click.group("mimic", context_settings={"help_option_names": ["-h", "--help"]})
+def mimic_group() -> None:
+    """The attack: fine-tune a text-to-image model on an artist's pictures and generate in their style.
+
+    For measuring protection, on pictures that you may use. `velatura judge` tells whose style comes out.
+    """
+
+
+@mimic_group.command("train")
+@click.argument("art", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the new model.")
+@click.option("--model", default="mini", show_default=True, help="Base: mini, sd15, sd21, a hub id or a folder.")
+@click.option("--method", type=click.Choice(METHODS), default="full", show_default=True, help="How to fine-tune.")
+@click.option("--artist", help="Name in captions and prompts; else the folder's name.")
+@click.option(
+    "--captions",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="CSV or JSON lines: file_name, text.",
+)
+@click.option("--captioner", help="A BLIP model (hub id or folder) that captions pictures without caption.")
+@click.option("--steps", type=int, help="Training steps; else the usual number for model and method.")
+@click.option("--lr", "rate", type=float, help="Learning rate; else the usual one.")
+@click.option("--batch", type=int, help="Pictures a step; else the usual number.")
+@click.option("--resolution", type=int, help="Side of the training squares in pixels; else the model's own.")
+@SEED
+@DEVICE
+def train_command(
+    art: tuple[Path, ...],
+    output: Path,
+    model: str,
+    method: Any,
+    artist: str | None,
+    captions: Path | None,
+    captioner: str | None,
+    device: str,
+    **given: Any,
+) -> None:
+    """Fine-tune a model on the pictures in ART (files or folders), 20 to 30 of one artist.
+
+    A stopped run continues with the same command.
+    """
+    from velatura.diffusion import pipeline as models
+    from velatura.diffusion.device import pick_device
+    from velatura.mimicry import captioner as blip
+    from velatura.mimicry import captions as words
+    from velatura.mimicry import finetune
+
+    name = artist or re.sub(r"[-_]+", " ", art[0].resolve().name if art[0].is_dir() else art[0].resolve().parent.name)
+    if output.exists():
+        raise InputError(f"{output} exists already: choose another folder, or delete it")
+    device = pick_device(device)
+    pipeline = models.load(model, device)
+    settings = finetune.defaults(pipeline, method)
+    settings = replace(settings, **{key: value for key, value in given.items() if value is not None})
+    paths, tensors = _read(pictures(art), settings.resolution)
+    texts = words.of_folder(paths, name, table=captions, captioner=blip.load(captioner, device) if captioner else None)
+    say(f"{len(paths)} pictures of {name}, {settings.resolution} px; {method} fine-tuning of {model}")
+    say(f"{settings.steps} steps of {settings.batch} at {settings.rate:g} on {device}")
+    with _bar(settings.steps, "step") as bar:
+
+        def on_step(step: finetune.Step) -> None:
+            bar.set_postfix_str(f"loss {step.loss:.3f}", refresh=False)
+            bar.update(step.done - bar.n)
+
+        try:
+            finetune.train(pipeline, model, tensors, texts, name, output, settings, on_step=on_step)
+        except KeyboardInterrupt:
+            raise Cancelled("cancelled: the same command continues from the last checkpoint") from None
+    click.echo(output)
+
+
+@mimic_group.command("generate")
+@click.argument("model")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the pictures."
+)
+@click.option(
+    "--prompts",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A prompt a line; else 24 usual subjects.",
+)
+@click.option("-n", "count", default=4, show_default=True, type=click.IntRange(1), help="Pictures for each prompt.")
+@click.option("--resolution", type=click.IntRange(8), help="Side in pixels; else the model's own.")
+@click.option("--batch", default=16, show_default=True, type=click.IntRange(1), help="Pictures at a time.")
+@sampling
+@SEED
+@DEVICE
+def generate_command(
+    model: str,
+    output: Path,
+    prompts: Path | None,
+    count: int,
+    resolution: int | None,
+    batch: int,
+    steps: int,
+    guidance: float,
+    artist: str | None,
+    seed: int,
+    device: str,
+) -> None:
+    """Generate pictures with MODEL: what `mimic train` wrote, or a base model (mini, sd15, a hub id, a folder).
+
+    "by ARTIST" is added to prompts that do not name the artist. A stopped run continues with the same command.
+    """
+    from velatura.diffusion.device import pick_device
+    from velatura.mimicry import generate
+
+    mimic = generate.load(model, pick_device(device))
+    lines = generate.SUBJECTS if prompts is None else _lines(prompts)
+    texts = [_prompt(mimic, line, artist) for line in lines for _ in range(count)]
+    plan = {
+        "model": model,
+        "seed": seed,
+        "steps": steps,
+        "guidance": guidance,
+        "resolution": resolution,
+        "prompts": texts,
+    }
+    start = _start(output, plan)
+    made = generate.generate(
+        mimic.pipeline,
+        texts,
+        seed=seed,
+        steps=steps,
+        guidance=guidance,
+        resolution=resolution,
+        batch=batch,
+        start=start,
+    )
+    _keep(made, output, len(texts), start)
+
+
+@mimic_group.command("img2img")
+@click.argument("model")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the pictures."
+)
+@click.option("--prompt", default="a picture", show_default=True, help="What to paint.")
+@click.option(
+    "--strength",
+    default=0.5,
+    show_default=True,
+    type=click.FloatRange(0, 1, min_open=True),
+    help="How far from the picture, 0 to 1.",
+)
+@click.option("--resolution", type=click.IntRange(8), help="Short side in pixels; else the model's own.")
+@sampling
+@SEED
+@DEVICE
+def img2img_command(
+    model: str,
+    files: tuple[Path, ...],
+    output: Path,
+    prompt: str,
+    strength: float,
+    resolution: int | None,
+    steps: int,
+    guidance: float,
+    artist: str | None,
+    seed: int,
+    device: str,
+) -> None:
+    """Repaint FILES (pictures or folders) with MODEL: the second way that mimics work."""
+    from velatura.diffusion.device import pick_device
+    from velatura.mimicry import generate
+
+    mimic = generate.load(model, pick_device(device))
+    side = resolution or int(mimic.pipeline.unet.config.sample_size) * mimic.pipeline.vae_scale_factor
+    paths, tensors = _read(pictures(files), side)
+    texts = [_prompt(mimic, prompt, artist)] * len(tensors)
+    plan = {
+        **{
+            "model": model,
+            "seed": seed,
+            "steps": steps,
+            "guidance": guidance,
+            "resolution": side,
+            "strength": strength,
+        },
+        **{"files": [str(path) for path in paths], "prompts": texts},
+    }
+    start = _start(output, plan)
+    made = generate.restyle(
+        mimic.pipeline, tensors, texts, seed=seed, steps=steps, guidance=guidance, strength=strength, start=start
+    )
+    _keep(made, output, len(texts), start)
+
+
+def say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _bar(total: int, unit: str, done: int = 0) -> Any:
+    return tqdm(total=total, initial=done, unit=unit, disable=not sys.stderr.isatty(), dynamic_ncols=True)
+
+
+def _read(paths: list[Path], side: int) -> tuple[list[Path], list[Tensor]]:
+    """The pictures that can be read, at the short side; a line for each that cannot."""
+    from velatura.images import read, working
+
+    kept, tensors = [], []
+    for path in paths:
+        try:
+            tensors.append(working(read(path), side))
+            kept.append(path)
+        except (VelaturaError, OSError) as error:
+            say(f"left out: {error}")
+    if not kept:
+        raise InputError("expected pictures (PNG, JPEG, WebP or TIFF), found none that can be read")
+    return kept, tensors
+
+
+def _lines(path: Path) -> list[str]:
+    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines()]
+    found = [line for line in lines if line and not line.startswith("#")]
+    if not found:
+        raise InputError(f"{path}: expected a prompt a line, found none")
+    return found
+
+
+def _prompt(mimic: Mimic, line: str, artist: str | None) -> str:
+    from velatura.mimicry.captions import with_artist
+
+    name = artist or mimic.artist
+    return mimic.words(with_artist(line, name) if name and name.lower() not in line.lower() else line)
+
+
+def _start(output: Path, plan: dict[str, Any]) -> int:
+    """How many pictures of the same plan are there already; a folder of another plan is refused."""
+    from velatura.images import save
+    from velatura.reports.result import to_json
+
+    output.mkdir(parents=True, exist_ok=True)
+    card, text = output / "generated.json", to_json({**plan, "velatura": "mimic"})
+    if card.exists() and json.loads(card.read_text(encoding="utf-8")) != json.loads(text):
+        raise InputError(f"{output} holds pictures of other settings: choose another folder, or delete it")
+    save(text.encode(), card)
+    start = 0
+    while (output / _name(start)).exists():
+        start += 1
+    return min(start, len(plan["prompts"]))
+
+
+def _name(index: int) -> str:
+    return f"{index:04}.png"
+
+
+def _keep(made: Iterator[Made], output: Path, total: int, start: int) -> None:
+    """Write each picture as it comes, and at the end a sheet of some of them."""
+    from velatura.images import save
+    from velatura.mimicry.pictures import contact_sheet, to_png
+
+    done = start
+    with _bar(total, "picture", start) as bar:
+        try:
+            for one in made:
+                save(to_png(one), output / _name(one.index))
+                done += 1
+                bar.update()
+        except KeyboardInterrupt:
+            raise Cancelled(f"cancelled: {done} of {total} made; the same command continues") from None
+    save(contact_sheet([output / _name(i) for i in range(total)]), output / "sheet.png")
+    click.echo(output)

@@ -1,0 +1,88 @@
+"""What the judges know from the start: one file of numbers on pictures, no pictures (``training/fit_judge.py``)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from velatura import weights
+from velatura.errors import WeightsError
+
+# Activations are heavy-tailed and positive: logarithms make them additive. The floor is about the smallest
+# deviation of a channel that is not dead.
+FLOOR = 1e-2
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """The judges' coordinates: principal components of the standardised logarithms of VGG16's statistics."""
+
+    shift: Tensor  # (2944,)
+    scale: Tensor  # (2944,)
+    basis: Tensor  # (2944, K)
+
+    @classmethod
+    def of(cls, statistics: Tensor, size: int) -> Space:
+        """The first ``size`` components of ``(N, 2944)``, together of unit variance a component on average."""
+        logs = (statistics.double() + FLOOR).log()
+        shift, scale = logs.mean(0), logs.std(0).clamp_min(1e-3)
+        _, values, vectors = torch.linalg.svd((logs - shift) / scale, full_matrices=False)
+        basis = vectors[:size].T / (values[:size].pow(2).mean() / len(logs)) ** 0.5
+        return cls(shift.float(), scale.float(), basis.float())
+
+    def project(self, statistics: Tensor) -> Tensor:
+        """``(B, 2944)`` to ``(B, K)``, on the CPU."""
+        return (((statistics.cpu() + FLOOR).log() - self.shift) / self.scale) @ self.basis
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """The pictures of the embedded artists, in the judges' coordinates."""
+
+    space: Space
+    artists: tuple[str, ...]
+    labels: Tensor  # (N,) int64, index of the artist
+    groups: Tensor  # (N,) int64, near-duplicates share one
+    features: Tensor  # (N, V, K), one row a view (views.VIEWS)
+    strength: float  # C of the regression, chosen by cross-validation
+    copy_threshold: float  # see copies.py
+    autoencoder: str  # sha256 of the autoencoder that the pictures were seen through
+
+    def save(self) -> bytes:
+        """The file: half precision, the rest in its header."""
+        tensors = {"shift": self.space.shift, "scale": self.space.scale, "basis": self.space.basis}
+        tensors["features"] = self.features
+        halves = {name: tensor.half().contiguous() for name, tensor in tensors.items()}
+        halves |= {"labels": self.labels.to(torch.int16), "groups": self.groups.to(torch.int16)}
+        facts = {name: getattr(self, name) for name in ("artists", "strength", "copy_threshold", "autoencoder")}
+        return save(halves, {"judge": json.dumps(facts)})
+
+
+def load(path: Path | None = None) -> Embedded:
+    """The embedded file, or another. Refused where it was made with another autoencoder than the present one."""
+    path = path or weights.embedded("judge-style")
+    found = _load(path)
+    if found.autoencoder != weights.sha256(weights.embedded("mini")):
+        raise WeightsError(f"{path}: made with another autoencoder than the embedded one; run training/fit_judge.py")
+    return found
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path) -> Embedded:
+    try:
+        with safe_open(str(path), "pt") as file:
+            facts = json.loads(file.metadata()["judge"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path}: not a judge's file ({error}); make one with training/fit_judge.py") from None
+    space = Space(*(tensors[name].float() for name in ("shift", "scale", "basis")))
+    labels, groups = tensors["labels"].long(), tensors["groups"].long()
+    facts["artists"] = tuple(facts["artists"])
+    return Embedded(space=space, labels=labels, groups=groups, features=tensors["features"].float(), **facts)

@@ -1,0 +1,261 @@
+"""Fine-tune a text-to-image model on an artist's pictures, in the four ways that mimics use."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from velatura import __version__
+from velatura.diffusion import denoising
+from velatura.diffusion.pipeline import autocast, quiet
+from velatura.errors import InputError
+from velatura.images.contract import check_pictures
+from velatura.mimicry import trainees
+from velatura.mimicry.generate import generate
+from velatura.reports.result import to_json
+
+Method = Literal["full", "lora", "dreambooth", "textual-inversion"]
+CHECKPOINT_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to fine-tune.
+
+    ``full`` trains the U-Net on captions (as diffusers' train_text_to_image); ``lora`` low-rank additions to its
+    attention (Hu et al., 2022); ``dreambooth`` U-Net and text encoder, held back by the model's own pictures of the
+    class (Ruiz et al., CVPR 2023, eq. 2); ``textual-inversion`` only the vectors of a new word (Gal et al., 2023).
+    """
+
+    method: Method = "full"
+    steps: int = 2000
+    rate: float = 5e-6
+    batch: int = 4
+    resolution: int = 512
+    seed: int = 0
+    cosine: bool = False  # decay of the rate to zero; else constant
+    caption_dropout: float = 0.0  # share of captions left empty, which keeps guidance working in long runs
+    rank: int = 16  # lora
+    vectors: int = 4  # textual inversion: how many the new word has
+    prior_pictures: int = 100  # dreambooth: the model's own pictures of the class
+    prior_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.method not in get_args(Method):
+            raise InputError(f"method: expected one of {', '.join(get_args(Method))}, got {self.method!r}")
+        for name in ("steps", "batch", "resolution", "rank", "vectors"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}: expected 1 or more, got {getattr(self, name)}")
+        if not 0 < self.rate < 1:
+            raise InputError(f"rate: expected a learning rate between 0 and 1, got {self.rate}")
+
+
+# SD: Hönig et al. 2024 (full: 2000 steps, 5e-6, batch 4; Glaze's re-implementation has 500 of batch 8), the rest from
+# the scripts of diffusers. The miniature's are tuned on Kate Greenaway and Aivazovsky (benchmarks/mimicry.py --tune).
+_FULL_SIZE: dict[str, dict[str, Any]] = {
+    "full": {},
+    "lora": {"rate": 1e-4, "steps": 1500},
+    "dreambooth": {"rate": 2e-6, "steps": 1000, "batch": 2},
+    "textual-inversion": {"rate": 5e-4, "steps": 3000},
+}
+_MINIATURE: dict[str, dict[str, Any]] = {
+    "full": {"rate": 2e-4, "steps": 300},
+    "lora": {"rate": 2e-3, "steps": 400, "rank": 32},
+    "dreambooth": {"rate": 1e-4, "steps": 250, "prior_pictures": 48},
+    "textual-inversion": {"rate": 1e-2, "steps": 300},
+}
+
+
+def defaults(pipeline: Any, method: Method = "full") -> Settings:
+    """The usual recipe for this base model: the literature's, or, for small models, one that laptops bear."""
+    resolution = int(pipeline.unet.config.sample_size) * pipeline.vae_scale_factor
+    if method not in _FULL_SIZE:
+        return Settings(method=method)  # which refuses
+    if sum(p.numel() for p in pipeline.unet.parameters()) > 2e8:
+        return Settings(method=method, resolution=resolution, **_FULL_SIZE[method])
+    small: dict[str, Any] = {"batch": 16, "cosine": True, "caption_dropout": 0.1}
+    return Settings(method=method, resolution=resolution, **{**small, **_MINIATURE[method]})
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where a training run is: steps done and in all, and the loss of the latest."""
+
+    done: int
+    total: int
+    loss: float
+
+
+def train(
+    pipeline: Any,
+    base: str,
+    pictures: Sequence[Tensor],
+    captions: Sequence[str],
+    artist: str,
+    out: Path,
+    settings: Settings,
+    *,
+    on_step: Callable[[Step], None] | None = None,
+) -> Path:
+    """Fine-tune ``pipeline`` (of :func:`velatura.diffusion.pipeline.load`) and write it to the folder ``out``.
+
+    ``pictures`` are ``(1, 3, h, w)`` in [0, 1], their short side at ``settings.resolution``; one caption each. A run
+    that is stopped leaves ``out.partial`` and continues from there, to the same result: every step draws from a
+    generator of its own. ``out`` appears only when it is whole.
+    """
+    _check(pictures, captions, out, settings)
+    work = out.with_name(out.name + ".partial")
+    work.mkdir(parents=True, exist_ok=True)
+    mark = _fingerprint(base, pictures, captions, settings)
+    device = pipeline.unet.device
+    torch.manual_seed(settings.seed)  # new adapters are drawn from torch's own generator
+    trainee = trainees.make(pipeline, settings, artist)
+    captions = [trainee.words(caption) for caption in captions]
+    prior = _prior(pipeline, settings, work) if settings.method == "dreambooth" and settings.prior_weight > 0 else None
+    scheduler = denoising.training_scheduler(pipeline)
+    optimizer = torch.optim.AdamW(trainee.parameters(), settings.rate, weight_decay=trainee.decay)
+    start, losses = _resume(work / "checkpoint.pt", mark, trainee, optimizer)
+    saved = time.monotonic()
+    for step in range(start, settings.steps):
+        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
+        picked, texts = _batch(pictures, captions, settings, generator)
+        with torch.no_grad(), autocast(device):
+            latents = denoising.encode(pipeline.vae, picked.to(device), generator).float()
+        with autocast(device):
+            states = denoising.context(pipeline, texts)
+            loss = denoising.loss(pipeline.unet, scheduler, latents, states, generator=generator).mean()
+            if prior is not None:
+                chosen = torch.randint(len(prior), (settings.batch,), generator=generator)
+                states = denoising.context(pipeline, [PRIOR_PROMPT] * settings.batch)
+                kept = denoising.loss(pipeline.unet, scheduler, prior[chosen].to(device), states, generator=generator)
+                loss = loss + settings.prior_weight * kept.mean()
+        if settings.cosine:
+            for group in optimizer.param_groups:
+                group["lr"] = settings.rate * (0.5 + 0.5 * math.cos(math.pi * step / settings.steps))
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        trainee.before_step()
+        torch.nn.utils.clip_grad_norm_(trainee.parameters(), 1.0)
+        optimizer.step()
+        losses.append(round(float(loss.detach()), 5))
+        if on_step is not None:
+            on_step(Step(step + 1, settings.steps, losses[-1]))
+        if time.monotonic() - saved > CHECKPOINT_SECONDS:
+            _checkpoint(work / "checkpoint.pt", mark, trainee, optimizer, losses)
+            saved = time.monotonic()
+    card = {
+        "base": base,
+        "artist": artist,
+        "settings": asdict(settings),
+        "captions": captions,
+        "fingerprint": mark,
+        "version": __version__,
+        "loss": {"first": _mean(losses[:20]), "last": _mean(losses[-20:])},
+    }
+    _write(work, out, pipeline, trainee, card)
+    return out
+
+
+PRIOR_PROMPT = "a picture"
+
+
+def _check(pictures: Sequence[Tensor], captions: Sequence[str], out: Path, settings: Settings) -> None:
+    if not pictures or len(pictures) != len(captions):
+        raise InputError(f"expected pictures with one caption each, got {len(pictures)} and {len(captions)}")
+    for picture in pictures:
+        check_pictures(picture)
+        if min(picture.shape[-2:]) < settings.resolution:
+            size = tuple(picture.shape[-2:])
+            raise InputError(f"expected pictures with a short side of {settings.resolution} px, got {size}")
+    if out.exists():
+        raise InputError(f"{out} exists already: choose another folder, or delete it")
+
+
+def _batch(
+    pictures: Sequence[Tensor], captions: Sequence[str], settings: Settings, generator: torch.Generator
+) -> tuple[Tensor, list[str]]:
+    """Random pictures, random squares of them, flipped half of the time, and their captions."""
+    rng = random.Random(int(torch.randint(2**62, (1,), generator=generator)))
+    size, squares, texts = settings.resolution, [], []
+    for _ in range(settings.batch):
+        i = rng.randrange(len(pictures))
+        height, width = pictures[i].shape[-2:]
+        top, left = rng.randrange(height - size + 1), rng.randrange(width - size + 1)
+        square = pictures[i][0, :, top : top + size, left : left + size]
+        squares.append(square.flip(-1) if rng.random() < 0.5 else square)
+        texts.append("" if rng.random() < settings.caption_dropout else captions[i])
+    return torch.stack(squares), texts
+
+
+def _prior(pipeline: Any, settings: Settings, work: Path) -> Tensor:
+    """Latents of the model's own pictures before training, which DreamBooth holds on to; kept for a resumed run."""
+    path = work / "prior.pt"
+    if path.exists():
+        return torch.load(path, weights_only=True)  # type: ignore[no-any-return]
+    prompts = [PRIOR_PROMPT] * settings.prior_pictures
+    made = [
+        denoising.encode(pipeline.vae, m.picture.to(pipeline.device)).cpu()
+        for m in generate(pipeline, prompts, seed=settings.seed, resolution=settings.resolution)
+    ]
+    latents = torch.cat(made)
+    torch.save(latents, path)
+    return latents
+
+
+def _resume(path: Path, mark: str, trainee: trainees.Trainee, optimizer: Any) -> tuple[int, list[float]]:
+    if not path.exists():
+        return 0, []
+    state = torch.load(path, weights_only=True)
+    if state["mark"] != mark:
+        raise InputError(
+            f"{path.parent} is left of a run with other pictures or settings: delete it, or use another name"
+        )
+    for value, kept in zip(trainee.parameters(), state["parameters"], strict=True):
+        value.data.copy_(kept)
+    optimizer.load_state_dict(state["optimizer"])
+    return len(state["losses"]), state["losses"]
+
+
+def _checkpoint(path: Path, mark: str, trainee: trainees.Trainee, optimizer: Any, losses: list[float]) -> None:
+    state = {
+        "mark": mark,
+        "parameters": [p.detach().cpu() for p in trainee.parameters()],
+        "optimizer": optimizer.state_dict(),
+        "losses": losses,
+    }
+    torch.save(state, path.with_suffix(".tmp"))
+    os.replace(path.with_suffix(".tmp"), path)
+
+
+def _write(work: Path, out: Path, pipeline: Any, trainee: trainees.Trainee, card: dict[str, Any]) -> None:
+    model = work / "model"
+    shutil.rmtree(model, ignore_errors=True)
+    model.mkdir()
+    with quiet():
+        trainee.save(model)
+    (model / "mimic.json").write_text(to_json(card), encoding="utf-8")
+    os.replace(model, out)
+    shutil.rmtree(work)
+
+
+def _fingerprint(base: str, pictures: Sequence[Tensor], captions: Sequence[str], settings: Settings) -> str:
+    digest = hashlib.sha256(json.dumps([base, list(captions), asdict(settings)]).encode())
+    for picture in pictures:
+        digest.update(picture.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

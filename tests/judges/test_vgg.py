@@ -1,0 +1,48 @@
+"""The statistics are those of the activations, and of nothing but pictures."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from velatura.errors import ContractError
+from velatura.judges import statistics
+from velatura.judges.vgg import NUMBERS
+from velatura.perception.lpips import load
+
+
+def test_means_and_deviations_layer_by_layer(make_scene) -> None:
+    pictures = torch.cat([make_scene(40, 56, seed) for seed in range(2)])
+    found = statistics(pictures)
+    assert found.shape == (2, NUMBERS)
+    assert found.dtype == torch.float32
+    taps = load("vgg").activations(pictures)
+    assert [x.shape[1] for x in taps] == [64, 128, 256, 512, 512]
+    start = 0
+    for x in taps:
+        flat = x.double().flatten(2)
+        deviation = (flat - flat.mean(2, keepdim=True)).pow(2).mean(2).sqrt()
+        for expected in (flat.mean(2), deviation):
+            part = found[:, start : start + x.shape[1]].double()
+            torch.testing.assert_close(part, expected, atol=1e-4, rtol=1e-4)
+            start += x.shape[1]
+    assert start == NUMBERS
+
+
+def test_one_by_one_is_the_same_as_together(make_scene) -> None:
+    pictures = torch.cat([make_scene(32, 32, seed) for seed in range(10)])
+    together = statistics(pictures)
+    torch.testing.assert_close(together[9:], statistics(pictures[9:]), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "says"),
+    [
+        (torch.rand(3, 64, 64), r"\(B, 3, H, W\)"),
+        (torch.rand(1, 3, 64, 64) * 255, r"\[0, 1\]"),
+        (torch.rand(1, 3, 16, 64), "at least 32 px"),
+    ],
+)
+def test_refuses_what_is_no_picture(pictures: torch.Tensor, says: str) -> None:
+    with pytest.raises(ContractError, match=says):
+        statistics(pictures)
