@@ -31,10 +31,9 @@ GRID = [
     replace(TUNED, alpha_start=None, alpha=2.5, learning_rate=0.01),
     TUNED,
     replace(TUNED, learning_rate=0.02),
-    replace(TUNED, alpha_start=0.5, alpha=10.0, learning_rate=0.02),
-    replace(TUNED, alpha_start=0.25, alpha=30.0, learning_rate=0.02),
-    EFFORTS["fast"],
-    EFFORTS["max"],
+    *(replace(TUNED, cast=1.5, gamma=gamma) for gamma in (0.75, 1.5, 3.0)),
+    replace(EFFORTS["fast"], cast=1.5),
+    replace(EFFORTS["max"], cast=1.5),
 ]
 
 
@@ -63,6 +62,7 @@ def run(root: Path, output: Path, budget: float) -> None:
         seconds = (time.perf_counter() - start) / len(pairs)
         words = f"{settings.steps} steps, Adam {recipe.learning_rate:g}, β₂ {settings.beta2:g}, α "
         words += f"{settings.alpha_start:g} to {settings.alpha:g}" if settings.alpha_start else f"{settings.alpha:g}"
+        words += f", cast at most {settings.cast:g}, γ {settings.gamma:g}" if settings.cast else ""
         mean, low, high = mean_interval(remaining)
         rows.append(Row("latent_remaining", mean, len(pairs), low, high, cloak="glaze", budget=budget, recipe=words))
         print(f"{words:48} {mean:.3f} ({low:.3f}-{high:.3f}), {seconds:.1f} s a picture", flush=True)

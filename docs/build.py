@@ -28,7 +28,8 @@ SHOWN = (
     "huang-gongwang-dwelling-in-the-fuchun-mountains",
 )
 CLOAKS = {
-    "glaze": "Glaze objective",
+    "glaze": "Glaze objective, colour cast bounded (default)",
+    "glaze, published objective": "Glaze objective as published",
     "photoguard": "PhotoGuard encoder attack",
     "shuffled": "another picture's δ",
     "noise": "Gaussian noise",
@@ -59,8 +60,8 @@ def cloak_table() -> str:
     tree = result("cloaks")
     rows = tree["rows"]
     lines = [
-        "| LPIPS budget | cloak | latent remaining ↓ | decoded shift ↑ | LPIPS as saved | PSNR, dB | mean ΔE |",
-        "|---|---|---|---|---|---|---|",
+        "| LPIPS budget | cloak | latent remaining ↓ | decoded shift ↑ | LPIPS as saved | PSNR, dB | colour cast, ΔE | mean ΔE |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for budget in sorted({r["budget"] for r in rows}):
         for cloak, name in CLOAKS.items():
@@ -68,7 +69,7 @@ def cloak_table() -> str:
             lines.append(
                 f"| {budget:g} | {name} | {cell(rows, 'latent_remaining', cloak, budget)} "
                 f"| {cell(rows, 'decoded_shift', cloak, budget)} "
-                f"| {mean['lpips']:.3f} | {mean['psnr_db']:.1f} | {mean['delta_e_mean']:.1f} |"
+                f"| {mean['lpips']:.3f} | {mean['psnr_db']:.1f} | {mean['colour_cast']:.1f} | {mean['delta_e_mean']:.1f} |"
             )
     n = rows[0]["n"]
     lines += [

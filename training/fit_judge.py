@@ -35,7 +35,7 @@ HELD_OUT = ("vincent-van-gogh", "kate-greenaway", "ivan-aivazovsky", "david-revo
 OTHER = ("styles",)  # one picture an artist
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"}
 COMPONENTS = 256
-STRENGTHS = (0.003, 0.01, 0.03, 0.1)
+STRENGTHS = (0.1, 0.3, 1.0, 3.0)
 QUANTILE = 0.01
 OUT = Path(__file__).parents[1] / "src/velatura/data/judges/style.safetensors"
 

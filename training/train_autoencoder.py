@@ -165,8 +165,8 @@ def train(args: argparse.Namespace) -> None:
         torch.save(state, checkpoint.with_suffix(".tmp"))
         checkpoint.with_suffix(".tmp").rename(checkpoint)
 
-    started = time.monotonic() - spent
     while not args.finish:
+        began = time.monotonic()
         progress = max(step / args.steps, spent / 60 / args.minutes)
         if progress >= 1:
             break
@@ -185,7 +185,8 @@ def train(args: argparse.Namespace) -> None:
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
         optimizer.step()
-        step, spent = step + 1, time.monotonic() - started
+        # a machine that sleeps, or a run that is stopped for a while, does not use up the schedule
+        step, spent = step + 1, spent + min(time.monotonic() - began, 10)
         if step % 50 == 0:
             row = {
                 "step": step,

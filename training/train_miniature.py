@@ -214,8 +214,9 @@ def train(args: argparse.Namespace) -> None:
 
     log = (args.run / "log.jsonl").open("a")
     losses: list[float] = []
-    started, shown = time.monotonic() - spent, time.monotonic()
+    shown = time.monotonic()
     while not args.finish:
+        began = time.monotonic()
         progress = max(step / args.steps, spent / 60 / args.minutes)
         if progress >= 1:
             break
@@ -234,7 +235,7 @@ def train(args: argparse.Namespace) -> None:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
-        step, spent = step + 1, time.monotonic() - started
+        step, spent = step + 1, spent + min(time.monotonic() - began, 10)  # pauses do not use up the schedule
         decay = min(0.998, (1 + step) / (10 + step))
         torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - decay)
         losses.append(loss.item())

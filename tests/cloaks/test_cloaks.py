@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -22,6 +24,7 @@ from velatura.cloaks.cloak import goals
 from velatura.diffusion.autoencoder import MiniAutoencoder
 from velatura.diffusion.extractors import Extractor, load
 from velatura.errors import Cancelled, ContractError, InputError
+from velatura.perception.color_difference import colour_cast
 from velatura.perception.lpips import lpips
 
 
@@ -161,3 +164,16 @@ def test_shapes_must_agree(pictures: Tensor, targets: Tensor, mini: Extractor) -
         glaze(pictures, targets[:1], extractors=[mini], settings=GlazeSettings(steps=1))
     with pytest.raises(InputError, match="one extractor or more"):
         glaze(pictures, targets, extractors=[], settings=GlazeSettings(steps=1))
+
+
+def test_glaze_keeps_a_bound_on_the_colour_cast_and_still_moves(
+    pictures: Tensor, targets: Tensor, mini: Extractor
+) -> None:
+    (aim,) = goals([mini], pictures, targets)
+    free = SETTINGS["glaze"]
+    bounded = replace(free, cast=1.5, steps=40)
+    deltas = {s.cast: glaze(pictures, targets, extractors=[mini], settings=s).delta for s in (free, bounded)}
+    casts = {cast: colour_cast(pictures, (pictures + delta).clamp(0, 1)) for cast, delta in deltas.items()}
+    assert (casts[None] > 3).all()
+    assert (casts[1.5] <= 1.5 + 1e-3).all()
+    assert float(aim.remaining(pictures + deltas[1.5]).mean()) < 0.97

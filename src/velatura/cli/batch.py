@@ -178,7 +178,7 @@ class Batch:
             self.say(f"{printable(task.output)}: {protected.verdict.sentence}; LPIPS {f['lpips']:.3f}")
             if self.options["verbose"]:
                 seconds = ", ".join(f"{k} {v:.1f} s" for k, v in protected.report["seconds"].items())
-                self.say(f"  PSNR {f['psnr_db']:.1f} dB, mean ΔE {f['delta_e_mean']:.1f}, {seconds}")
+                self.say(f"  PSNR {f['psnr_db']:.1f} dB, cast ΔE {f['colour_cast']:.1f}, {seconds}")
             for flag in protected.report["flags"]:
                 self.say(f"  note: {flag}")
 

@@ -36,12 +36,17 @@ EFFORT_NAMES = ["fast", "default", "max", "paper"]
     help="low, default, high (LPIPS 0.05, 0.1, 0.2) or a number: how visible the cloak may be.",
 )
 @click.option(
+    "--cast",
+    type=float,
+    help="How far colours may drift, ΔE seen from afar; by default 30 times the intensity (3 at default).",
+)
+@click.option(
     "-e",
     "--effort",
     type=click.Choice(EFFORT_NAMES),
     default="default",
     show_default=True,
-    help="How long to optimise; paper is the published 500 steps.",
+    help="How long to optimise; paper is the published recipe: 500 steps, no bound on colour casts.",
 )
 @click.option(
     "-m",
@@ -109,6 +114,7 @@ def protect_command(files: tuple[Path, ...], output: Path, as_json: bool, **opti
 
     settings = Settings(
         budget=intensity(options["intensity"]),
+        cast=options["cast"],
         effort=options["effort"],
         models=tuple(options["models"]),
         resolutions=tuple(options["resolutions"]),

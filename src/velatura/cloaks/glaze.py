@@ -12,6 +12,7 @@ from torch import Tensor
 from velatura.cloaks.budget import fit
 from velatura.cloaks.cloak import Cloak, OnStep, Step, goals, mean_remaining
 from velatura.diffusion.extractors import Extractor
+from velatura.perception.color_difference import cell_difference, cells
 from velatura.perception.lpips import load
 
 
@@ -25,6 +26,8 @@ class GlazeSettings:
     what the penalty's large gradients were.
     learning_rate: Adam's, in units of the [0, 1] picture. decay: cosine to zero over the run, which lets short runs
     take large steps and still settle on the budget; the published recipe has none.
+    cast: q, colour cast (ΔE, ``perception.color_difference.colour_cast``); None, as published, has no bound.
+    gamma: weight of the penalty above q, in units of q; it grows along with alpha.
     resolutions: short sides (px) at which features are compared; empty: the pictures' own.
     """
 
@@ -35,6 +38,8 @@ class GlazeSettings:
     learning_rate: float = 0.01
     decay: bool = False
     beta2: float = 0.999
+    cast: float | None = None
+    gamma: float = 1.5
     resolutions: tuple[int, ...] = ()
 
 
@@ -48,14 +53,17 @@ def glaze(
 ) -> Cloak:
     """min over δ of ‖Φ(Ω(x,T)) − Φ(x+δ)‖² + α·max(LPIPS(x, x+δ) − p, 0), with x+δ in [0, 1].
 
+    With ``settings.cast``, not in the paper: + γ·max(cast(x, x+δ)/q − 1, 0).
+
     ``pictures`` and ``targets`` = Ω(x,T): ``(B, 3, H, W)`` in [0, 1], H and W multiples of 8. The feature distance is
     divided by the clean picture's own and averaged over extractors, so that α means the same for every model.
-    Pictures of a batch do not influence each other. The result is scaled down where the penalty left it above p.
+    Pictures of a batch do not influence each other. The result is scaled down where the penalties left it above p or q.
     """
     aims = goals(extractors, pictures, targets, settings.resolutions)
     perceptual = load("alex", str(pictures.device))
     with torch.no_grad(), extractors[0].autocast():
         reference = perceptual.features(pictures)
+    colours = cells(pictures)
     delta = torch.zeros_like(pictures, requires_grad=True)
     optimizer = torch.optim.Adam([delta], lr=settings.learning_rate, betas=(0.9, settings.beta2))
     for index in range(settings.steps):
@@ -71,6 +79,9 @@ def glaze(
         with extractors[0].autocast():
             distance = perceptual.compare(reference, perceptual.features(cloaked)).float()
         loss = (remaining + alpha * (distance - settings.budget).clamp_min(0)).sum()
+        if settings.cast is not None:
+            excess = (cell_difference(colours, cells(cloaked)) / settings.cast - 1).clamp_min(0)
+            loss = loss + (settings.gamma * alpha / settings.alpha * excess).sum()
         (delta.grad,) = torch.autograd.grad(loss, delta)
         optimizer.step()
         with torch.no_grad():
@@ -78,4 +89,8 @@ def glaze(
         if on_step is not None:
             total, far, visible = (float(v.detach().mean()) for v in (loss / len(pictures), remaining, distance))
             on_step(Step(index + 1, settings.steps, total, far, visible, delta.detach()))
-    return Cloak(fit(pictures, delta.detach(), settings.budget), "glaze", settings.steps)
+    delta = fit(pictures, delta.detach(), settings.budget)
+    if settings.cast is not None:  # a cast grows about as δ does
+        over = cell_difference(colours, cells(pictures + delta)) / settings.cast
+        delta = delta / over.clamp_min(1).view(-1, 1, 1, 1)
+    return Cloak(delta, "glaze", settings.steps)

@@ -33,7 +33,7 @@ class Space:
         """The first ``size`` components of ``(N, 2944)``, together of unit variance a component on average."""
         logs = (statistics.double() + FLOOR).log()
         shift, scale = logs.mean(0), logs.std(0).clamp_min(1e-3)
-        _, values, vectors = torch.linalg.svd((logs - shift) / scale, full_matrices=False)
+        _, values, vectors = torch.linalg.svd(((logs - shift) / scale).float(), full_matrices=False)
         basis = vectors[:size].T / (values[:size].pow(2).mean() / len(logs)) ** 0.5
         return cls(shift.float(), scale.float(), basis.float())
 

@@ -83,10 +83,15 @@ def defaults(pipeline: Any, method: Method = "full") -> Settings:
     resolution = int(pipeline.unet.config.sample_size) * pipeline.vae_scale_factor
     if method not in _FULL_SIZE:
         return Settings(method=method)  # which refuses
-    if sum(p.numel() for p in pipeline.unet.parameters()) > 2e8:
+    if is_full_size(pipeline):
         return Settings(method=method, resolution=resolution, **_FULL_SIZE[method])
     small: dict[str, Any] = {"batch": 16, "cosine": True, "caption_dropout": 0.1}
     return Settings(method=method, resolution=resolution, **{**small, **_MINIATURE[method]})
+
+
+def is_full_size(pipeline: Any) -> bool:
+    """Whether the U-Net has Stable Diffusion's dimensions rather than the miniature's."""
+    return sum(p.numel() for p in pipeline.unet.parameters()) > 2e8
 
 
 @dataclass(frozen=True)
@@ -124,6 +129,8 @@ def train(
     trainee = trainees.make(pipeline, settings, artist)
     captions = [trainee.words(caption) for caption in captions]
     prior = _prior(pipeline, settings, work) if settings.method == "dreambooth" and settings.prior_weight > 0 else None
+    if is_full_size(pipeline):  # a third more time for a quarter of the memory
+        pipeline.unet.enable_gradient_checkpointing()
     scheduler = denoising.training_scheduler(pipeline)
     optimizer = torch.optim.AdamW(trainee.parameters(), settings.rate, weight_decay=trainee.decay)
     start, losses = _resume(work / "checkpoint.pt", mark, trainee, optimizer)

@@ -77,10 +77,11 @@ class Visibility:
 
 
 def visible(original: Tensor, saved: Tensor) -> dict[str, float]:
-    """PSNR (dB), CIEDE2000 (mean, 95th percentile), L∞ (/255) at the working resolution."""
+    """PSNR (dB), colour cast (ΔE seen from afar), CIEDE2000 (mean, 95th percentile), L∞ (/255), at the working size."""
     colour = color_difference.delta_e(original, saved)
     return {
         "psnr_db": float(pixels.psnr(original, saved)),
+        "colour_cast": float(color_difference.colour_cast(original, saved)),
         "delta_e_mean": float(colour.mean()),
         "delta_e_p95": float(colour.flatten().sort().values[int(0.95 * (colour.numel() - 1))]),
         "linf_255": float(pixels.largest_difference(original, saved) * 255),

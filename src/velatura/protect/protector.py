@@ -22,6 +22,7 @@ from velatura.diffusion.autoencoder import MiniAutoencoder
 from velatura.errors import ImageError
 from velatura.images import Artwork, apply, as_saved, encode, read, working
 from velatura.images.artwork import printable
+from velatura.perception.color_difference import colour_cast
 from velatura.perception.lpips import lpips
 from velatura.protect.figures import View, Visibility, views, visible
 from velatura.protect.settings import Settings
@@ -157,7 +158,8 @@ class Protector:
                 budget=s.budget,
                 lpips=distance,
                 scale=scale,
-                delta_e=figures["delta_e_mean"],
+                cast=figures["colour_cast"],
+                cast_budget=s.cloak().cast,
                 shifts=shifts,
                 noise=noise,
             ),
@@ -232,6 +234,9 @@ class Protector:
         of the budget is used. Returns the file, what is read back from it, LPIPS of its crops, and the scale.
         """
         visibility = Visibility(artwork, original, delta, self.settings.working, self.device)
+        if (bound := self.settings.cloak().cast) is not None:  # what grows for LPIPS' sake must not outgrow the other
+            cast = float(colour_cast(original, (original + delta).clamp(0, 1)))
+            largest = min(largest, max(1.0, bound / max(cast, 1e-6)))
         delta, budget = delta.cpu(), self.settings.budget
 
         def worst(scale: float) -> float:

@@ -21,21 +21,24 @@ EFFORTS: Mapping[str, GlazeSettings] = {
     "max": replace(SHORT, steps=200, learning_rate=0.01),
     "paper": GlazeSettings(),
 }
+CAST_PER_LPIPS = 30.0  # ΔE 1.5, 3 and 6 at the three intensities
 
 
 @dataclass(frozen=True)
 class Settings:
     """How to protect.
 
-    budget: LPIPS (AlexNet) between original and saved file. models: names, hub ids or paths of the models to cloak
-    against; "auto" is the best on disk. resolutions: short sides (px) that mimics train at; the largest is the cloak's
-    working resolution; none: the models' own, at least 512. style: force T by name. artist: keep T for this artist.
-    catalogue: of target styles, or the embedded one. band: percentiles of distance within which T is drawn. painter:
-    None for the embedded Ω, or hub id or folder of a diffusers img2img pipeline, with its strength (0 to 1), guidance
-    scale and steps (the defaults are the published re-implementation's).
+    budget: LPIPS (AlexNet) between original and saved file. cast: how far colours may drift, ΔE seen from afar; None:
+    30 times the budget, or, at effort "paper", without bound, as published. models: names, hub ids or paths of the
+    models to cloak against; "auto" is the best on disk. resolutions: short sides (px) that mimics train at; the
+    largest is the cloak's working resolution; none: the models' own, at least 512. style: force T by name. artist:
+    keep T for this artist. catalogue: of target styles, or the embedded one. band: percentiles of distance within which
+    T is drawn. painter: None for the embedded Ω, or hub id or folder of a diffusers img2img pipeline, with its strength
+    (0 to 1), guidance scale and steps (the defaults are the published re-implementation's).
     """
 
     budget: float = 0.1
+    cast: float | None = None
     effort: str = "default"
     models: tuple[str, ...] = ("auto",)
     resolutions: tuple[int, ...] = ()
@@ -54,6 +57,8 @@ class Settings:
     def __post_init__(self) -> None:
         if not 0 < self.budget <= 1:
             raise InputError(f"intensity: expected an LPIPS budget above 0 and up to 1, got {self.budget}")
+        if self.cast is not None and not 0 < self.cast <= 100:
+            raise InputError(f"cast: expected a ΔE above 0 and up to 100, got {self.cast}")
         if self.effort not in EFFORTS:
             raise InputError(f"effort: expected one of {', '.join(EFFORTS)}, got {self.effort!r}")
         if isinstance(self.models, str) or not self.models:
@@ -77,7 +82,8 @@ class Settings:
 
     def cloak(self) -> GlazeSettings:
         several = self.resolutions if len(self.resolutions) > 1 else ()
-        return replace(EFFORTS[self.effort], budget=self.budget, resolutions=several)
+        cast = self.cast or (None if self.effort == "paper" else CAST_PER_LPIPS * self.budget)
+        return replace(EFFORTS[self.effort], budget=self.budget, cast=cast, resolutions=several)
 
     def fingerprint(self) -> str:
         """Changes with anything that changes the protected picture: a re-run with another one does not skip."""

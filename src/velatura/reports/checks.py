@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+VISIBLE_CAST = 3.0  # ΔE over the whole picture; side by side, about 1 is just visible
 NOISE_MARGIN = 0.05  # of decoded shift; less of a lead than this is none
 
 
@@ -12,14 +13,16 @@ def flags(
     budget: float,
     lpips: float,
     scale: float,
-    delta_e: float,
+    cast: float,
+    cast_budget: float | None,
     shifts: Mapping[str, float],
     noise: Mapping[str, float],
 ) -> list[str]:
     """What is wrong or doubtful with one protected picture.
 
-    ``lpips`` and ``delta_e`` (mean CIEDE2000) are of the written file; ``scale`` is what δ was multiplied by to fit it;
-    ``shifts`` and ``noise`` the decoded shifts, by model, of the cloak and of noise of equal LPIPS.
+    ``lpips`` and ``cast`` (ΔE seen from afar, and its bound if it has one) are of the written file; ``scale`` is what δ
+    was multiplied by to fit it; ``shifts`` and ``noise`` the decoded shifts, by model, of the cloak and of noise of
+    equal LPIPS.
     """
     found = []
     if lpips > budget:
@@ -31,6 +34,7 @@ def flags(
     no_better = [name for name in shifts if shifts[name] <= noise[name] + NOISE_MARGIN]
     if no_better:
         found.append(f"no better than random noise of equal visibility on {', '.join(no_better)}")
-    if delta_e > 5:
-        found.append(f"visible colour cast: mean ΔE {delta_e:.1f}, which LPIPS hardly punishes")
+    if cast > 1.05 * (cast_budget or VISIBLE_CAST):
+        bound = "which LPIPS hardly punishes" if cast_budget is None else f"the bound is {cast_budget:g}"
+        found.append(f"visible colour cast: ΔE {cast:.1f} seen from afar, {bound}")
     return found
