@@ -65,7 +65,7 @@ def run(root: Path, output: Path, seed: int, photoguard_steps: int) -> None:
     targets = [protector.paint(x, choice) for x, choice in zip(originals, choices, strict=True)]
     found: dict[tuple[str, float], list[dict[str, float]]] = {}
     for budget in BUDGETS:
-        for name, cast in (("glaze", None), ("glaze, published objective", NO_BOUND)):
+        for name, cast in (("velatura", None), ("glaze", NO_BOUND)):
             protector.settings = Settings(models=("mini",), seed=seed, budget=budget, cast=cast)
             deltas = []
             for path, artwork, x, t in zip(paths, artworks, originals, targets, strict=True):

@@ -28,8 +28,8 @@ SHOWN = (
     "huang-gongwang-dwelling-in-the-fuchun-mountains",
 )
 CLOAKS = {
-    "glaze": "Glaze objective, colour cast bounded (default)",
-    "glaze, published objective": "Glaze objective as published",
+    "glaze": "Glaze objective as published",
+    "velatura": "Velatura: that, colour cast bounded",
     "photoguard": "PhotoGuard encoder attack",
     "shuffled": "another picture's δ",
     "noise": "Gaussian noise",
@@ -125,8 +125,9 @@ def autoencoder() -> str:
     return (
         f"| figure | value |\n|---|---|\n| PSNR, held-out artists, 256 px short side | {held['psnr']:.2f} dB (bar: 26) |\n"
         f"| LPIPS (AlexNet), same pictures | {held['lpips']:.3f} (bar: 0.15) |\n| pictures measured | {held['pictures']} |\n"
-        f"| steps of {settings['batch']} crops of {settings['crop']} px | {settings['steps']} |\n"
-        f"| wall-clock on 2 shared CPU cores | {settings['minutes']:.0f} minutes |\n"
+        f"| last run: steps of {settings['batch']} crops of {settings['crop']} px | {settings['steps']} |\n"
+        f"| last run: wall-clock on 2 shared CPU cores | {settings['minutes']:.0f} minutes |\n"
+        f"| last run: weight of LPIPS | {settings['lpips']:g} |\n"
         f"| latent scaling factor | {tree['scaling_factor']} |"
     )
 

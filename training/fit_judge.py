@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -135,7 +136,7 @@ def main(args: argparse.Namespace) -> None:
     artists = artists_of(args.art)
     names = tuple(sorted(artists))
     todo = [(name, path) for name in names for path in artists[name]]
-    for seed, (name, path) in enumerate(tqdm(todo, unit="picture")):
+    for seed, (name, path) in enumerate(tqdm(todo, unit="picture", disable=not sys.stderr.isatty())):
         try:
             seen.append(look(path, seed, extractor, cache))
         except ImageError as error:

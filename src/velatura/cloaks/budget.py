@@ -32,19 +32,33 @@ def as_8_bit(pictures: Tensor) -> Tensor:
 
 
 def largest_scale(
-    distance: Callable[[Tensor], Tensor], budget: float, count: int, *, upper: float = 1.0, rounds: int = 12
+    distance: Callable[[Tensor], Tensor],
+    budget: float,
+    count: int,
+    *,
+    upper: float = 1.0,
+    rounds: int = 12,
+    tolerance: float = 0.01,
 ) -> Tensor:
-    """Bisect, for each of ``count`` pictures, the largest s in [0, ``upper``] with ``distance(s)`` <= ``budget``.
+    """For each of ``count`` pictures the largest s in [0, ``upper``] with ``distance(s)`` <= ``budget``.
 
     ``distance`` maps scales ``(count,)`` to distances ``(count,)``, growing in s; its device is the scales' device.
+    Found within ``tolerance`` of the budget, or after ``rounds``. LPIPS grows about as the square of s, which makes
+    better guesses than halves do: three or four evaluations instead of a dozen.
     """
     low, high = torch.zeros(count), torch.full((count,), upper)
-    inside = distance(high) <= budget
-    low = torch.where(inside, high, low)
-    for _ in range(rounds):
-        middle = (low + high) / 2
-        inside = distance(middle) <= budget
-        low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
+    scale, done = high.clone(), torch.zeros(count, dtype=torch.bool)
+    for _ in range(rounds + 1):
+        found = distance(scale)
+        inside = found <= budget
+        low = torch.where(inside & ~done, scale, low)
+        high = torch.where(inside | done, high, scale)
+        done |= inside & ((found >= (1 - tolerance) * budget) | (scale >= upper))
+        if done.all():
+            break
+        guess = scale * ((1 - tolerance / 2) * budget / found.clamp_min(1e-9)).sqrt()
+        guess = torch.where((guess > low) & (guess < high), guess, (low + high) / 2)
+        scale = torch.where(done, low, guess)
     return low
 
 

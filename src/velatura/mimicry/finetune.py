@@ -11,13 +11,13 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
-from velatura import __version__
 from velatura.diffusion import denoising
 from velatura.diffusion.pipeline import autocast, quiet
 from velatura.errors import InputError
@@ -91,7 +91,7 @@ def defaults(pipeline: Any, method: Method = "full") -> Settings:
 
 def is_full_size(pipeline: Any) -> bool:
     """Whether the U-Net has Stable Diffusion's dimensions rather than the miniature's."""
-    return sum(p.numel() for p in pipeline.unet.parameters()) > 2e8
+    return bool(sum(p.numel() for p in pipeline.unet.parameters()) > 2e8)
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def train(
         "settings": asdict(settings),
         "captions": captions,
         "fingerprint": mark,
-        "version": __version__,
+        "version": version("velatura"),
         "loss": {"first": _mean(losses[:20]), "last": _mean(losses[-20:])},
     }
     _write(work, out, pipeline, trainee, card)

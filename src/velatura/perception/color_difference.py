@@ -41,11 +41,11 @@ _WHITE = (0.95047, 1.0, 1.08883)  # D65
 def cells(pictures: Tensor) -> Tensor:
     """CIELAB of the mean light in each cell of a grid, 32 cells to the short side: ``(B, 3, h, w)``. Differentiable."""
     side = max(1, min(pictures.shape[-2:]) // CELLS)
-    grid = tuple(max(1, n // side) for n in pictures.shape[-2:])
+    height, width = (max(1, n // side) for n in pictures.shape[-2:])
     linear = torch.where(
         pictures <= 0.04045, pictures / 12.92, ((pictures.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4
     )  # fmt: skip
-    return lab(F.adaptive_avg_pool2d(linear, grid))
+    return lab(F.adaptive_avg_pool2d(linear, (height, width)))
 
 
 def lab(linear: Tensor) -> Tensor:

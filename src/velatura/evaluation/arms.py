@@ -1,0 +1,159 @@
+"""The arms of an experiment: what the mimic trains on. They differ in nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from velatura.cloaks import NoiseSettings, PhotoGuardSettings, noise, photoguard, shuffled
+from velatura.diffusion.extractors import Extractor
+from velatura.errors import InputError
+from velatura.images import Artwork, read
+from velatura.perception.lpips import lpips
+from velatura.protect import Protector
+from velatura.protect.figures import views, visible
+from velatura.protect.protector import png
+
+NO_BOUND = 100.0  # of the colour cast, ΔE: the objective as published
+PLAIN = ("base", "real", "clean")
+OnPicture = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm: ``kind`` as in HOUSE.md (contract 6); ``method`` of :data:`METHODS`, or a label with a ``folder``.
+
+    ``folder`` holds pictures protected elsewhere, under the names of the originals. ``share``: how much of the mimic's
+    training set is protected, the rest being clean (1: all).
+    """
+
+    method: str
+    budget: float | None = None
+    folder: Path | None = None
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise InputError(f"arm {self.method}: expected a share above 0 and up to 1, got {self.share}")
+        known = (*PLAIN, *METHODS)
+        if self.folder is None and self.method not in known:
+            raise InputError(f"arm {self.method!r}: expected one of {', '.join(known)}, or LABEL=FOLDER")
+        if self.folder is not None and self.method in known:
+            raise InputError(
+                f"arm {self.method!r}: that name has a meaning of its own; choose another for {self.folder}"
+            )
+        if self.method in METHODS and (self.budget is None or not 0 < self.budget <= 1):
+            raise InputError(
+                f"arm {self.method}: expected an LPIPS budget above 0 and up to 1, as in {self.method}:0.05"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Arm:
+        """``clean``, ``noise:0.05``, ``velatura:0.1@0.5`` (half of the pictures), ``label=FOLDER``."""
+        text, _, share = text.partition("@")
+        label, _, folder = text.partition("=")
+        method, _, budget = label.partition(":")
+        try:
+            numbers = float(share) if share else 1.0, float(budget) if budget else None
+        except ValueError:
+            raise InputError(f"arm {text!r}: expected METHOD:BUDGET, as in noise:0.05, or LABEL=FOLDER") from None
+        return cls(method, numbers[1], Path(folder) if folder else None, numbers[0])
+
+    @property
+    def kind(self) -> str:
+        """The arm as results name it."""
+        return self.method if self.method in (*PLAIN, "noise", "shuffled") else "cloaked"
+
+    @property
+    def key(self) -> str:
+        """A name for files and tables."""
+        budget = "" if self.budget is None else f"-{self.budget:g}"
+        return f"{self.method}{budget}" + ("" if self.share == 1 else f"@{self.share:g}")
+
+
+@dataclass(frozen=True)
+class Protection:
+    """Pictures of an arm as PNG files, and figures of each (LPIPS, colour cast, decoded shift, ...)."""
+
+    files: list[bytes]
+    figures: list[dict[str, Any]]
+
+
+def protect(
+    arm: Arm, protector: Protector, originals: Sequence[Tensor], seed: int, on_picture: OnPicture | None = None
+) -> Protection:
+    """Protect pictures ``(1, 3, h, w)`` at the mimic's resolution with the arm's method, at equal LPIPS in the file."""
+    artworks = [read(png(x)) for x in originals]
+    choice = protector.choose([protector.place(artwork) for artwork in artworks])
+    targets = [protector.paint(x, choice) for x in originals]
+    assert arm.budget is not None
+    cast = None if arm.method == "velatura" else NO_BOUND
+    protector.settings = replace(protector.settings, budget=arm.budget, cast=cast, seed=seed)
+    deltas = METHODS[arm.method](protector, originals, targets, arm.budget, seed)
+    files, figures = [], []
+    for i, (artwork, x, t, delta) in enumerate(zip(artworks, originals, targets, deltas, strict=True)):
+        # Every method is brought to the same LPIPS in its file, however much it left unused.
+        data, saved, _, _ = protector.fit(artwork, x, delta, largest=8.0, enough=0.97)
+        files.append(data)
+        figures.append(measure(protector.extractors, artwork, x, protector.working(saved), t))
+        if on_picture is not None:
+            on_picture(i + 1, len(originals))
+    return Protection(files, figures)
+
+
+def measure(
+    extractors: Sequence[Extractor], artwork: Artwork, original: Tensor, saved: Tensor, target: Tensor
+) -> dict[str, float]:
+    """Figures of a protected picture, of its file."""
+    distance = float(lpips(original, saved))
+    seen = views(extractors, original, saved, target, max(distance, 1e-3), 0)[0].figures
+    kept = {key: seen[key] for key in ("latent_remaining", "decoded_shift")}
+    return {"lpips": distance, **kept, **visible(original, saved)}
+
+
+Maker = Callable[[Protector, Sequence[Tensor], Sequence[Tensor], float, int], list[Tensor]]
+
+
+def _glaze(
+    protector: Protector, originals: Sequence[Tensor], targets: Sequence[Tensor], budget: float, seed: int
+) -> list[Tensor]:
+    return [protector.cloak(x, t) for x, t in zip(originals, targets, strict=True)]
+
+
+def _noise(
+    protector: Protector, originals: Sequence[Tensor], targets: Sequence[Tensor], budget: float, seed: int
+) -> list[Tensor]:
+    return [noise(x, settings=NoiseSettings(budget, seed + i)).delta for i, x in enumerate(originals)]
+
+
+def _shuffled(
+    protector: Protector, originals: Sequence[Tensor], targets: Sequence[Tensor], budget: float, seed: int
+) -> list[Tensor]:
+    deltas = [delta[0] for delta in _glaze(protector, originals, targets, budget, seed)]
+    return [shuffled(x, deltas, own=[i], budget=budget, seed=seed + i).delta for i, x in enumerate(originals)]
+
+
+def _photoguard(
+    protector: Protector, originals: Sequence[Tensor], targets: Sequence[Tensor], budget: float, seed: int
+) -> list[Tensor]:
+    settings = PhotoGuardSettings(budget, steps=50, rounds=9)
+    found = []
+    for x, t in zip(originals, targets, strict=True):
+        with torch.enable_grad():
+            found.append(photoguard(x, t, extractors=protector.extractors, settings=settings).delta)
+    return found
+
+
+# "velatura" is what `velatura protect` does by default, "glaze" the objective as published, with the same steps.
+METHODS: dict[str, Maker] = {
+    "glaze": _glaze,
+    "noise": _noise,
+    "photoguard": _photoguard,
+    "shuffled": _shuffled,
+    "velatura": _glaze,
+}
