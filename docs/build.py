@@ -121,13 +121,10 @@ def neighbours() -> str:
 
 def autoencoder() -> str:
     tree = result("autoencoder")
-    held, settings = tree["held_out"], tree["settings"]
+    held = tree["held_out"]
     return (
         f"| figure | value |\n|---|---|\n| PSNR, held-out artists, 256 px short side | {held['psnr']:.2f} dB (bar: 26) |\n"
         f"| LPIPS (AlexNet), same pictures | {held['lpips']:.3f} (bar: 0.15) |\n| pictures measured | {held['pictures']} |\n"
-        f"| last run: steps of {settings['batch']} crops of {settings['crop']} px | {settings['steps']} |\n"
-        f"| last run: wall-clock on 2 shared CPU cores | {settings['minutes']:.0f} minutes |\n"
-        f"| last run: weight of LPIPS | {settings['lpips']:g} |\n"
         f"| latent scaling factor | {tree['scaling_factor']} |"
     )
 

@@ -95,7 +95,8 @@ def rows_of(scores: dict[str, validation.Scores], names: tuple[str, ...]) -> lis
         for metric, count in (("style_top1", score.top1), ("style_top3", score.top3)):
             interval = wilson(count, score.n)
             rows.append(Row(metric, count / score.n, score.n, *interval, arm="real", countermeasure=where))
-        for metric, value in (("ece", score.ece), ("log_loss", score.log_loss)):
+        balanced = float((score.confusion.diagonal() / score.confusion.sum(1)).mean())
+        for metric, value in (("style_top1_balanced", balanced), ("ece", score.ece), ("log_loss", score.log_loss)):
             rows.append(Row(metric, value, score.n, arm="real", countermeasure=where))
     for i, name in enumerate(names):
         line = scores["plain"].confusion[i]
@@ -116,13 +117,17 @@ def card(path: Path, rows: list[Row], facts: list[str]) -> None:
     """Write the figures into the card, between its marks."""
     text = path.read_text(encoding="utf-8")
     head, _, rest = text.partition("<!-- figures -->")
-    lines = ["| pictures | first | first three | calibration error |", "|---|---|---|---|"]
+    lines = [
+        "| pictures | first | first three | first, mean over artists | calibration error |",
+        "|---|---|---|---|---|",
+    ]
     for kind in (None, *views.TRIALS):
         found = {r.metric: r for r in rows if r.countermeasure == kind and r.artist is None}
         one, three = (
             f"{found[m].value:.0%} ({found[m].low:.0%}–{found[m].high:.0%})" for m in ("style_top1", "style_top3")
         )
-        lines.append(f"| {kind or 'as they are'} | {one} | {three} | {found['ece'].value:.3f} |")
+        numbers = f"{found['style_top1_balanced'].value:.0%} | {found['ece'].value:.3f}"
+        lines.append(f"| {kind or 'as they are'} | {one} | {three} | {numbers} |")
     body = "\n".join([*lines, "", *facts])
     _, _, tail = rest.partition("<!-- /figures -->")
     save(f"{head}<!-- figures -->\n{body}\n<!-- /figures -->{tail}".encode(), path)
@@ -198,8 +203,8 @@ def main(args: argparse.Namespace) -> None:
         f"Copies: threshold {threshold:.3f}; of changed copies it finds: {found}.",
         f"Autoencoder: sha256 `{extractor.sha256}`.",
     ]
-    for row in rows[: 4 * (1 + len(trials))]:
-        print(f"{row.metric:12} {row.countermeasure or 'plain':12} {row.value:.3f}  n {row.n}")
+    for row in rows[: 5 * (1 + len(trials))]:
+        print(f"{row.metric:19} {row.countermeasure or 'plain':12} {row.value:.3f}  n {row.n}")
     print("\n".join([*facts, f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB"]))
     if (page := args.out.with_name("README.md")).is_file():
         card(page, rows, facts)

@@ -7,8 +7,8 @@ Recipe: crops of 128 px of every picture at five scales, the root mean square er
 schedule ends at ``--steps`` or ``--minutes``, whichever comes first, so that a shared machine still gets the whole
 cosine. A killed run continues from ``RUN/checkpoint.pt``; ``--finish`` measures and exports what a checkpoint holds.
 
-The weights that ship began as a smaller network (stem 32 wide, two blocks at the lowest resolution; 9,243 steps of L1 +
-0.3 LPIPS, noise 0.05), which ``--start`` enlarges without changing what it computes.
+The weights that ship grew in several runs (see the card): ``--start`` enlarges a smaller network without changing what
+it computes, ``--blend`` mixes two that came from one.
 
 Bar (held-out artists, 256 px short side): PSNR >= 26 dB and LPIPS <= 0.15.
 """
@@ -170,7 +170,7 @@ def train(args: argparse.Namespace) -> None:
         progress = max(step / args.steps, spent / 60 / args.minutes)
         if progress >= 1:
             break
-        rate = args.rate * min(1, (step + 1) / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * progress))
+        rate = args.rate * min(1, (step + 1) / args.warm_up) * (0.5 + 0.5 * math.cos(math.pi * progress))
         for group in optimizer.param_groups:
             group["lr"] = max(rate, 1e-6)
         x = next(data).contiguous(memory_format=torch.channels_last)
@@ -215,6 +215,9 @@ def finish(
     spent: float,
 ) -> None:
     """Measure on every held-out picture with the weights as they ship (fp16), then save them and the figures."""
+    if args.blend is not None:
+        other = MiniAutoencoder.from_pretrained(args.blend).float().state_dict()
+        model.load_state_dict({k: torch.lerp(v, other[k], args.share) for k, v in model.state_dict().items()})
     final = MiniAutoencoder(scaling_factor=latent_scale(model, data))
     final.load_state_dict({k: v.half().float() for k, v in model.state_dict().items()})
     figures, pairs = measure(final, held_out)
@@ -232,7 +235,8 @@ def finish(
             "crop": 128,
             "lpips": args.lpips,
             "rate": args.rate,
-            "start": args.start and args.start.name,
+            "start": args.start and str(args.start),
+            "blend": args.blend and [str(args.blend), args.share],
         },
         "held_out": figures,
         "scaling_factor": final.config.scaling_factor,
@@ -250,10 +254,13 @@ if __name__ == "__main__":
     parser.add_argument("--results", type=Path, default=Path("results/autoencoder.json"))
     parser.add_argument("--start", type=Path, help="begin from these weights (a folder such as data/mini/vae)")
     parser.add_argument("--rate", type=float, default=LEARNING_RATE, help="highest learning rate of the cosine")
+    parser.add_argument("--warm-up", type=int, default=WARM_UP, help="steps of it")
     parser.add_argument("--lpips", type=float, default=0.25, help="weight of LPIPS in the loss")
     parser.add_argument("--steps", type=int, default=40000)
     parser.add_argument("--minutes", type=float, default=100)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--blend", type=Path, help="mix these weights into the finished ones")
+    parser.add_argument("--share", type=float, default=1 / 3, help="how much of them")
     parser.add_argument("--finish", action="store_true", help="train no further: measure and export the checkpoint")
     train(parser.parse_args())

@@ -8,21 +8,22 @@ from pathlib import Path
 import pytest
 import torch
 
+from velatura import weights
 from velatura.errors import InputError, MissingExtra, WeightsError
 from velatura.images import read, working
 from velatura.judges import StyleJudge, embedded, fit, style
 from velatura.judges.views import SIDE, blur, sharpen, square
 
 
-def test_knows_new_pictures_of_an_artist_and_others_apart(judge: StyleJudge, make_stripe, make_scene) -> None:
+def test_knows_new_pictures_of_an_artist_and_others_apart(judge: StyleJudge, make_stripe) -> None:
     new = [make_stripe(seed) for seed in (20, 21)]
     for pictures in (new, [blur(p, 1.2) for p in new], [sharpen(p, 0.6) for p in new]):
         assert judge.ranks(pictures, "stripes").tolist() == [1, 1]
-    likely = judge.probabilities(torch.cat([make_scene(150, 150, seed) for seed in range(2)]))
-    assert likely.shape == (2, len(judge.classes))
-    torch.testing.assert_close(likely.sum(1), torch.ones(2))
+    likely = judge.probabilities([weights.embedded("sample")])
+    assert likely.shape == (1, len(judge.classes))
+    torch.testing.assert_close(likely.sum(1), torch.ones(1))
     assert set(embedded.load().artists) | {"stripes"} == set(judge.classes)
-    assert (likely.argmax(1) != judge.index("stripes")).all()
+    assert int(likely.argmax()) != judge.index("stripes")
 
 
 def test_a_pictures_probabilities_do_not_depend_on_the_others(judge: StyleJudge, make_stripe, make_scene) -> None:
@@ -32,7 +33,7 @@ def test_a_pictures_probabilities_do_not_depend_on_the_others(judge: StyleJudge,
 
 def test_same_pictures_same_judge() -> None:
     known = embedded.load()
-    first, second = (style.regress(known.features, known.labels, known.strength) for _ in range(2))
+    first, second = (style.regress(known.features[:, :2], known.labels, known.strength) for _ in range(2))
     assert torch.equal(first[0], second[0])
     assert torch.equal(first[1], second[1])
 
@@ -92,9 +93,13 @@ def test_the_file_is_small_and_complete(tmp_path: Path) -> None:
 
 
 def test_blurred_and_sharpened_real_pictures_keep_their_artist(shared: Path) -> None:
-    """Van Gogh, whom nothing was trained on: eight to learn from, six others to judge."""
-    paths = sorted((shared / "art/paintings/vincent-van-gogh").glob("*.jpg"))
-    judge = fit({"vincent-van-gogh": paths[::4][:8]})
-    new = torch.cat([square(working(read(path), SIDE)) for path in paths[1::6][:6]])
-    for pictures in (new, blur(new, 1.2), sharpen(new, 0.6)):
-        assert (judge.ranks(pictures, "vincent-van-gogh") <= 3).sum() >= 5
+    """David Revoy, whom nothing was trained on: eight to learn from, six others to judge."""
+    paths = sorted((shared / "art/modern/david-revoy").glob("*.jpg"))
+    judge = fit({"david-revoy": paths[::8][:8]})
+    new = torch.cat([square(working(read(path), SIDE)) for path in paths[4::10][:6]])
+    before = judge.ranks(new, "david-revoy")
+    assert (before <= 3).sum() >= 4
+    for changed in (blur(new, 1.2), sharpen(new, 0.6)):
+        after = judge.ranks(changed, "david-revoy")
+        assert (after[before == 1] <= 3).all()
+        assert (after <= 3).sum() >= (before <= 3).sum() - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from velatura.judges import validation
+from velatura.judges import embedded, style, validation
 from velatura.judges.validation import calibration_error, folds, near_duplicates, score, thumbnails
 from velatura.judges.views import blur
 
@@ -38,24 +38,43 @@ def test_folds_find_what_is_there_and_nothing_else() -> None:
     pytest.importorskip("sklearn")
     draw = torch.Generator().manual_seed(0)
     labels = torch.arange(3).repeat_interleave(20)
-    noise = torch.randn(60, 4, 8, generator=draw)
-    clear = torch.eye(8)[labels][:, None] * 6 + noise
-    trial = clear[:, 0] + 0.1 * torch.randn(60, 8, generator=draw)
+    noise = torch.randn(60, 4, 99, generator=draw)
+    clear = torch.eye(99)[labels][:, None] * 6 + noise
+    trial = clear[:, 0] + 0.1 * torch.randn(60, 99, generator=draw)
     found = folds(clear, labels, torch.arange(60), 1.0, {"trial": trial})
     assert found["plain"].top1 >= 58
     assert found["trial"].top1 >= 57
     # Pairs of duplicates and nothing to learn: ungrouped, the twin gives the answer away.
-    twins = noise.view(2, 30, 4, 8)[:1].expand(2, -1, -1, -1).reshape(60, 4, 8) * 3
+    twins = noise[:30].repeat(2, 1, 1)
     twin_labels = torch.arange(3).repeat(10).repeat(2)
     together = folds(twins, twin_labels, torch.arange(30).repeat(2), 1.0)["plain"].top1
     apart = folds(twins, twin_labels, torch.arange(60), 1.0)["plain"].top1
     assert together < 32 < apart
 
 
-def test_cross_validation_of_embedded_artists_and_a_victim(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cross_validation_of_the_embedded_artists() -> None:
     pytest.importorskip("sklearn")
     names, scores = validation.cross_validate()
     assert scores.confusion.shape == (len(names), len(names))
     assert scores.top1 / scores.n > 0.7
     assert scores.top3 / scores.n > 0.85
     assert scores.ece < 0.1
+
+
+def test_a_victims_pictures_are_grouped_apart_from_others(monkeypatch: pytest.MonkeyPatch, make_scene) -> None:
+    known, seen = embedded.load(), {}
+
+    def folds(features, labels, groups, strength):
+        seen.update(features=features, labels=labels, groups=groups)
+        return {"plain": "scores"}
+
+    monkeypatch.setattr(validation, "folds", folds)
+    monkeypatch.setattr(style, "look", lambda picture, *_, **__: picture)
+    monkeypatch.setattr(style.vgg, "statistics", lambda picture: known.space.shift.exp().expand(6, -1))
+    pictures = torch.cat([make_scene(128, 128, seed) for seed in (1, 2, 3, 4, 5, 6, 7, 7)])
+    names, scores = validation.cross_validate({"someone": pictures})
+    assert scores == "scores"
+    own = seen["groups"][seen["labels"] == names.index("someone")]
+    assert len(seen["groups"]) == len(seen["features"]) == len(known.labels) + 8
+    assert not set(own.tolist()) & set(known.groups.tolist())
+    assert own[-1] == own[-2]

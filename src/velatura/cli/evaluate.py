@@ -80,15 +80,20 @@ def evaluate_command(
     )  # fmt: skip
     for line in stages(protocol):
         click.echo(line, err=True)
+    current = ""
     with tqdm(disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
 
         def say(what: str, done: int, total: int) -> None:
-            if bar.desc != f"{what}: ":
-                bar.reset(total)
-                bar.set_description(what)
-                if not sys.stderr.isatty():
+            nonlocal current
+            if bar.disable:
+                if what != current:  # a log gets a line a stage
                     click.echo(what, err=True)
-            bar.update(done - bar.n)
+            else:
+                if what != current:
+                    bar.reset(total)
+                    bar.set_description(what)
+                bar.update(done - bar.n)
+            current = what
 
         try:
             result = run(protocol, output, say)
