@@ -31,7 +31,7 @@ GRID = [
     replace(TUNED, alpha_start=None, alpha=2.5, learning_rate=0.01),
     TUNED,
     replace(TUNED, learning_rate=0.02),
-    *(replace(TUNED, cast=1.5, gamma=gamma) for gamma in (0.75, 1.5, 3.0)),
+    *(replace(TUNED, cast=1.5, gamma=gamma) for gamma in (1.0, 3.0, 9.0)),
     replace(EFFORTS["fast"], cast=1.5),
     replace(EFFORTS["max"], cast=1.5),
 ]

@@ -61,6 +61,18 @@ def test_cross_validation_of_the_embedded_artists() -> None:
     assert scores.ece < 0.1
 
 
+def test_the_judge_is_indifferent_to_blur_and_sharpening_because_it_has_seen_them() -> None:
+    """On real pictures that it has not seen, kept as numbers: views 2 and 3 are sharpened and blurred."""
+    pytest.importorskip("sklearn")
+    known = embedded.load()
+    trials = {"sharpened": known.features[:, 2], "blurred": known.features[:, 3]}
+    rows = known.labels, known.groups, known.strength, trials
+    seen = {kind: scores.top1 / scores.n for kind, scores in folds(known.features, *rows).items()}
+    unseen = {kind: scores.top1 / scores.n for kind, scores in folds(known.features[:, :1], *rows).items()}
+    assert min(seen.values()) > seen["plain"] - 0.05
+    assert unseen["blurred"] < seen["blurred"] - 0.15
+
+
 def test_a_victims_pictures_are_grouped_apart_from_others(monkeypatch: pytest.MonkeyPatch, make_scene) -> None:
     known, seen = embedded.load(), {}
 

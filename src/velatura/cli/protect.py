@@ -38,7 +38,7 @@ EFFORT_NAMES = ["fast", "default", "max", "paper"]
 @click.option(
     "--cast",
     type=float,
-    help="How far colours may drift, ΔE seen from afar; by default 30 times the intensity (3 at default).",
+    help="How far colours may drift, in ΔE; by default 30 times the intensity (3 at default).",
 )
 @click.option(
     "-e",

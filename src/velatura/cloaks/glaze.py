@@ -39,7 +39,7 @@ class GlazeSettings:
     decay: bool = False
     beta2: float = 0.999
     cast: float | None = None
-    gamma: float = 1.5
+    gamma: float = 3.0
     resolutions: tuple[int, ...] = ()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyvips
 import torch
 import torch.nn.functional as F
@@ -28,8 +30,10 @@ def _lab(picture: torch.Tensor) -> pyvips.Image:
     return image.colourspace("lab")
 
 
-# Cells of a colour cast: what is finer than 1/32 of the short side is texture, which LPIPS sees to.
-CELLS = 32
+# Colours are compared from afar, from the usual distance and pixel by pixel: cells to the short side (None: pixels),
+# and how much more difference is allowed there. A bound from afar alone is met by a screen of coloured dots, which
+# LPIPS does not see either; white noise of one LPIPS has about equal parts of the last two.
+SCALES: tuple[tuple[int | None, float], ...] = ((32, 1.0), (128, 1.0), (None, 2.5))
 _TO_XYZ = (
     (0.4124564, 0.3575761, 0.1804375),
     (0.2126729, 0.7151522, 0.0721750),
@@ -38,14 +42,17 @@ _TO_XYZ = (
 _WHITE = (0.95047, 1.0, 1.08883)  # D65
 
 
-def cells(pictures: Tensor) -> Tensor:
-    """CIELAB of the mean light in each cell of a grid, 32 cells to the short side: ``(B, 3, h, w)``. Differentiable."""
-    side = max(1, min(pictures.shape[-2:]) // CELLS)
-    height, width = (max(1, n // side) for n in pictures.shape[-2:])
+def cells(pictures: Tensor) -> list[Tensor]:
+    """CIELAB of the mean light in the cells of each of :data:`SCALES`, ``(B, 3, h, w)`` each. Differentiable."""
     linear = torch.where(
         pictures <= 0.04045, pictures / 12.92, ((pictures.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4
     )  # fmt: skip
-    return lab(F.adaptive_avg_pool2d(linear, (height, width)))
+    short, found = min(pictures.shape[-2:]), []
+    for count, _ in SCALES:
+        side = 1 if count is None else max(1, short // count)
+        height, width = (max(1, n // side) for n in pictures.shape[-2:])
+        found.append(lab(linear if side == 1 else F.adaptive_avg_pool2d(linear, (height, width))))
+    return found
 
 
 def lab(linear: Tensor) -> Tensor:
@@ -58,8 +65,14 @@ def lab(linear: Tensor) -> Tensor:
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
 
 
-def cell_difference(a: Tensor, b: Tensor) -> Tensor:
-    """Root mean square over cells of the CIE94 difference of ``b`` to the reference ``a`` (:func:`cells`): ``(B,)``.
+def cell_difference(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+    """The largest over scales of the difference of ``b`` to the reference ``a`` (:func:`cells`): ``(B,)``."""
+    scaled = [_cie94(x, y) / allowed for x, y, (_, allowed) in zip(a, b, SCALES, strict=True)]
+    return torch.stack(scaled).amax(0)
+
+
+def _cie94(a: Tensor, b: Tensor) -> Tensor:
+    """Root mean square over places of the CIE94 difference of ``b`` to the reference ``a``: ``(B,)``.
 
     CIE94 (graphic arts) stays smooth where CIEDE2000 jumps; of small differences they agree within a factor of two.
     """
@@ -73,9 +86,10 @@ def cell_difference(a: Tensor, b: Tensor) -> Tensor:
 
 @torch.no_grad()
 def colour_cast(a: Tensor, b: Tensor) -> Tensor:
-    """How far ``b`` differs from ``a`` in colour, seen from afar: ``(B,)`` in units of ΔE; about 1 is just visible.
+    """How far ``b`` differs from ``a`` in colour: ``(B,)`` in units of ΔE; side by side, about 1 is just visible.
 
-    LPIPS hardly punishes it, and white noise hardly has any: the two budgets of a cloak complete each other.
+    The largest over three scales (:data:`SCALES`) of the root mean square of CIE94. LPIPS hardly punishes casts and
+    fine screens: the two budgets of a cloak complete each other.
     """
     check_pictures(a, "a")
     check_pictures(b, "b")

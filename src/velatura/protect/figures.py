@@ -77,7 +77,7 @@ class Visibility:
 
 
 def visible(original: Tensor, saved: Tensor) -> dict[str, float]:
-    """PSNR (dB), colour cast (ΔE seen from afar), CIEDE2000 (mean, 95th percentile), L∞ (/255), at the working size."""
+    """PSNR (dB), colour cast (ΔE), CIEDE2000 (mean, 95th percentile), L∞ (/255), at the working size."""
     colour = color_difference.delta_e(original, saved)
     return {
         "psnr_db": float(pixels.psnr(original, saved)),

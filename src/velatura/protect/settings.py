@@ -28,8 +28,8 @@ CAST_PER_LPIPS = 30.0  # ΔE 1.5, 3 and 6 at the three intensities
 class Settings:
     """How to protect.
 
-    budget: LPIPS (AlexNet) between original and saved file. cast: how far colours may drift, ΔE seen from afar; None:
-    30 times the budget, or, at effort "paper", without bound, as published. models: names, hub ids or paths of the
+    budget: LPIPS (AlexNet) between original and saved file. cast: how far colours may drift (ΔE, ``colour_cast``);
+    None: 30 times the budget, or, at effort "paper", no bound, as published. models: names, hub ids or paths of the
     models to cloak against; "auto" is the best on disk. resolutions: short sides (px) that mimics train at; the
     largest is the cloak's working resolution; none: the models' own, at least 512. style: force T by name. artist:
     keep T for this artist. catalogue: of target styles, or the embedded one. band: percentiles of distance within which

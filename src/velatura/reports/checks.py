@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-VISIBLE_CAST = 3.0  # ΔE over the whole picture; side by side, about 1 is just visible
+VISIBLE_CAST = 3.0  # ΔE, colour_cast; side by side, about 1 is just visible
 NOISE_MARGIN = 0.05  # of decoded shift; less of a lead than this is none
 
 
@@ -20,7 +20,7 @@ def flags(
 ) -> list[str]:
     """What is wrong or doubtful with one protected picture.
 
-    ``lpips`` and ``cast`` (ΔE seen from afar, and its bound if it has one) are of the written file; ``scale`` is what δ
+    ``lpips`` and ``cast`` (ΔE, and its bound if it has one) are of the written file; ``scale`` is what δ
     was multiplied by to fit it; ``shifts`` and ``noise`` the decoded shifts, by model, of the cloak and of noise of
     equal LPIPS.
     """
@@ -36,5 +36,5 @@ def flags(
         found.append(f"no better than random noise of equal visibility on {', '.join(no_better)}")
     if cast > 1.05 * (cast_budget or VISIBLE_CAST):
         bound = "which LPIPS hardly punishes" if cast_budget is None else f"the bound is {cast_budget:g}"
-        found.append(f"visible colour cast: ΔE {cast:.1f} seen from afar, {bound}")
+        found.append(f"visible colour cast: ΔE {cast:.1f}, {bound}")
     return found
