@@ -19,7 +19,7 @@ from velatura.cloaks import (
     photoguard,
     shuffled,
 )
-from velatura.cloaks.budget import as_8_bit, fit, intensity
+from velatura.cloaks.budget import as_8_bit, fit, intensity, largest_scale
 from velatura.cloaks.cloak import goals
 from velatura.diffusion.autoencoder import MiniAutoencoder
 from velatura.diffusion.extractors import Extractor, load
@@ -177,3 +177,11 @@ def test_glaze_keeps_a_bound_on_the_colour_cast_and_still_moves(
     assert (casts[None] > 3).all()
     assert (casts[1.5] <= 1.5 + 1e-3).all()
     assert float(aim.remaining(pictures + deltas[1.5]).mean()) < 0.97
+
+
+@pytest.mark.parametrize("power", [0.2, 0.5, 1, 2, 3, 6])
+def test_the_largest_scale_is_found_however_distance_grows(power: float) -> None:
+    known = torch.tensor([0.01, 0.3, 0.9, 2.0])  # where each reaches the budget of 0.1
+    found = largest_scale(lambda s: 0.1 * (s / known) ** power, 0.1, 4)
+    assert (found <= known.clamp_max(1) + 1e-6).all()
+    assert (found >= 0.85 * known.clamp_max(1)).all()

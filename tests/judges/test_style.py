@@ -92,6 +92,7 @@ def test_the_file_is_small_and_complete(tmp_path: Path) -> None:
     assert (again.artists, again.copy_threshold) == (known.artists, known.copy_threshold)
 
 
+@pytest.mark.slow
 def test_blurred_and_sharpened_real_pictures_keep_their_artist(shared: Path) -> None:
     """David Revoy, whom nothing was trained on: eight to learn from, six others to judge."""
     paths = sorted((shared / "art/modern/david-revoy").glob("*.jpg"))

@@ -243,7 +243,7 @@ class Protector:
             return visibility.worst(as_saved(artwork, apply(artwork, (scale * delta).clamp(-1, 1))))
 
         low, high, scale = 0.0, largest, 1.0
-        for _ in range(12):
+        for attempt in range(12):
             distance = worst(scale)
             if distance <= budget:
                 low = scale
@@ -253,7 +253,9 @@ class Protector:
                 high = scale
             # LPIPS grows about as the square of δ: aim a little under the budget, and stay within what is known.
             guess = scale * (0.985 * budget / max(distance, 1e-6)) ** 0.5
-            scale = guess if low < guess < high else (low + high) / 2
+            # Of flat art it may grow slower, and every guess be too large: halve in turn.
+            usable = low < guess < high and attempt % 2 == 0
+            scale = guess if usable else (low + high) / 2
             if guess >= largest and low < largest and high == largest:
                 scale = largest
         if low == 0:
