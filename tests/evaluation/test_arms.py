@@ -65,11 +65,11 @@ def test_every_method_uses_the_same_budget_and_only_cloaks_have_an_aim(make_scen
         protector = Protector(Settings(models=("mini",), effort="fast", resolutions=(64,)))
         made = protect(Arm(method, 0.1), protector, pictures, 0)
         assert len(made.files) == 3
-        least = 0.02 if method == "velatura" else 0.08  # its other bound, on colours, may be reached first
+        least = 0.003 if method == "velatura" else 0.08  # its other bound, on colours, may be reached first
         assert all(least < f["lpips"] <= 0.1 + 1e-6 for f in made.figures), (method, made.figures)
         mean[method] = {key: sum(f[key] for f in made.figures) / 3 for key in made.figures[0]}
-    for method in ("glaze", "velatura"):
-        assert mean[method]["latent_remaining"] < 0.8
+    for method, most in (("glaze", 0.6), ("velatura", 0.85)):
+        assert mean[method]["latent_remaining"] < most
     for method in ("noise", "shuffled"):
         assert mean[method]["latent_remaining"] > 0.85
     assert mean["velatura"]["colour_cast"] < 0.6 * mean["glaze"]["colour_cast"]
