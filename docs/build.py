@@ -106,7 +106,8 @@ def speed() -> str:
         f"and {rows['published_recipe_seconds', 'bf16'] / 60:.0f} in bf16 ({rows['picture_ratio', 'fp32']:.0f} and "
         f"{rows['picture_ratio', 'bf16']:.0f} times as long). It is faster because the miniature is a smaller target, not because the "
         f"same work is done faster. A 24 megapixel PNG takes {rows['picture_seconds', '24 MP']:.0f} s and "
-        f"{rows['peak_mib', '24 MP'] / 1024:.1f} GiB, a 1 megapixel one {rows['picture_seconds', '1 MP']:.0f} s." + stale(result("speed"))
+        f"{rows['peak_mib', '24 MP'] / 1024:.1f} GiB, a 1 megapixel one {rows['picture_seconds', '1 MP']:.0f} s."
+        + stale(result("speed"))
     )
 
 

@@ -43,7 +43,7 @@ def largest_scale(
     """For each of ``count`` pictures the largest s in [0, ``upper``] with ``distance(s)`` <= ``budget``.
 
     ``distance`` maps scales ``(count,)`` to distances ``(count,)``, growing in s; its device is the scales' device.
-    Found within ``tolerance`` of the budget, or after ``rounds``. LPIPS grows about as the square of s, of flat art slower;
+    Found within ``tolerance`` of the budget, or after ``rounds``. LPIPS grows about as s², of flat art slower;
     guesses by such a law, and halves in turn, take four evaluations where halves alone take a dozen.
     """
     low, high = torch.zeros(count), torch.full((count,), upper)
