@@ -21,10 +21,10 @@ from torch import Tensor
 
 from velatura import __version__
 from velatura.cloaks import NoiseSettings, PhotoGuardSettings, noise, photoguard, shuffled
+from velatura.evaluation.arms import NO_BOUND
+from velatura.evaluation.arms import measure as figures_of
 from velatura.images import Artwork, read, working
-from velatura.perception.lpips import lpips
 from velatura.protect import Protector, Settings
-from velatura.protect.figures import views, visible
 from velatura.protect.protector import png
 from velatura.reports.result import Result, Row
 from velatura.reports.statistics import mean_interval
@@ -32,7 +32,6 @@ from velatura.reports.statistics import mean_interval
 # The reporting artists; the presets were tuned on the other two held-out ones.
 PICTURES = (("paintings/vincent-van-gogh", 2), ("modern/david-revoy", 3))
 BUDGETS = (0.05, 0.1, 0.2)
-NO_BOUND = 100.0  # of the colour cast, ΔE
 
 
 def pictures(root: Path) -> list[Path]:
@@ -49,11 +48,8 @@ def measure(
 ) -> dict[str, float]:
     """Figures of a δ as it is in a saved file."""
     _, saved, _, scale = protector.fit(artwork, original, delta, largest=8.0, enough=0.97)
-    protected = protector.working(saved)
-    distance = float(lpips(original, protected))
-    figures = views(protector.extractors, original, protected, target, distance, 0)[0].figures
-    kept = ("latent_remaining", "decoded_shift")
-    return {"lpips": distance, **{k: figures[k] for k in kept}, **visible(original, protected), "delta_scale": scale}
+    figures = figures_of(protector.extractors, original, protector.working(saved), target)
+    return {**figures, "delta_scale": scale}
 
 
 def run(root: Path, output: Path, seed: int, photoguard_steps: int) -> None:

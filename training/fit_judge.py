@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
+from train_autoencoder import HELD_OUT
 
 from velatura import __version__, weights
 from velatura.diffusion import extractors
@@ -31,10 +32,9 @@ from velatura.judges import copies, embedded, validation, vgg, views
 from velatura.judges.style import FEWEST
 from velatura.reports.result import Result, Row
 from velatura.reports.statistics import wilson
+from velatura.styles.catalogue import SUFFIXES
 
-HELD_OUT = ("vincent-van-gogh", "kate-greenaway", "ivan-aivazovsky", "david-revoy")
 OTHER = ("styles",)  # one picture an artist
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"}
 COMPONENTS = 256
 STRENGTHS = (0.1, 0.3, 1.0, 3.0)
 QUANTILE = 0.01

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
-from velatura.cli.files import pictures
-from velatura.cli.options import DEVICE
+from velatura.cli.files import artist_of, pictures
+from velatura.cli.options import DEVICE, METHOD
 from velatura.errors import Cancelled
 
 if TYPE_CHECKING:
     from velatura.reports.result import Result
 
-METHODS = ("full", "lora", "dreambooth", "textual-inversion")
 SHOWN = ("style_top1", "style_top3", "style_shift_top1", "style_shift_top3", "copy_rate", "gain_over_noise_top3")
 
 
@@ -42,7 +40,7 @@ SHOWN = ("style_top1", "style_top3", "style_shift_top1", "style_shift_top3", "co
 @click.option(
     "--model", default="mini", show_default=True, help="The mimic's base: mini, sd15, sd21, a hub id or folder."
 )
-@click.option("--method", type=click.Choice(METHODS), default="full", show_default=True, help="The mimic's way.")
+@METHOD
 @click.option("--train-steps", type=click.IntRange(1), help="Fine-tuning steps; else the usual number.")
 @click.option("--cloak-model", multiple=True, help="What cloaks are made on; else the mimic's own model. Repeatable.")
 @click.option("--effort", default="default", show_default=True, help="Of the cloaks: fast, default, max, paper.")
@@ -70,8 +68,7 @@ def evaluate_command(
     from velatura.evaluation import Arm, Protocol, plans, run, stages
 
     paths = pictures(art)
-    first = art[0].resolve()
-    name = artist or re.sub(r"[-_]+", " ", (first if first.is_dir() else first.parent).name)
+    name = artist or artist_of(art)
     chosen = [Arm.parse(text) for text in arms] if arms else plans.arms(plan)
     changes = {} if train_steps is None else {"steps": train_steps}
     protocol = Protocol(

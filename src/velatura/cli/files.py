@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,12 @@ def pictures(files: Sequence[Path]) -> list[Path]:
             if path == file or (path.suffix.lower() in SUFFIXES and not hidden and not _is_side_file(path)):
                 found.append(path)
     return found
+
+
+def artist_of(art: Sequence[Path]) -> str:
+    """An artist's name by the folder of the pictures: ``ada-lovelace/`` is ada lovelace."""
+    first = art[0].resolve()
+    return re.sub(r"[-_]+", " ", (first if first.is_dir() else first.parent).name)
 
 
 def _names(source: Path, output: Path) -> Iterator[Task]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
-from velatura.cli.files import pictures
-from velatura.cli.options import DEVICE
+from velatura.cli.files import artist_of, pictures
+from velatura.cli.options import DEVICE, METHOD
 from velatura.errors import Cancelled, InputError, VelaturaError
 
 if TYPE_CHECKING:
@@ -22,7 +21,9 @@ if TYPE_CHECKING:
 
     from velatura.mimicry.generate import Made, Mimic
 
-METHODS = ("full", "lora", "dreambooth", "textual-inversion")
+OUTPUT = click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the pictures."
+)
 SEED = click.option("--seed", default=0, show_default=True, help="The same seed makes the same result.")
 SAMPLING = (
     click.option("--steps", default=30, show_default=True, type=click.IntRange(1), help="Denoising steps."),
@@ -49,7 +50,7 @@ def mimic_group() -> None:
 @click.argument("art", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the new model.")
 @click.option("--model", default="mini", show_default=True, help="Base: mini, sd15, sd21, a hub id or a folder.")
-@click.option("--method", type=click.Choice(METHODS), default="full", show_default=True, help="How to fine-tune.")
+@METHOD
 @click.option("--artist", help="Name in captions and prompts; else the folder's name.")
 @click.option(
     "--captions",
@@ -84,7 +85,7 @@ def train_command(
     from velatura.mimicry import captions as words
     from velatura.mimicry import finetune
 
-    name = artist or re.sub(r"[-_]+", " ", art[0].resolve().name if art[0].is_dir() else art[0].resolve().parent.name)
+    name = artist or artist_of(art)
     if output.exists():
         raise InputError(f"{output} exists already: choose another folder, or delete it")
     device = pick_device(device)
@@ -110,9 +111,7 @@ def train_command(
 
 @mimic_group.command("generate")
 @click.argument("model")
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the pictures."
-)
+@OUTPUT
 @click.option(
     "--prompts",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -172,9 +171,7 @@ def generate_command(
 @mimic_group.command("img2img")
 @click.argument("model")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the pictures."
-)
+@OUTPUT
 @click.option("--prompt", default="a picture", show_default=True, help="What to paint.")
 @click.option(
     "--strength",

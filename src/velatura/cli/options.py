@@ -11,3 +11,11 @@ DEVICE = click.option(
     show_default=True,
     help="Where to compute.",
 )
+
+METHOD = click.option(
+    "--method",
+    type=click.Choice(["full", "lora", "dreambooth", "textual-inversion"]),
+    default="full",
+    show_default=True,
+    help="How the mimic fine-tunes.",
+)

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from velatura.cloaks import NoiseSettings, PhotoGuardSettings, noise, photoguard, shuffled
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError
-from velatura.images import Artwork, read
+from velatura.images import read
 from velatura.perception.lpips import lpips
 from velatura.protect import Protector
 from velatura.protect.figures import views, visible
@@ -100,15 +99,13 @@ def protect(
         # Every method is brought to the same LPIPS in its file, however much it left unused.
         data, saved, _, _ = protector.fit(artwork, x, delta, largest=8.0, enough=0.97)
         files.append(data)
-        figures.append(measure(protector.extractors, artwork, x, protector.working(saved), t))
+        figures.append(measure(protector.extractors, x, protector.working(saved), t))
         if on_picture is not None:
             on_picture(i + 1, len(originals))
     return Protection(files, figures)
 
 
-def measure(
-    extractors: Sequence[Extractor], artwork: Artwork, original: Tensor, saved: Tensor, target: Tensor
-) -> dict[str, float]:
+def measure(extractors: Sequence[Extractor], original: Tensor, saved: Tensor, target: Tensor) -> dict[str, float]:
     """Figures of a protected picture, of its file."""
     distance = float(lpips(original, saved))
     seen = views(extractors, original, saved, target, max(distance, 1e-3), 0)[0].figures
@@ -142,11 +139,10 @@ def _photoguard(
     protector: Protector, originals: Sequence[Tensor], targets: Sequence[Tensor], budget: float, seed: int
 ) -> list[Tensor]:
     settings = PhotoGuardSettings(budget, steps=50, rounds=9)
-    found = []
-    for x, t in zip(originals, targets, strict=True):
-        with torch.enable_grad():
-            found.append(photoguard(x, t, extractors=protector.extractors, settings=settings).delta)
-    return found
+    return [
+        photoguard(x, t, extractors=protector.extractors, settings=settings).delta
+        for x, t in zip(originals, targets, strict=True)
+    ]
 
 
 # "velatura" is what `velatura protect` does by default, "glaze" the objective as published, with the same steps.
