@@ -157,7 +157,7 @@ def pipeline_of(tokenizer: Any, text: Any, unet: Any) -> Any:
         text_encoder=text, tokenizer=tokenizer, unet=unet,
         scheduler=DDIMScheduler(
             beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", timestep_spacing="trailing",
-            clip_sample=False, set_alpha_to_one=True,
+            clip_sample=False, set_alpha_to_one=True, steps_offset=1,
         ),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip

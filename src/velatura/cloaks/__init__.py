@@ -1,5 +1,9 @@
-"""Cloaks: one file a method, all with one signature; ``shuffled`` alone takes other pictures' δ instead of targets."""
+"""Cloaks: one file a method, all with one signature.
 
+Two need more than an extractor: ``shuffled`` other pictures' δ, ``advdm`` (with Mist) the whole pipeline.
+"""
+
+from velatura.cloaks.advdm import AdvDMSettings, advdm
 from velatura.cloaks.cloak import Cloak, OnStep, Step
 from velatura.cloaks.decoded import DecodedSettings, decoded
 from velatura.cloaks.glaze import GlazeSettings, glaze
@@ -16,6 +20,7 @@ CLOAKS = {
 
 __all__ = [
     "CLOAKS",
+    "AdvDMSettings",
     "Cloak",
     "DecodedSettings",
     "GlazeSettings",
@@ -23,6 +28,7 @@ __all__ = [
     "OnStep",
     "PhotoGuardSettings",
     "Step",
+    "advdm",
     "decoded",
     "glaze",
     "noise",
