@@ -67,19 +67,19 @@ def _done(settings: Any, mimicked: Sequence[Cell], yours: bool) -> str:
     trained = settings.get("training")
     count = len(trained) if isinstance(trained, list) else None
     many = f"{count} pictures" if count else "pictures"
-    whose = f"{many[0].upper()}{many[1:]} of yours" if yours else f"{many[0].upper()}{many[1:]} of {_artists(mimicked)}"
-    arms = [c for c in mimicked if c.arm != "base"]
-    ways = len({(c.arm, c.cloak, c.budget) for c in arms if c.arm != "clean"})
+    whose = f"your {many}" if yours else f"{many} of {_artists(mimicked)}"
+    altered = {(c.arm, c.cloak, c.budget) for c in mimicked if c.arm not in ("base", "clean")}
     made = max(c.figures["style_shift_top3"].n for c in mimicked)
     seeds = max(len(c.figures["style_shift_top3"].seeds) for c in mimicked)
-    mimics = "a mimic was" if seeds < 2 else f"{_number(seeds)} mimics were"
-    altered = (
-        f"were altered in {_number(ways)} {'way' if ways == 1 else 'ways'}. On each set, and on the untouched ones,"
-    )
+    sets = ", untouched"
+    if altered:
+        sets += f" and altered in {_number(len(altered))} {'way' if len(altered) == 1 else 'ways'}"
+    mimics = "a mimic was trained" if not altered else "a mimic each was trained"
+    if seeds > 1:
+        mimics = f"{_number(seeds)} mimics each were trained" if altered else f"{_number(seeds)} mimics were trained"
     return (
-        f"{whose} {altered if ways else 'were left as they are. On them'} {mimics} trained and asked for new pictures in "
-        f"that style. A judge that learned the style from other pictures said of each of the {made} pictures a set "
-        "whether it is in that style."
+        f"On {whose}{sets}, {mimics} and asked for new pictures in that style. A judge that learned the style from "
+        f"other pictures said of each of the {made} pictures of a set whether it is in that style."
     )
 
 

@@ -74,8 +74,8 @@ def cells(rows: Sequence[Row]) -> list[Cell]:
         groups.setdefault((row.artist, row.arm, row.cloak, row.budget, row.countermeasure), []).append(row)
     found = []
     for (artist, arm, cloak, budget, countermeasure), members in groups.items():
-        recipes = list(dict.fromkeys(r.recipe for r in members if r.recipe is not None)) or [None]
-        for recipe in recipes:
+        recipes: list[str | None] = list(dict.fromkeys(r.recipe for r in members if r.recipe is not None))
+        for recipe in recipes or [None]:
             own = [r for r in members if r.recipe in (None, recipe)]
             figures = {m: _pooled([r for r in own if r.metric == m]) for m in dict.fromkeys(r.metric for r in own)}
             found.append(Cell(artist, arm, cloak, budget, recipe, countermeasure, figures))  # type: ignore[arg-type]
@@ -84,8 +84,8 @@ def cells(rows: Sequence[Row]) -> list[Cell]:
 
 def tables(found: Sequence[Cell]) -> Iterator[tuple[str, list[Cell]]]:
     """A heading and its cells for every artist, recipe and countermeasure; what has no recipe stands in each."""
-    heads = list(dict.fromkeys((c.artist, c.recipe, c.countermeasure) for c in found if c.recipe is not None))
-    heads = heads or list(dict.fromkeys((c.artist, None, c.countermeasure) for c in found))
+    some = [c for c in found if c.recipe is not None] or found
+    heads = list(dict.fromkeys((c.artist, c.recipe, c.countermeasure) for c in some))
     for artist, recipe, countermeasure in heads:
         words = [artist, recipe and f"mimic: {recipe}", countermeasure and f"after {countermeasure}"]
         members = [
@@ -112,7 +112,7 @@ def words(metric: str, figure: Figure) -> tuple[str, str]:
     small = []
     if figure.low is not None and figure.high is not None and not math.isnan(figure.low + figure.high):
         small.append(f"{number(figure.low)} to {number(figure.high)}")
-    small.append(f"n {figure.n}")
+    small.append(f"n\u00a0{figure.n}")
     if len(figure.seeds) > 1:
         small.append(f"{len(figure.seeds)} seeds: {number(min(figure.seeds))} to {number(max(figure.seeds))}")
     return number(figure.value), ", ".join(small)
