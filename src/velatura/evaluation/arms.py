@@ -15,6 +15,7 @@ from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError
 from velatura.images import read
 from velatura.perception.lpips import lpips
+from velatura.perception.pixels import ssim
 from velatura.protect import Protector
 from velatura.protect.figures import views, visible
 from velatura.protect.protector import png
@@ -162,12 +163,16 @@ def measure(
     if others:
         shifts = [v.figures["decoded_shift"] for v in views(own, original, saved, target, max(distance, 1e-3), 0)]
         found["own_decoded_shift"] = min(shifts)
-    return found | visible(original, saved)
+    return found | _changed(original, saved)
 
 
 def changed(original: Tensor, saved: Tensor) -> dict[str, float]:
     """Figures of a picture that was protected elsewhere, whose target is not known."""
-    return {"lpips": float(lpips(original, saved)), **visible(original, saved)}
+    return {"lpips": float(lpips(original, saved)), **_changed(original, saved)}
+
+
+def _changed(original: Tensor, saved: Tensor) -> dict[str, float]:
+    return {"ssim": float(ssim(original, saved)), **visible(original, saved)}
 
 
 Maker = Callable[[Protector, Sequence[Tensor], Sequence[Tensor], float, int], list[Tensor]]

@@ -16,7 +16,8 @@ from velatura.reports.result import Row
 from velatura.reports.statistics import mean_interval, wilson
 
 CLOAK_METRICS = (
-    *("lpips", "colour_cast", "latent_remaining", "decoded_shift", "own_decoded_shift", "psnr_db", "delta_e_mean"),
+    *("lpips", "colour_cast", "latent_remaining", "decoded_shift", "own_decoded_shift"),
+    *("psnr_db", "ssim", "delta_e_mean"),
 )
 OnGenre = Callable[[Sequence[Path]], Tensor]
 

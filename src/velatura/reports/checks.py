@@ -41,14 +41,13 @@ def named(row: Row) -> str:
 
 def _mimic(rows: Sequence[Row]) -> Iterator[Doubt]:
     """Does the attack work where nothing is protected, and only thanks to fine-tuning?"""
-    recipes = list(dict.fromkeys(r.recipe for r in rows if r.metric == "style_top3" and r.arm not in (None, "real")))
-    for recipe in recipes:
-        prefix = f"{recipe}: " if len(recipes) > 1 else ""
-        shares = {
-            (arm, top): _mean([r.value for r in rows if (r.arm, r.metric, r.recipe) == (arm, f"style_{top}", recipe)])
-            for arm in ("base", "clean") for top in ("top1", "top3")
-        }  # fmt: skip
-        top1, top3, base = shares["clean", "top1"], shares["clean", "top3"], shares["base", "top1"]
+    about = [(r.recipe, r.countermeasure) for r in rows if r.metric == "style_shift_top3" or r.arm in ("base", "clean")]
+    heads = [head for head in dict.fromkeys(about) if head != (None, None) or len(set(about)) == 1]
+    for recipe, countermeasure in heads:
+        words = [recipe if len({r for r, _ in heads}) > 1 else None, countermeasure and f"after {countermeasure}"]
+        prefix = "".join(f"{word}: " for word in words if word)
+        top1, top3 = (_share(rows, "clean", f"style_top{n}", recipe, countermeasure) for n in (1, 3))
+        base = _share(rows, "base", "style_top1", recipe, countermeasure)
         if (top1 is not None and top1 < CLEAN_TOP1) or (top3 is not None and top3 < CLEAN_TOP3):
             measured = " and ".join(f"{v:.0%} {k}" for v, k in ((top1, "top 1"), (top3, "top 3")) if v is not None)
             yield Doubt(
@@ -60,8 +59,17 @@ def _mimic(rows: Sequence[Row]) -> Iterator[Doubt]:
                 f"{prefix}the base model paints in this style already ({base:.0%} top 1; bar: {BASE_TOP1:.0%}): "
                 "a cloak cannot take that away"
             )
-        if top3 is None and any(r.arm == "cloaked" and r.recipe == recipe for r in rows):
+        cloaked = any((r.arm, r.recipe, r.countermeasure) == ("cloaked", recipe, countermeasure) for r in rows)
+        if top3 is None and cloaked:
             yield Doubt(f"{prefix}no clean arm: nothing says that the mimic works at all")
+
+
+def _share(rows: Sequence[Row], arm: str, metric: str, recipe: str | None, countermeasure: str | None) -> float | None:
+    """Mean over seeds; of untreated pictures where the countermeasure was not tried on this arm."""
+    same = [r for r in rows if (r.arm, r.metric, r.recipe) == (arm, metric, recipe)]
+    values = [r.value for r in same if r.countermeasure == countermeasure]
+    values = values or [r.value for r in same if r.countermeasure is None]
+    return sum(values) / len(values) if values else None
 
 
 def _budget(rows: Sequence[Row]) -> Iterator[Doubt]:
@@ -104,10 +112,6 @@ def _seen(rows: Sequence[Row], seen: Mapping[str, Sequence[str]]) -> Iterator[Do
         if row.cloak is not None and row.countermeasure is not None and row.countermeasure in seen.get(row.cloak, ()):
             text = f"{named(row)}: {row.countermeasure} was seen while the cloak was optimised; others may undo it"
             yield Doubt(text, row.cloak, row.budget)
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
 
 
 def flags(
