@@ -50,7 +50,8 @@ def main(args: argparse.Namespace) -> None:
         result.command = f"python benchmarks/mimicry.py ../shared/art --seed {args.seed}"
         result.save(args.output / f"{name}.json")
         for arm in ("base", "clean"):
-            made = sorted(next((work / "samples").glob(f"{arm}-{args.seed}-*")).glob("*.png"))
+            kind = arm if arm == "base" else f"{arm}-full"
+            made = sorted(next((work / "samples").glob(f"{kind}-{args.seed}-*")).glob("*.png"))
             save(contact_sheet(made[::2]), args.sheets / f"mimicry-{name}-{arm}.png")
         print(name, [(r.arm, r.metric, round(r.value, 3)) for r in result.rows], result.flags, flush=True)
 

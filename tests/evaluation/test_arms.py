@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from velatura.cli.evaluate import PLAN_NAMES
 from velatura.errors import InputError
 from velatura.evaluation import METHODS, Arm, plans
 from velatura.evaluation.arms import protect
-from velatura.evaluation.figures import compared, warnings
+from velatura.evaluation.figures import cloak_rows, compared, known_as
+from velatura.evaluation.recipes import Recipe
 from velatura.protect import Protector, Settings
-from velatura.reports.result import Row
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,8 @@ from velatura.reports.result import Row
         ("noise:0.05", "noise-0.05", "noise"),
         ("velatura:0.1@0.5", "velatura-0.1@0.5", "cloaked"),
         ("glaze2=there", "glaze2", "cloaked"),
+        ("glaze2:0.1=a b/c@d", "glaze2-0.1", "cloaked"),
+        ("glaze:0.1 on mini+models/taesd@0.25", "glaze-0.1-on-mini+taesd@0.25", "cloaked"),
         ("shuffled:0.2", "shuffled-0.2", "shuffled"),
     ],
 )
@@ -41,6 +44,9 @@ def test_arms_are_named(text: str, key: str, kind: str) -> None:
         ("noise:x", "METHOD:BUDGET"),
         ("velatura:0.1@2", "share above 0"),
         ("noise=folder", "choose another"),
+        ("a/b=folder", "choose another"),
+        ("noise:0.1@half", "METHOD:BUDGET"),
+        ("noise:0.1 on mini", "not made on a model"),
     ],
 )
 def test_wrong_arms_are_one_line(text: str, says: str) -> None:
@@ -48,14 +54,37 @@ def test_wrong_arms_are_one_line(text: str, says: str) -> None:
         Arm.parse(text)
 
 
+def test_results_tell_shares_and_models_apart() -> None:
+    named = {text: Arm.parse(text).cloak for text in ("clean", "noise:0.1", "noise:0.1@0.5", "velatura:0.1 on a+b@0.5")}
+    assert list(named.values()) == [None, None, "noise@0.5", "velatura on a+b@0.5"]
+    assert Arm.parse("mine=a@b/c").folder == Path("a@b/c")
+
+
 def test_plans_have_their_controls() -> None:
-    for plan in plans.PLANS:
-        arms = plans.arms(plan)
-        assert {"base", "real", "clean"} <= {arm.method for arm in arms}
+    for name, plan in plans.PLANS.items():
+        arms = plans.arms(name, ("taef2",))
+        assert {"real", "clean"} <= {arm.method for arm in arms}
         noise = {(arm.budget, arm.share) for arm in arms if arm.method == "noise"}
         assert all((arm.budget, arm.share) in noise for arm in arms if arm.kind == "cloaked")
-    with pytest.raises(InputError, match="expected one of headline"):
+        assert all(Recipe.parse(text) for text in plan.recipes)
+        assert name in plans.listed()
+        assert "other" not in {model for arm in arms for model in arm.on}
+    assert plans.arms("extractors", ("a", "b"))[-1].on == ("mimic", "a", "b")
+    assert PLAN_NAMES.split(", ") == list(plans.PLANS)
+    with pytest.raises(InputError, match="expected one of quick, headline"):
         plans.arms("none")
+    with pytest.raises(InputError, match="--cloak-model"):
+        plans.arms("extractors")
+
+
+def test_recipes_are_read_and_refused() -> None:
+    assert Recipe.parse("", "lora") == Recipe("lora")
+    assert Recipe.parse("x0.75 img2img") == Recipe("full", 0.75, 0.6)
+    assert [Recipe.parse(text).resolution(128) for text in ("", "x0.75", "x1.5")] == [128, 96, 192]
+    assert [Recipe.parse(text).resolution(512) for text in ("", "x0.75", "x1.5")] == [512, 384, 768]
+    for text in ("loar", "x9", "xx"):
+        with pytest.raises(InputError, match="recipe"):
+            Recipe.parse(text)
 
 
 def test_every_method_uses_the_same_budget_and_only_cloaks_have_an_aim(make_scene: Callable[..., Tensor]) -> None:
@@ -89,33 +118,22 @@ def test_gain_over_noise_is_of_pairs() -> None:
     assert len(rows) == 2, "an arm without noise of its budget is compared with nothing"
 
 
-def test_figures_that_prove_nothing_are_flagged() -> None:
-    def row(metric: str, value: float, arm: str, **more: object) -> Row:
-        return Row(metric, value, 96, arm=arm, artist="ada", **more)  # type: ignore[arg-type]
+def test_gain_over_the_published_objective_is_of_the_same_model_and_share() -> None:
+    arms = [Arm.parse(t) for t in ("glaze:0.1", "glaze:0.1 on b", "velatura:0.1", "velatura:0.1@0.5")]
+    ranks = {arm.key: {0: torch.tensor([1, 9]), 1: torch.tensor([9, 9])} for arm in arms}
+    ranks["glaze-0.1"] = {0: torch.tensor([1, 1])}
+    rows = [r for r in compared(arms, ranks, "ada", "full") if r.metric == "gain_over_glaze_top3"]
+    assert [(r.cloak, r.value, r.n) for r in rows] == [("velatura", 0.5, 2)]
 
-    arms = [Arm("clean"), Arm("noise", 0.1), Arm("velatura", 0.1)]
-    good = [
-        row("style_top1", 0.9, "clean"), row("style_top3", 0.95, "clean"), row("style_top1", 0.05, "base"),
-        row("gain_over_noise_top3", 0.5, "cloaked", low=0.3, cloak="velatura", budget=0.1),
-        row("lpips_max", 0.0995, "cloaked", cloak="velatura", budget=0.1),
-    ]  # fmt: skip
-    assert warnings(arms, good) == []
-    weak = [row("style_top1", 0.3, "clean"), row("style_top3", 0.5, "clean"), row("style_top1", 0.4, "base")]
-    assert [flag.split(" (")[0] for flag in warnings(arms, weak)] == [
-        "the mimic is too weak on clean art to judge a cloak by",
-        "the base model paints in this style already",
-    ]
-    bad = [
-        *good[:3],
-        row("gain_over_noise_top3", 0.02, "cloaked", low=-0.1, cloak="velatura", budget=0.1),
-        row("lpips_max", 0.13, "cloaked", cloak="velatura", budget=0.1),
-        *(
-            row("style_shift_top3", v, "cloaked", cloak="velatura", budget=0.1, seed=i)
-            for i, v in enumerate((0.2, 0.9))
-        ),
-    ]
-    said = " ".join(warnings(arms, bad))
-    for words in ("no better than noise", "budget exceeded", "seeds disagree"):
-        assert words in said
-    assert "no clean arm" in " ".join(warnings([Arm("velatura", 0.1)], []))
-    assert "without noise" in " ".join(warnings([Arm("clean"), Arm("velatura", 0.1)], good))
+
+def test_pictures_protected_elsewhere_have_the_figures_that_need_no_target() -> None:
+    rows = cloak_rows(
+        Arm.parse("mine:0.1=there"), "ada", [{"lpips": 0.05, "psnr_db": 30.0}, {"lpips": 0.12, "psnr_db": 30.5}]
+    )
+    assert {(r.metric, round(r.value, 3)) for r in rows} == {("lpips", 0.085), ("psnr_db", 30.25), ("lpips_max", 0.12)}
+    assert cloak_rows(Arm.parse("mine=there"), "ada", []) == []
+
+
+def test_a_known_artist_keeps_the_judges_name() -> None:
+    assert known_as("Kate  Greenaway", ("rembrandt", "kate-greenaway")) == "kate-greenaway"
+    assert known_as("ada", ("rembrandt",)) == "ada"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -12,10 +14,12 @@ from torch import Tensor
 
 from velatura.cli.evaluate import evaluate_command
 from velatura.errors import InputError
-from velatura.evaluation import Arm, Protocol, run
+from velatura.evaluation import Arm, Protocol, Setup, run
+from velatura.evaluation.calibration import calibrate
 from velatura.evaluation.protocol import split
 from velatura.images import save
 from velatura.protect.protector import png
+from velatura.reports.pictures import sheets
 
 pytest.importorskip("transformers")
 pytest.importorskip("sklearn")
@@ -42,31 +46,112 @@ def test_pictures_that_repeat_each_other_are_not_on_both_sides(art: list[Path], 
     names = {path.name for path in twins} & {training[0].name, "again.png"}
     if names:  # one of the two trains the mimic: the other must not teach the judge
         assert not {path.name for path in others} & {training[0].name, "again.png"}
-    with pytest.raises(InputError, match="others for the judge, got"):
+    with pytest.raises(InputError, match="others for the judge, got 9 in all: add 3 or more"):
         split(art[:9], 4)
+    assert [len(part) for part in split(art[:12], None)] == [4, 8], "of few pictures the judge gets its share first"
+
+
+SMALL: dict[str, Any] = {
+    "changes": {"steps": 2, "batch": 2, "resolution": 64}, "training": 4, "effort": "fast",
+    "subjects": ("a cat", "a sea"), "each": 1, "sampling_steps": 2,
+}  # fmt: skip
+STAGES = ("fine-tuning", "protecting", "generating")
 
 
 def test_from_pictures_to_rows_and_again(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
     arms = [Arm.parse(text) for text in ("base", "real", "clean", "noise:0.1", "velatura:0.1")]
-    protocol = Protocol(
-        art, "ada", arms, model=str(tiny_model), changes={"steps": 2, "batch": 2, "resolution": 64},
-        training=4, effort="fast", subjects=("a cat", "a sea"), each=1, sampling_steps=2,
-    )  # fmt: skip
-    said: list[str] = []
-    result = run(protocol, tmp_path / "out", lambda what, done, total: said.append(what))
+    protocol = Protocol(art, "ada", arms, model=str(tiny_model), **SMALL)
+    planned = {task.what: task for task in Setup(protocol, tmp_path / "out").tasks()}
+    said: dict[str, tuple[int, int]] = {}
+    result = run(protocol, tmp_path / "out", lambda what, done, total: said.update({what: (done, total)}))
     found = {(row.arm, row.metric) for row in result.rows}
     for arm in ("base", "real", "clean", "noise", "cloaked"):
         assert (arm, "style_top1") in found
-    assert ("cloaked", "gain_over_noise_top3") in found
-    assert ("cloaked", "decoded_shift") in found
+    for metric in ("gain_over_noise_top3", "decoded_shift", "view_shift_top3", "lpips_max"):
+        assert ("cloaked", metric) in found
+    assert ("noise", "view_shift_top3") in found
     assert any("too weak on clean art" in flag for flag in result.flags)
     tree = json.loads((tmp_path / "out/result.json").read_text())
     assert {"experiment", "command", "version", "seed", "device", "settings", "weights", "rows", "flags"} <= set(tree)
+    assert {"vae", "unet", "text_encoder", "lpips-vgg"} <= set(tree["weights"])
+
+    assert set(planned) == set(said), "the plan names every stage that then runs"
+    assert all(said[what] == (task.units, task.units) for what, task in planned.items())
+    assert all(task.done == 0 for task in planned.values())
     assert any(what.startswith("fine-tuning: velatura-0.1") for what in said)
+    kept = Setup(protocol, tmp_path / "out").tasks()
+    assert all(not task.left for task in kept if task.what.startswith(STAGES)), "what is there costs nothing"
+
+    sheet = sheets(tmp_path / "out", art=True)
+    assert sheet[0].columns == ("base", "clean", "noise at 0.1", "velatura at 0.1")
+    assert all(cell is not None for part in sheet for _, cells in part.rows for cell in cells)
+
     said.clear()
-    again = run(protocol, tmp_path / "out", lambda what, done, total: said.append(what))
-    assert not [what for what in said if what.startswith(("fine-tuning", "protecting", "generating"))]
+    again = run(protocol, tmp_path / "out", lambda what, done, total: said.update({what: (done, total)}))
+    assert not [what for what in said if what.startswith(STAGES)]
     assert again.rows == result.rows
+
+
+def test_several_ways_share_what_they_can(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
+    protocol = Protocol(
+        art, "ada", [Arm.parse("clean"), Arm.parse("noise:0.1")], model=str(tiny_model), contents=art[:3],
+        recipes=("", "img2img", "x1.5"), **SMALL,
+    )  # fmt: skip
+    setup = Setup(protocol, tmp_path / "out")
+    assert [way.label for way in setup.ways] == ["full", "full img2img", "full 96 px"]
+    assert (setup.resolution, setup.side) == (64, 96), "cloaks are made at the usual resolution, files kept larger"
+    names = [task.what for task in setup.tasks()]
+    assert sum(name.startswith("fine-tuning: noise-0.1") for name in names) == 2, "img2img needs no mimic of its own"
+    assert sum(name.startswith("protecting") for name in names) == 1
+    result = run(protocol, tmp_path / "out")
+    shifts = {(r.arm, r.recipe): r.n for r in result.rows if r.metric == "style_shift_top3"}
+    assert shifts == {
+        (arm, recipe): n for arm in ("clean", "noise")
+        for recipe, n in (("full", 2), ("full img2img", 3), ("full 96 px", 2))
+    }  # fmt: skip
+    assert [sheet.heading.split(" (")[1] for sheet in sheets(tmp_path / "out")] == [
+        "full, seed 0)", "full img2img, seed 0)", "full 96 px, seed 0)",
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="--contents"):
+        Setup(replace(protocol, contents=()), tmp_path / "out")
+
+
+def test_other_weights_or_pictures_never_meet_old_work(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
+    protocol = Protocol(art, "ada", [Arm.parse("velatura:0.1")], model=str(tiny_model), **SMALL)
+    arm = protocol.arms[0]
+
+    def places(setup: Setup) -> tuple[Path, ...]:
+        way = setup.ways[0]
+        return setup.protected(arm), setup.mimic(arm, way, 0), setup.samples(arm, way, 0)
+
+    setup = Setup(protocol, tmp_path)
+    first = places(setup)
+    assert places(Setup(protocol, tmp_path)) == first
+    setup.digests = {**setup.digests, "unet": "another"}
+    assert [a == b for a, b in zip(places(setup), first, strict=True)] == [True, False, False]
+    other = places(Setup(replace(protocol, extractors=("mimic", "mini")), tmp_path))
+    assert not set(other) & set(first)
+    save(setup.training[0].read_bytes() + b"\0", setup.training[0])
+    assert not set(places(Setup(protocol, tmp_path))) & set(first)
+
+
+def test_a_trial_tells_the_cost_of_every_kind_of_work(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
+    arms = [Arm.parse("clean"), Arm.parse("velatura:0.1@0.5")]
+    setup = Setup(Protocol(art, "ada", arms, model=str(tiny_model), **SMALL), tmp_path)
+    rates = calibrate(setup, setup.tasks())
+    assert set(rates) == {task.kind for task in setup.tasks()}
+    assert all(0 < rate < 600 for rate in rates.values())
+
+
+def test_for_an_artist_the_last_lines_are_plain(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
+    (art[0].parent / "broken.png").write_bytes(b"no picture")
+    arguments = [str(art[0].parent), "-o", str(tmp_path / "out"), "--model", str(tiny_model)]
+    small = ["--train-steps", "1", "--training", "4", "-n", "1", "--arm", "clean", "--arm", "noise:0.1"]
+    done = CliRunner().invoke(evaluate_command, [*arguments, *small, "--dry-run"])
+    assert done.exit_code == 0, done.output
+    assert "left out: " in done.stderr
+    assert "in all about" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_pictures_protected_elsewhere_are_an_arm(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +14,24 @@ from tqdm import tqdm
 
 from velatura.cli.files import artist_of, pictures
 from velatura.cli.options import DEVICE, METHOD
-from velatura.errors import Cancelled
+from velatura.errors import Cancelled, InputError, VelaturaError
 
 if TYPE_CHECKING:
+    from velatura.evaluation import Protocol, Setup
+    from velatura.evaluation.cost import Task
     from velatura.reports.result import Result
 
-SHOWN = ("style_top1", "style_top3", "style_shift_top1", "style_shift_top3", "copy_rate", "gain_over_noise_top3")
+PLAN_NAMES = "quick, headline, budgets, known, extractors, shares, recipes, img2img, resolution, clean"
+MINUTE = 60.0  # seconds between two lines in a log
+
+
+def _list_plans(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if not wanted:
+        return
+    from velatura.evaluation import plans
+
+    click.echo(plans.listed())
+    ctx.exit()
 
 
 @click.command("evaluate", context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,17 +39,21 @@ SHOWN = ("style_top1", "style_top3", "style_shift_top1", "style_shift_top3", "co
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of it all."
 )
+@click.option("--plan", default="quick", show_default=True, help=f"{PLAN_NAMES}; --arm replaces its arms.")
 @click.option(
-    "--plan",
-    default="headline",
-    show_default=True,
-    help="headline, budgets, shares or clean (see the docs); --arm replaces it.",
+    "--plans",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_plans,
+    help="Describe the plans, and exit.",
 )
 @click.option(
     "--arm",
     "arms",
     multiple=True,
-    help="An arm: clean, noise:0.05, velatura:0.1@0.5 (half of the pictures), or LABEL=FOLDER of protected pictures.",
+    help="An arm: clean, noise:0.05, velatura:0.1@0.5 (half of the pictures), 'velatura:0.1 on mini+taesd', or "
+    "LABEL=FOLDER (LABEL:0.1=FOLDER) of protected pictures. Repeatable.",
 )
 @click.option("--artist", help="Name in captions and prompts; else the folder's name.")
 @click.option(
@@ -42,69 +61,176 @@ SHOWN = ("style_top1", "style_top3", "style_shift_top1", "style_shift_top3", "co
 )
 @METHOD
 @click.option("--train-steps", type=click.IntRange(1), help="Fine-tuning steps; else the usual number.")
-@click.option("--cloak-model", multiple=True, help="What cloaks are made on; else the mimic's own model. Repeatable.")
+@click.option(
+    "--cloak-model",
+    multiple=True,
+    help="What cloaks are made on; else the mimic's own model. In the plan extractors: the other models. Repeatable.",
+)
 @click.option("--effort", default="default", show_default=True, help="Of the cloaks: fast, default, max, paper.")
 @click.option("--training", type=click.IntRange(1), help="Pictures that the mimic gets; else 20, or half.")
-@click.option("-n", "each", default=4, show_default=True, type=click.IntRange(1), help="Pictures a subject, of 24.")
+@click.option(
+    "--contents",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="Pictures or folders by others, which img2img paints over. Repeatable.",
+)
+@click.option("-n", "each", type=click.IntRange(1), help="Pictures a subject, of 24, or of contents; else the plan's.")
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), help="Mimics an arm.")
+@click.option("--genre", help="The artist's genre, for the paper's genre shift by CLIP ('post impressionism').")
+@click.option("--clip", help="The CLIP model for it: a hub id or a folder on this machine.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and what it costs; do nothing.")
 @DEVICE
 def evaluate_command(
-    art: tuple[Path, ...],
-    output: Path,
-    plan: str,
-    arms: tuple[str, ...],
-    artist: str | None,
-    train_steps: int | None,
-    cloak_model: tuple[str, ...],
-    seeds: int,
-    device: str,
-    **settings: Any,
+    art: tuple[Path, ...], output: Path, plan: str, artist: str | None, dry_run: bool, **options: Any
 ) -> None:
     """Protect the pictures in ART in several ways, fine-tune a mimic on each, generate, and judge whose style it is.
 
-    Everything is kept in the output folder: a stopped run continues there, on another machine as well.
+    ART is the pictures of one artist, a dozen at the least (in the plan known: a folder an artist). Everything is kept
+    in the output folder: a stopped run continues there, on another machine as well. `velatura report` makes a page of
+    it.
     """
+    from velatura.evaluation import Setup, plans
+
+    several = plans.plan(plan).artists
+    if several and (len(art) < 2 or not all(path.is_dir() for path in art)):
+        raise InputError(f"plan {plan}: expected the folders of two artists or more, got {len(art)} path(s)")
+    if several and artist is not None:
+        raise InputError(f"plan {plan}: every folder names its artist, so expected no --artist")
+    groups = [(path,) for path in art] if several else [art]
+    setups = []
+    for group in groups:
+        name = artist or artist_of(group)
+        folder = output / re.sub(r"\W+", "-", name.lower()) if several else output
+        setups.append(Setup(_protocol(_readable(pictures(group), name), name, plan, **options), folder))
+    tasks = [setup.tasks() for setup in setups]
+    rates = _announce(setups, tasks)
+    if dry_run:
+        return
+    for setup, mine in zip(setups, tasks, strict=True):
+        _show(_carry_out(setup, mine, rates))
+    click.echo(f"all of it: {output}; a page to look at: velatura report {output} -o page.html", err=True)
+
+
+def _protocol(
+    paths: Sequence[Path], name: str, plan: str, arms: tuple[str, ...], train_steps: int | None,
+    cloak_model: tuple[str, ...], contents: tuple[Path, ...], each: int | None, seeds: int, clip: str | None,
+    device: str, **options: Any,
+) -> Protocol:  # fmt: skip
     from velatura.diffusion.device import pick_device
-    from velatura.evaluation import Arm, Protocol, plans, run, stages
+    from velatura.evaluation import Arm, Protocol, plans
 
-    paths = pictures(art)
-    name = artist or artist_of(art)
-    chosen = [Arm.parse(text) for text in arms] if arms else plans.arms(plan)
-    changes = {} if train_steps is None else {"steps": train_steps}
+    declared = plans.plan(plan)
+    chosen = [Arm.parse(text) for text in arms] if arms else plans.arms(plan, cloak_model)
+    if twice := {arm.key for arm in chosen if sum(other.key == arm.key for other in chosen) > 1}:
+        raise InputError(f"--arm: expected different arms, got {sorted(twice)[0]} twice")
     protocol = Protocol(
-        paths, name, chosen, changes=changes, extractors=cloak_model or ("mimic",), seeds=tuple(range(seeds)),
-        device=pick_device(device), **settings,
+        paths, name, chosen, changes={} if train_steps is None else {"steps": train_steps}, recipes=declared.recipes,
+        contents=pictures(contents), extractors=cloak_model if cloak_model and not declared.other else ("mimic",),
+        each=each or declared.each, seeds=tuple(range(seeds)), device=pick_device(device), **options,
     )  # fmt: skip
-    for line in stages(protocol):
-        click.echo(line, err=True)
-    current = ""
-    with tqdm(disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
+    return protocol if clip is None else replace(protocol, clip=clip)
 
-        def say(what: str, done: int, total: int) -> None:
-            nonlocal current
-            if bar.disable:
-                if what != current:  # a log gets a line a stage
-                    click.echo(what, err=True)
-            else:
-                if what != current:
-                    bar.reset(total)
-                    bar.set_description(what)
-                bar.update(done - bar.n)
-            current = what
 
+def _readable(paths: Sequence[Path], name: str) -> list[Path]:
+    """The pictures that can be read; a line for each that cannot."""
+    from velatura.images import read, working
+
+    kept = []
+    for path in paths:
         try:
-            result = run(protocol, output, say)
-        except KeyboardInterrupt:
-            raise Cancelled(f"cancelled: the same command continues in {output}") from None
-    _show(result)
-    click.echo(output / "result.json")
+            working(read(path), 32)
+            kept.append(path)
+        except (VelaturaError, OSError) as error:
+            click.echo(f"left out: {error}", err=True)
+    if not kept:
+        raise InputError(f"expected pictures of {name} (PNG, JPEG, WebP or TIFF), found none that can be read")
+    return kept
+
+
+def _announce(setups: Sequence[Setup], tasks: Sequence[Sequence[Task]]) -> dict[str, float]:
+    """Print the plan and its cost before it starts; returns what a unit of each kind of work costs."""
+    from velatura.evaluation import calibration, cost
+
+    rates = cost.known()
+    missing = 0
+    for setup, mine in zip(setups, tasks, strict=True):
+        new = cost.unknown(mine, rates)
+        missing += len(new)
+        rates |= calibration.calibrate(setup, new)
+    for setup, mine in zip(setups, tasks, strict=True):
+        p = setup.protocol
+        click.echo(
+            f"{p.artist}: the mimic ({p.model}; {', '.join(way.label for way in setup.ways)}) gets "
+            f"{len(setup.training)} pictures, the judge {len(setup.held_back)} others",
+            err=True,
+        )
+        click.echo(f"arms: {', '.join(arm.key for arm in p.arms)}; seeds: {len(p.seeds)}", err=True)
+        for stage in ("protecting", "fine-tuning", "generating", "judging"):
+            same = [task for task in mine if task.what.startswith(stage)]
+            there = sum(not task.left for task in same)
+            kept = f", {there} of them there already" if there else ""
+            click.echo(f"  {len(same)} times {stage}{kept}: {cost.duration(cost.seconds(same, rates))}", err=True)
+    total = cost.duration(sum(cost.seconds(mine, rates) for mine in tasks))
+    source = "a short trial just now" if missing else "earlier runs"
+    click.echo(f"in all about {total} on this machine, by {source}", err=True)
+    return rates
+
+
+def _carry_out(setup: Setup, tasks: Sequence[Task], rates: dict[str, float]) -> Result:
+    from velatura.evaluation import cost
+    from velatura.evaluation.experiment import carry_out
+
+    progress = cost.Progress(tasks, rates)
+    try:
+        with tqdm(
+            total=100, disable=not sys.stderr.isatty(), dynamic_ncols=True,
+            bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}",
+        ) as bar:  # fmt: skip
+            return carry_out(setup, _teller(progress, bar))
+    except KeyboardInterrupt:
+        raise Cancelled(f"cancelled: the same command continues in {setup.out}") from None
+    finally:
+        cost.remember({kind: rate for kind, rate in progress.rates.items() if rate != rates.get(kind)})
+
+
+def _teller(progress: Callable[[str, int, int], tuple[float, float]], bar: Any) -> Callable[[str, int, int], None]:
+    """Progress over the whole plan: a bar for people, now and then a line for a log."""
+    import time
+
+    from velatura.evaluation.cost import duration
+
+    current, said = "", 0.0
+
+    def say(what: str, done: int, total: int) -> None:
+        nonlocal current, said
+        share, left = progress(what, done, total)
+        where = f"{what}, {done} of {total}"
+        if not bar.disable:
+            bar.set_description_str(where, refresh=False)
+            bar.set_postfix_str(f"{duration(left)} left", refresh=False)
+            bar.update(100 * share - bar.n)
+        elif what != current or time.monotonic() - said > MINUTE:
+            click.echo(f"{100 * share:3.0f}%, {duration(left)} left: {where}", err=True)
+            said = time.monotonic()
+        current = what
+
+    return say
 
 
 def _show(result: Result) -> None:
-    for row in result.rows:
-        if row.metric in SHOWN:
-            who = f"{row.cloak or row.arm}{'' if row.budget is None else f' {row.budget:g}'}"
-            between = "" if row.low is None else f"  ({row.low:.2f} to {row.high:.2f})"
-            click.echo(f"{who:24} {row.metric:22} {row.value:6.2f}{between}  n {row.n}", err=True)
-    for flag in result.flags:
-        click.echo(f"note: {flag}", err=True)
+    """The table, and then in plain words what it says."""
+    from velatura.reports import tables
+    from velatura.reports.summary import summarise
+
+    found = tables.cells(result.rows)
+    for heading, members in tables.tables(found):
+        click.echo(heading, err=True)
+        for cell in members:
+            for metric, title, _ in tables.shown(members):
+                if metric in cell.figures:
+                    value, small = tables.words(metric, cell.figures[metric])
+                    click.echo(f"  {cell.label:28} {title:24} {value:>6}  ({small})", err=True)
+    summary = summarise(result, yours=True)
+    for flag in summary.flags:
+        click.echo(f"flag: {flag}", err=True)
+    click.echo(summary.paragraph)

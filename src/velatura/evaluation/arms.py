@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError
 from velatura.images import read
 from velatura.perception.lpips import lpips
+from velatura.perception.pixels import ssim
 from velatura.protect import Protector
 from velatura.protect.figures import views, visible
 from velatura.protect.protector import png
@@ -28,13 +30,15 @@ class Arm:
     """One arm: ``kind`` as in HOUSE.md (contract 6); ``method`` of :data:`METHODS`, or a label with a ``folder``.
 
     ``folder`` holds pictures protected elsewhere, under the names of the originals. ``share``: how much of the mimic's
-    training set is protected, the rest being clean (1: all).
+    training set is protected, the rest being clean (1: all). ``on``: the models that the cloak is made on ("mimic": the
+    mimic's own); none: what the protocol says.
     """
 
     method: str
     budget: float | None = None
     folder: Path | None = None
     share: float = 1.0
+    on: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
@@ -42,26 +46,37 @@ class Arm:
         known = (*PLAIN, *METHODS)
         if self.folder is None and self.method not in known:
             raise InputError(f"arm {self.method!r}: expected one of {', '.join(known)}, or LABEL=FOLDER")
-        if self.folder is not None and self.method in known:
+        if self.folder is not None and (self.method in known or not re.fullmatch(r"[\w.-]+", self.method)):
             raise InputError(
-                f"arm {self.method!r}: that name has a meaning of its own; choose another for {self.folder}"
+                f"arm {self.method!r}: that name has a meaning of its own or is no plain word; choose another for "
+                f"{self.folder}"
             )
-        if self.method in METHODS and (self.budget is None or not 0 < self.budget <= 1):
+        if (self.method in METHODS or self.budget is not None) and not 0 < (self.budget or 0) <= 1:
             raise InputError(
                 f"arm {self.method}: expected an LPIPS budget above 0 and up to 1, as in {self.method}:0.05"
             )
+        if self.on and (self.folder is not None or self.method in (*PLAIN, "noise")):
+            raise InputError(f"arm {self.method}: is not made on a model, so expected nothing after 'on'")
 
     @classmethod
     def parse(cls, text: str) -> Arm:
-        """``clean``, ``noise:0.05``, ``velatura:0.1@0.5`` (half of the pictures), ``label=FOLDER``."""
-        text, _, share = text.partition("@")
-        label, _, folder = text.partition("=")
-        method, _, budget = label.partition(":")
-        try:
-            numbers = float(share) if share else 1.0, float(budget) if budget else None
-        except ValueError:
-            raise InputError(f"arm {text!r}: expected METHOD:BUDGET, as in noise:0.05, or LABEL=FOLDER") from None
-        return cls(method, numbers[1], Path(folder) if folder else None, numbers[0])
+        """``clean``, ``noise:0.05``, ``velatura:0.1@0.5`` (half of the pictures), ``label=FOLDER``.
+
+        ``velatura:0.1 on mini+taesd``: made on these models. ``label:0.1=FOLDER``: to be compared with noise of LPIPS
+        0.1.
+        """
+        head, mark, tail = text.rpartition("@")
+        share = _number(tail) if mark else None
+        rest = head if mark and (share is not None or "=" not in text) else text
+        label, _, folder = rest.partition("=")
+        made, _, models = label.partition(" on ") if not folder else (label, "", "")
+        method, _, budget = made.strip().partition(":")
+        wrong = (budget and _number(budget) is None) or (mark and share is None and "=" not in text)
+        if wrong:
+            raise InputError(f"arm {text!r}: expected METHOD:BUDGET, as in noise:0.05, or LABEL=FOLDER")
+        on = tuple(name.strip() for name in models.split("+") if name.strip())
+        share = 1.0 if share is None else share
+        return cls(method, _number(budget) if budget else None, Path(folder) if folder else None, share, on)
 
     @property
     def kind(self) -> str:
@@ -69,10 +84,27 @@ class Arm:
         return self.method if self.method in (*PLAIN, "noise", "shuffled") else "cloaked"
 
     @property
+    def cloak(self) -> str | None:
+        """What was done to the pictures, as results name it beside the budget: ``velatura on mini@0.5``."""
+        if self.kind != "cloaked" and self.share == 1:
+            return None
+        return self.method + self._on(" on ") + ("" if self.share == 1 else f"@{self.share:g}")
+
+    @property
     def key(self) -> str:
-        """A name for files and tables."""
+        """A name for files and lists."""
         budget = "" if self.budget is None else f"-{self.budget:g}"
-        return f"{self.method}{budget}" + ("" if self.share == 1 else f"@{self.share:g}")
+        return f"{self.method}{budget}{self._on('-on-')}" + ("" if self.share == 1 else f"@{self.share:g}")
+
+    def _on(self, word: str) -> str:
+        return word + "+".join(Path(name).name for name in self.on) if self.on else ""
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -84,10 +116,20 @@ class Protection:
 
 
 def protect(
-    arm: Arm, protector: Protector, originals: Sequence[Tensor], seed: int, on_picture: OnPicture | None = None
+    arm: Arm,
+    protector: Protector,
+    pictures: Sequence[Tensor],
+    seed: int,
+    on_picture: OnPicture | None = None,
+    *,
+    eye: Extractor | None = None,
 ) -> Protection:
-    """Protect pictures ``(1, 3, h, w)`` at the mimic's resolution with the arm's method, at equal LPIPS in the file."""
-    artworks = [read(png(x)) for x in originals]
+    """Protect pictures ``(1, 3, h, w)`` with the arm's method, at equal LPIPS in the file, each file of its size.
+
+    δ is made at the protector's working resolution. ``eye``: whose view figures are of; None: the cloak's first model.
+    """
+    artworks = [read(png(x)) for x in pictures]
+    originals = [protector.working(artwork) for artwork in artworks]
     choice = protector.choose([protector.place(artwork) for artwork in artworks])
     targets = [protector.paint(x, choice) for x in originals]
     assert arm.budget is not None
@@ -99,18 +141,38 @@ def protect(
         # Every method is brought to the same LPIPS in its file, however much it left unused.
         data, saved, _, _ = protector.fit(artwork, x, delta, largest=8.0, enough=0.97)
         files.append(data)
-        figures.append(measure(protector.extractors, x, protector.working(saved), t))
+        figures.append(measure(protector.extractors, eye, x, protector.working(saved), t))
         if on_picture is not None:
             on_picture(i + 1, len(originals))
     return Protection(files, figures)
 
 
-def measure(extractors: Sequence[Extractor], original: Tensor, saved: Tensor, target: Tensor) -> dict[str, float]:
-    """Figures of a protected picture, of its file."""
+def measure(
+    own: Sequence[Extractor], eye: Extractor | None, original: Tensor, saved: Tensor, target: Tensor
+) -> dict[str, float]:
+    """Figures of a protected picture, of its file.
+
+    ``latent_remaining`` and ``decoded_shift`` are the mimic's view (``eye``). Where the cloak was made on other models,
+    ``own_decoded_shift`` is the smallest of their views: all that somebody knows who does not know the mimic.
+    """
+    eye = eye or own[0]
     distance = float(lpips(original, saved))
-    seen = views(extractors, original, saved, target, max(distance, 1e-3), 0)[0].figures
-    kept = {key: seen[key] for key in ("latent_remaining", "decoded_shift")}
-    return {"lpips": distance, **kept, **visible(original, saved)}
+    seen = views([eye], original, saved, target, max(distance, 1e-3), 0)[0].figures
+    found = {"lpips": distance, "latent_remaining": seen["latent_remaining"], "decoded_shift": seen["decoded_shift"]}
+    others = [extractor for extractor in own if extractor.sha256 != eye.sha256]
+    if others:
+        shifts = [v.figures["decoded_shift"] for v in views(own, original, saved, target, max(distance, 1e-3), 0)]
+        found["own_decoded_shift"] = min(shifts)
+    return found | _changed(original, saved)
+
+
+def changed(original: Tensor, saved: Tensor) -> dict[str, float]:
+    """Figures of a picture that was protected elsewhere, whose target is not known."""
+    return {"lpips": float(lpips(original, saved)), **_changed(original, saved)}
+
+
+def _changed(original: Tensor, saved: Tensor) -> dict[str, float]:
+    return {"ssim": float(ssim(original, saved)), **visible(original, saved)}
 
 
 Maker = Callable[[Protector, Sequence[Tensor], Sequence[Tensor], float, int], list[Tensor]]

@@ -1,8 +1,9 @@
-"""From judged pictures to rows with intervals, and what stands in the way of believing them."""
+"""From judged pictures to rows with intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from velatura.evaluation.arms import Arm
 from velatura.reports.result import Row
 from velatura.reports.statistics import mean_interval, wilson
 
-CLOAK_METRICS = ("lpips", "colour_cast", "latent_remaining", "decoded_shift", "psnr_db", "delta_e_mean")
-# The bars of the mimicry experiment: below them an attack is too weak to judge a cloak by.
-CLEAN_TOP1, CLEAN_TOP3, BASE_TOP1 = 0.70, 0.85, 0.15
+CLOAK_METRICS = (
+    *("lpips", "colour_cast", "latent_remaining", "decoded_shift", "own_decoded_shift"),
+    *("psnr_db", "ssim", "delta_e_mean"),
+)
+OnGenre = Callable[[Sequence[Path]], Tensor]
 
 
 def judged(
@@ -28,20 +31,24 @@ def judged(
     real: Sequence[Path],
     seed: int | None,
     recipe: str | None,
+    genre: OnGenre | None = None,
 ) -> tuple[list[Row], Tensor]:
     """Rows of one arm and seed, and the artist's rank for each picture, ``(n,)``.
 
     ``style_top1|top3``: share placed in the artist's style; ``style_shift_top1|top3``: the rest. With ``training``,
     also the share of copies, of style shifts among those that are none, and the Fréchet distance to real pictures
-    beside that of real pictures to each other (``frechet_real``).
+    beside that of real pictures to each other (``frechet_real``). ``genre`` gives the place of the artist's genre for
+    each picture: ``genre_shift`` is the share above 3, as in the paper.
     """
-    ranks = judge.ranks(list(made), artist)
+    ranks = judge.ranks(list(made), known_as(artist, judge.classes))
     about: dict[str, Any] = {
-        "artist": artist, "arm": arm.kind, "cloak": _cloak(arm), "budget": arm.budget, "recipe": recipe, "seed": seed,
+        "artist": artist, "arm": arm.kind, "cloak": arm.cloak, "budget": arm.budget, "recipe": recipe, "seed": seed,
     }  # fmt: skip
     n = len(ranks)
     counts = {"style_top1": (ranks == 1).sum(), "style_top3": (ranks <= 3).sum()}
     counts |= {"style_shift_top1": (ranks > 1).sum(), "style_shift_top3": (ranks > 3).sum()}
+    if genre is not None:
+        counts["genre_shift"] = (genre(made) > 3).sum()
     rows = [_share(metric, int(count), n, about) for metric, count in counts.items()]
     if training is not None:
         copies = judges.copy_rate(list(made), list(training))
@@ -56,13 +63,30 @@ def judged(
     return rows, ranks
 
 
+def known_as(artist: str, names: Iterable[str]) -> str:
+    """The judge's name for an artist that it may know already: ``rembrandt``, ``kate-greenaway``; else the same."""
+    plain = re.sub(r"[-_\s]+", " ", artist).strip().lower()
+    return next((name for name in names if re.sub(r"[-_\s]+", " ", name).lower() == plain), artist)
+
+
+def view_rows(arm: Arm, seen: Sequence[Path | Tensor], judge: judges.StyleJudge, artist: str) -> list[Row]:
+    """``view_shift_top1|top3``: share of the protected pictures, as the mimic's model sees them, in another style.
+
+    The judge on the decoded view: a fast figure, for which no mimic has to be trained.
+    """
+    ranks = judge.ranks(list(seen), known_as(artist, judge.classes))
+    about: dict[str, Any] = {"artist": artist, "arm": arm.kind, "cloak": arm.cloak, "budget": arm.budget}
+    counts = {"view_shift_top1": (ranks > 1).sum(), "view_shift_top3": (ranks > 3).sum()}
+    return [_share(metric, int(count), len(ranks), about) for metric, count in counts.items()]
+
+
 def cloak_rows(arm: Arm, artist: str, figures: Sequence[Mapping[str, float]]) -> list[Row]:
     """Means over the protected pictures, of their files."""
-    if not figures:
+    if len(figures) < 2:
         return []
-    about: dict[str, Any] = {"artist": artist, "arm": arm.kind, "cloak": _cloak(arm), "budget": arm.budget}
+    about: dict[str, Any] = {"artist": artist, "arm": arm.kind, "cloak": arm.cloak, "budget": arm.budget}
     rows = []
-    for metric in CLOAK_METRICS:
+    for metric in (metric for metric in CLOAK_METRICS if metric in figures[0]):
         mean, low, high = mean_interval([f[metric] for f in figures])
         rows.append(Row(metric, mean, len(figures), low, high, **about))
     rows.append(Row("lpips_max", max(f["lpips"] for f in figures), len(figures), **about))
@@ -70,67 +94,28 @@ def cloak_rows(arm: Arm, artist: str, figures: Sequence[Mapping[str, float]]) ->
 
 
 def compared(arms: Sequence[Arm], ranks: Mapping[str, Mapping[int, Tensor]], artist: str, recipe: str) -> list[Row]:
-    """Gain of each arm over noise of the same budget, picture by picture (same prompts, same seeds).
+    """Gain of each cloak over noise, and over the published objective, picture by picture (same prompts, same seeds).
 
-    ``gain_over_noise_top1|top3``: difference of style shift, with a t-interval over the pairs of all seeds.
+    ``gain_over_noise_top1|top3``, ``gain_over_glaze_top1|top3``: difference of style shift at the same budget and
+    share, with a t-interval over the pairs of all seeds.
     """
     rows = []
-    for arm in arms:
-        control = next(
-            (a for a in arms if a.method == "noise" and a.budget == arm.budget and a.share == arm.share), None
-        )
-        if control is None or arm.kind != "cloaked":
-            continue
-        pairs = [(ranks[arm.key][s], ranks[control.key][s]) for s in ranks[arm.key] if s in ranks[control.key]]
-        ours, noise = (torch.cat(part) for part in zip(*pairs, strict=True))
-        for top in (1, 3):
-            gain = ((ours > top).float() - (noise > top).float()).tolist()
-            mean, low, high = mean_interval(gain)
-            rows.append(
-                Row(f"gain_over_noise_top{top}", mean, len(gain), low, high, artist, arm.kind, _cloak(arm), arm.budget,
-                    recipe=recipe)
-            )  # fmt: skip
+    for arm in (arm for arm in arms if arm.kind == "cloaked" and arm.budget is not None):
+        for method in ("noise", "glaze"):
+            same = (a for a in arms if (a.method, a.budget, a.share) == (method, arm.budget, arm.share))
+            control = next((a for a in same if method == "noise" or a.on == arm.on), None)
+            if control is None or control == arm:
+                continue
+            pairs = [(ranks[arm.key][s], ranks[control.key][s]) for s in ranks[arm.key] if s in ranks[control.key]]
+            ours, theirs = (torch.cat(part) for part in zip(*pairs, strict=True))
+            for top in (1, 3):
+                gain = ((ours > top).float() - (theirs > top).float()).tolist()
+                mean, low, high = mean_interval(gain)
+                rows.append(
+                    Row(f"gain_over_{method}_top{top}", mean, len(gain), low, high, artist, arm.kind, arm.cloak,
+                        arm.budget, recipe=recipe)
+                )  # fmt: skip
     return rows
-
-
-def warnings(arms: Sequence[Arm], rows: Sequence[Row]) -> list[str]:
-    """What forbids to praise a cloak for these figures (HOUSE.md, contract 6: flags)."""
-    found = []
-
-    def values(arm: str, metric: str) -> list[float]:
-        return [r.value for r in rows if (r.arm, r.metric) == (arm, metric)]
-
-    if any(v < CLEAN_TOP1 for v in values("clean", "style_top1")) or any(
-        v < CLEAN_TOP3 for v in values("clean", "style_top3")
-    ):
-        found.append(
-            "the mimic is too weak on clean art to judge a cloak by "
-            f"(bars: {CLEAN_TOP1:.0%} top 1, {CLEAN_TOP3:.0%} top 3)"
-        )
-    if any(v > BASE_TOP1 for v in values("base", "style_top1")):
-        found.append(f"the base model paints in this style already (bar: {BASE_TOP1:.0%} top 1)")
-    for row in rows:
-        if row.metric == "lpips_max" and row.budget is not None and row.value > row.budget:
-            found.append(f"{row.cloak} at {row.budget:g}: budget exceeded in a saved file, LPIPS {row.value:.3f}")
-        if row.metric == "gain_over_noise_top3" and row.low is not None and row.low <= 0:
-            found.append(f"{row.cloak} at {row.budget:g}: no better than noise of equal LPIPS (top 3)")
-    if any(arm.kind == "cloaked" for arm in arms) and not values("clean", "style_top1"):
-        found.append("no clean arm: nothing says that the mimic works at all")
-    if any(arm.kind == "cloaked" and arm.budget not in {a.budget for a in arms if a.method == "noise"} for arm in arms):
-        found.append("a cloak stands without noise of equal LPIPS beside it")
-    for arm in arms:
-        shifts = [
-            r.value
-            for r in rows
-            if r.metric == "style_shift_top3" and (r.arm, r.cloak, r.budget) == (arm.kind, _cloak(arm), arm.budget)
-        ]
-        if len(shifts) > 1 and max(shifts) - min(shifts) > 0.2:
-            found.append(f"{arm.key}: seeds disagree by {max(shifts) - min(shifts):.0%}")
-    return found
-
-
-def _cloak(arm: Arm) -> str | None:
-    return arm.method + ("" if arm.share == 1 else f"@{arm.share:g}") if arm.kind == "cloaked" else None
 
 
 def _share(metric: str, count: int, n: int, about: Mapping[str, Any]) -> Row:

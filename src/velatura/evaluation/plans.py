@@ -1,30 +1,101 @@
-"""The paper's axes as lists of arms, by name."""
+"""The paper's axes as data, by name: which arms, and in which ways the mimic works."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 from velatura.errors import InputError
 from velatura.evaluation.arms import Arm
 
 _CONTROLS = ("base", "real", "clean")
-PLANS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "headline": (
+_SHORT = (*_CONTROLS, "noise:0.1", "velatura:0.1")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``arms`` and ``recipes`` in the words of ``Arm.parse`` and ``Recipe.parse``.
+
+    ``other`` in an arm stands for the models that the user names to make cloaks on. ``each``: pictures a subject.
+    ``artists``: every folder is another artist. ``contents``: needs pictures to paint over. ``other``: needs a model.
+    """
+
+    says: str
+    arms: tuple[str, ...]
+    recipes: tuple[str, ...] = ("",)
+    each: int = 4
+    artists: bool = False
+    contents: bool = False
+    other: bool = False
+
+
+PLANS: dict[str, Plan] = {
+    "quick": Plan(
+        "does it work on my pictures? clean, noise and cloak at the default budget, half as many pictures",
+        ("real", "clean", "noise:0.1", "velatura:0.1"),
+        each=2,
+    ),
+    "headline": Plan(
         "every cloak and control at the default budget",
         (*_CONTROLS, "noise:0.1", "shuffled:0.1", "photoguard:0.1", "glaze:0.1", "velatura:0.1"),
     ),
-    "budgets": (
-        "noise and cloak at LPIPS 0.05, 0.1 and 0.2",
+    "budgets": Plan(
+        "noise and cloak at LPIPS 0 (clean), 0.05, 0.1 and 0.2",
         (*_CONTROLS, *(f"{method}:{budget}" for budget in (0.05, 0.1, 0.2) for method in ("noise", "velatura"))),
     ),
-    "shares": (
-        "the mimic has 25, 50, 75 and 100 % cloaked art",
+    "known": Plan(
+        "artists that the base model knows beside artists that it does not, a folder each",
+        _SHORT,
+        artists=True,
+    ),
+    "extractors": Plan(
+        "cloaks made on the mimic's own model, on other ones (--cloak-model), and on all of them together",
+        (*_CONTROLS, "noise:0.1", *(f"velatura:0.1 on {models}" for models in ("mimic", "other", "mimic+other"))),
+        other=True,
+    ),
+    "shares": Plan(
+        "the mimic has 0 (clean), 25, 50, 75 and 100 % protected art",
         (*_CONTROLS, *(f"{m}:0.1@{share}" for share in (0.25, 0.5, 0.75, 1.0) for m in ("noise", "velatura"))),
     ),
-    "clean": ("does the mimic work at all?", _CONTROLS),
+    "recipes": Plan("the mimic fine-tunes fully, or by LoRA", _SHORT, recipes=("full", "lora")),
+    "img2img": Plan(
+        "the mimic paints over given pictures (--contents) beside painting from words",
+        _SHORT,
+        recipes=("", "img2img"),
+        contents=True,
+    ),
+    "resolution": Plan(
+        "the mimic trains at three quarters of, at, and at one and a half times the resolution of the cloak",
+        _SHORT,
+        recipes=("", "x0.75", "x1.5"),
+    ),
+    "clean": Plan("does the mimic work at all?", _CONTROLS),
 }
 
 
-def arms(plan: str) -> list[Arm]:
-    """The arms of a plan."""
-    if plan not in PLANS:
-        raise InputError(f"plan: expected one of {', '.join(PLANS)}, got {plan!r}")
-    return [Arm.parse(text) for text in PLANS[plan][1]]
+def plan(name: str) -> Plan:
+    """A plan by name."""
+    if name not in PLANS:
+        raise InputError(f"plan: expected one of {', '.join(PLANS)}, got {name!r}")
+    return PLANS[name]
+
+
+def arms(name: str, other: tuple[str, ...] = ()) -> list[Arm]:
+    """The arms of a plan; ``other``: the models that stand for ``other`` in them."""
+    chosen = plan(name)
+    if chosen.other and not other:
+        raise InputError(f"plan {name}: expected other models to make cloaks on: add --cloak-model")
+    found = []
+    for arm in map(Arm.parse, chosen.arms):
+        models = (one for model in arm.on for one in (other if model == "other" else (model,)))
+        found.append(replace(arm, on=tuple(dict.fromkeys(models))))
+    return found
+
+
+def listed() -> str:
+    """All plans, for people."""
+    lines = []
+    for name, chosen in PLANS.items():
+        lines.append(f"{name:12}{chosen.says}")
+        ways = f"; mimic: {', '.join(recipe or 'as --method says' for recipe in chosen.recipes)}"
+        lines.append(f"{'':12}{', '.join(chosen.arms)}{ways if len(chosen.recipes) > 1 else ''}")
+    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""One artist, one mimic, several arms: protect, fine-tune, generate, judge. Resumable from its folder alone."""
+"""What is compared, and how: settings, the split of the pictures, and where each stage keeps what it made."""
 
 from __future__ import annotations
 
@@ -7,26 +7,25 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from velatura import __version__, judges, weights
+from velatura import judges, weights
 from velatura.diffusion import pipeline as models
 from velatura.errors import InputError
-from velatura.evaluation.arms import PLAIN, Arm, protect
-from velatura.evaluation.figures import cloak_rows, compared, judged, warnings
-from velatura.images import read, save, working
+from velatura.evaluation.arms import PLAIN, Arm
+from velatura.evaluation.cost import Task
+from velatura.evaluation.recipes import Recipe, Way
+from velatura.images import read, working
 from velatura.judges.validation import near_duplicates, thumbnails
 from velatura.judges.views import square
 from velatura.mimicry import captions, finetune, generate
-from velatura.mimicry.pictures import to_png
-from velatura.protect import Protector, Settings
-from velatura.protect.protector import png
-from velatura.reports.result import Result, Row, to_json
 
 FEWEST_TO_TRAIN = 4
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")  # of pictures protected elsewhere
 Say = Callable[[str, int, int], None]
 """Progress: what is being done, how much of it is done, and of how much."""
 
@@ -36,9 +35,11 @@ class Protocol:
     """What is compared, and how.
 
     art: the artist's pictures. artist: name in captions. model, method, changes: the mimic's base model, way of
-    fine-tuning and settings that differ from its defaults. extractors: what the cloaks are made on ("mimic": the base
-    model's own). training: pictures that the mimic gets; None: 20, or half where there are few. each: generated
-    pictures a subject. seeds: one mimic a seed and arm.
+    fine-tuning and settings that differ from its defaults. recipes: ways to work, in the words of ``Recipe.parse``.
+    contents: pictures that img2img paints over. extractors: what the cloaks are made on ("mimic": the base model's
+    own), where an arm does not say so itself. training: pictures that the mimic gets; None: 20, or half where there are
+    few. each: generated pictures a subject. seeds: one mimic a seed and arm. genre: the artist's, for the paper's
+    CLIP-based genre shift, with ``clip``, a model on this machine.
     """
 
     art: Sequence[Path]
@@ -47,6 +48,8 @@ class Protocol:
     model: str = "mini"
     method: str = "full"
     changes: dict[str, Any] = field(default_factory=dict)
+    recipes: Sequence[str] = ("",)
+    contents: Sequence[Path] = ()
     extractors: tuple[str, ...] = ("mimic",)
     effort: str = "default"
     training: int | None = None
@@ -55,24 +58,23 @@ class Protocol:
     seeds: Sequence[int] = (0,)
     sampling_steps: int = 30
     guidance: float = 5.0
+    genre: str | None = None
+    clip: str = "openai/clip-vit-base-patch32"
     device: str = "cpu"
-
-
-def stages(protocol: Protocol) -> list[str]:
-    """The plan in words, before it starts."""
-    trained = [arm for arm in protocol.arms if arm.method not in ("base", "real")]
-    made = len(protocol.subjects) * protocol.each
-    mimics = len(trained) * len(protocol.seeds)
-    return [
-        f"{len(protocol.art)} pictures of {protocol.artist}; arms: {', '.join(arm.key for arm in protocol.arms)}",
-        f"{mimics} times {protocol.method} fine-tuning of {protocol.model}, {made} pictures each",
-    ]
 
 
 def split(art: Sequence[Path], count: int | None, seed: int = 0) -> tuple[list[Path], list[Path]]:
     """Training pictures, and those for the judge: none of them a near-duplicate of a training picture."""
     paths = sorted(art)
     wanted = count or min(20, len(paths) // 2)
+    fewest = FEWEST_TO_TRAIN + judges.style.FEWEST
+    if len(paths) < fewest:
+        raise InputError(
+            f"expected {FEWEST_TO_TRAIN} pictures or more for the mimic and {judges.style.FEWEST} others for the "
+            f"judge, got {len(paths)} in all: add {fewest - len(paths)} or more"
+        )
+    if count is None:  # few pictures: the judge's share comes first
+        wanted = min(wanted, len(paths) - judges.style.FEWEST)
     random.Random(seed).shuffle(paths)
     groups = near_duplicates(thumbnails(torch.cat([square(working(read(p), 128)) for p in paths])))
     taken = set(groups[:wanted].tolist())
@@ -80,144 +82,156 @@ def split(art: Sequence[Path], count: int | None, seed: int = 0) -> tuple[list[P
     if wanted < FEWEST_TO_TRAIN or len(rest) < judges.style.FEWEST:
         raise InputError(
             f"expected {FEWEST_TO_TRAIN} pictures or more for the mimic and {judges.style.FEWEST} others for the "
-            f"judge, got {wanted} and {len(rest)} that do not repeat them"
+            f"judge, got {wanted} and {len(rest)} that do not repeat them: add pictures"
         )
     return paths[:wanted], rest
 
 
-def run(protocol: Protocol, out: Path, say: Say = lambda what, done, total: None) -> Result:
-    """Everything that is not yet in ``out``, and the result (also written to ``out/result.json``)."""
-    training, held_back = split(protocol.art, protocol.training)
-    pipeline = models.load(protocol.model, protocol.device)
-    recipe = replace(finetune.defaults(pipeline, protocol.method), **protocol.changes)  # type: ignore[arg-type]
-    originals = [working(read(path), recipe.resolution) for path in training]
-    texts = captions.of_folder(training, protocol.artist)
-    del pipeline
-    say("teaching the judge", 0, 1)
-    judge = judges.fit({protocol.artist: held_back}, device=protocol.device)
-    rows: list[Row] = []
-    samples: dict[str, dict[int, torch.Tensor]] = {}
-    for arm in protocol.arms:
-        if arm.method == "real":
-            rows += judged(arm, training, judge, protocol.artist, None, held_back, None, None)[0]
-            continue
-        pictures = originals
-        if arm.method not in PLAIN:
-            pictures, figures = _protected(protocol, arm, training, originals, out, say)
-            rows += cloak_rows(arm, protocol.artist, figures)
-        for seed in protocol.seeds:
-            model = protocol.model
-            if arm.method != "base":
-                settings = replace(recipe, seed=seed)
-                model = str(_mimic(protocol, arm, pictures, texts, settings, out, say))
-            made = _samples(protocol, arm, model, seed, out, say)
-            say(f"judging {arm.key}", 0, 1)
-            found, ranks = judged(arm, made, judge, protocol.artist, training, held_back, seed, protocol.method)
-            rows += found
-            samples.setdefault(arm.key, {})[seed] = ranks
-    rows += compared(protocol.arms, samples, protocol.artist, protocol.method)
-    settings_used = {
-        **{k: v for k, v in asdict(protocol).items() if k not in ("art", "arms", "subjects")},
-        "arms": [arm.key for arm in protocol.arms],
-        "recipe": asdict(recipe),
-        "training": [path.name for path in training],
-        "judge_pictures": len(held_back),
-        "subjects": list(protocol.subjects),
-    }
-    pipeline_folder = weights.require_pipeline(protocol.model)
-    digests = {name: weights.sha256(weights.embedded(name)) for name in ("lpips-vgg", "judge-style")}
-    digests |= {part: weights.sha256(pipeline_folder / part) for part in ("vae", "unet")}
-    result = Result(
-        "mimicry", __version__, protocol.seeds[0], protocol.device, settings_used, digests, rows,
-        warnings(protocol.arms, rows),
-    )  # fmt: skip
-    result.save(out / "result.json")
-    return result
+class Setup:
+    """A protocol with its pictures split and its settings filled in, and where in ``out`` each stage keeps its work.
 
+    Folders are named by content: by the pictures' and the models' digests and by every setting that has a part in what
+    lies in them. So a stopped run continues, another plan in the same folder shares what it can, and new weights of the
+    same name never meet old pictures.
+    """
 
-def _protected(
-    protocol: Protocol, arm: Arm, training: list[Path], originals: list[torch.Tensor], out: Path, say: Say
-) -> tuple[list[torch.Tensor], list[dict[str, Any]]]:
-    """The arm's training pictures ``(1, 3, h, w)`` as read back from its files, and figures of the protected ones."""
-    resolution = min(originals[0].shape[-2:])
-    names = tuple(str(protocol.model) if name == "mimic" else name for name in protocol.extractors)
-    about = [asdict(replace(arm, share=1.0)), names, protocol.effort, resolution, [_digest(x) for x in originals]]
-    folder = out / "protected" / f"{replace(arm, share=1.0).key}-{_key(about)}"
-    card = folder / "figures.json"
-    if not card.exists():
-        if arm.folder is None:
-            settings = Settings(models=names, effort=protocol.effort, resolutions=(resolution,), device=protocol.device)
-            made = protect(
-                arm, Protector(settings), originals, 0, lambda done, total: say(f"protecting: {arm.key}", done, total)
-            )
-            files, figures = made.files, made.figures
+    def __init__(self, protocol: Protocol, out: Path) -> None:
+        self.protocol, self.out = protocol, out
+        self.training, self.held_back = split(protocol.art, protocol.training)
+        self.texts = captions.of_folder(self.training, protocol.artist)
+        pipeline = models.load(protocol.model, protocol.device)
+        recipes = [Recipe.parse(text, protocol.method) for text in protocol.recipes]
+        self.resolution = self._settings(pipeline, Recipe(protocol.method)).resolution
+        self.ways = [Way(recipe, self._settings(pipeline, recipe)) for recipe in recipes]
+        del pipeline
+        if any(way.recipe.strength is not None for way in self.ways) and not protocol.contents:
+            raise InputError("img2img: expected pictures to paint over (--contents), by others than the artist")
+        folder = weights.require_pipeline(protocol.model)
+        self.digests = {part: weights.sha256(folder / part) for part in ("vae", "unet")}
+        if (text := folder / "text_encoder/model.safetensors").is_file():
+            self.digests["text_encoder"] = weights.sha256(text)
+        for arm in protocol.arms:  # missing models and files are said before anything starts
+            _ = self.elsewhere(arm) if arm.folder is not None else self._models(arm)
+
+    def _settings(self, pipeline: Any, recipe: Recipe) -> finetune.Settings:
+        usual = finetune.defaults(pipeline, recipe.method)  # type: ignore[arg-type]
+        own = replace(usual, **self.protocol.changes)
+        return replace(own, resolution=recipe.resolution(own.resolution))
+
+    @cached_property
+    def art_digests(self) -> list[str]:
+        return [_digest(path) for path in self.training]
+
+    @property
+    def side(self) -> int:
+        """Short side of protected files: the cloak's resolution, or a mimic's that trains at a larger one."""
+        return max(self.resolution, *(way.settings.resolution for way in self.ways))
+
+    def extractors(self, arm: Arm) -> tuple[str, ...]:
+        """What an arm's cloak is made on."""
+        names = arm.on or self.protocol.extractors
+        return tuple(self.protocol.model if name == "mimic" else name for name in names)
+
+    def _models(self, arm: Arm) -> list[str]:
+        return [weights.sha256(weights.require(name)) for name in self.extractors(arm)]
+
+    def elsewhere(self, arm: Arm) -> list[Path]:
+        """The pictures that an arm with a folder brings along, in the order of the training pictures."""
+        assert arm.folder is not None
+        found = []
+        for path in self.training:
+            same = [p for p in sorted(arm.folder.glob(f"{path.stem}.*")) if p.suffix.lower() in SUFFIXES]
+            if not same:
+                raise InputError(
+                    f"{arm.folder}: expected a protected {path.name} (PNG, JPEG or WebP of the same name), found none"
+                )
+            found.append(same[0])
+        return found
+
+    def protected(self, arm: Arm) -> Path:
+        """Folder of an arm's pictures (all of them, whatever share a mimic gets) and their figures."""
+        whole = replace(arm, share=1.0)
+        about: list[Any] = [asdict(whole), self.art_digests, self.resolution, self.side]
+        if arm.folder is not None:
+            about.append([_digest(path) for path in self.elsewhere(arm)])
         else:
-            elsewhere = [_same_name(arm.folder, path) for path in training]
-            files, figures = [png(working(read(path), resolution)) for path in elsewhere], []
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, data in zip(training, files, strict=True):
-            save(data, folder / f"{path.stem}.png")
-        save(to_json({"figures": figures}).encode(), card)
-    figures = json.loads(card.read_text(encoding="utf-8"))["figures"]
-    count = round(arm.share * len(training))  # the first ones of a shuffled list
-    pictures = [
-        working(read(folder / f"{path.stem}.png"), resolution) if i < count else original
-        for i, (path, original) in enumerate(zip(training, originals, strict=True))
-    ]
-    return pictures, figures
+            about += [self.extractors(arm), self._models(arm), self.protocol.effort]
+        return self.out / "protected" / f"{whole.key}-{_key(about)}"
+
+    def mimic(self, arm: Arm, way: Way, seed: int) -> Path:
+        """Folder of a fine-tuned model."""
+        pictures = None if arm.method in PLAIN else (self.protected(arm).name, arm.share)
+        settings = asdict(replace(way.settings, seed=seed))
+        key = _key([self.digests, self.protocol.artist, self.texts, settings, self.art_digests, pictures])
+        return self.out / "mimics" / f"{arm.key}-{way.settings.method}-{seed}-{key}"
+
+    def samples(self, arm: Arm, way: Way, seed: int) -> Path:
+        """Folder of generated pictures."""
+        p = self.protocol
+        model = self.digests if arm.method == "base" else self.mimic(arm, way, seed).name
+        about: list[Any] = [model, self.prompts(way), seed, p.sampling_steps, p.guidance, way.settings.resolution]
+        if way.recipe.strength is not None:
+            about += [way.recipe.strength, [_digest(path) for path in p.contents]]
+        name = (way.suffix if arm.method == "base" else way.label).strip().replace(" ", "-")
+        return self.out / "samples" / "-".join(part for part in (arm.key, name, str(seed), _key(about)) if part)
+
+    def prompts(self, way: Way) -> list[str]:
+        """One a picture, the same in every arm."""
+        p = self.protocol
+        subjects = list(p.subjects)
+        if way.recipe.strength is not None:
+            subjects = [captions.subject(path.stem) for path in p.contents]
+        return [captions.with_artist(subject, p.artist) for subject in subjects for _ in range(p.each)]
+
+    def tasks(self) -> list[Task]:
+        """The plan, stage by stage, with what is there already; the cost of each is told by its ``kind``."""
+        found: dict[str, Task] = {}
+
+        def add(task: Task) -> None:
+            found.setdefault(task.what, task)
+
+        p, count = self.protocol, len(self.training)
+        add(Task("teaching the judge", "teaching the judge", len(self.held_back)))
+        for arm in p.arms:
+            if arm.method not in PLAIN:
+                done = count if (self.protected(arm) / "figures.json").exists() else 0
+                kind = f"protecting {arm.method}, {p.effort}, {self.resolution} px, {'+'.join(self.extractors(arm))}"
+                add(Task(f"protecting: {replace(arm, share=1.0).key}", kind, count, done, arm))
+            if arm.method == "real":
+                add(Task("judging: real", "judging", count))
+                continue
+            for way in self.ways:
+                for seed in p.seeds:
+                    self._add_mimic(add, arm, way, seed)
+        return list(found.values())
+
+    def _add_mimic(self, add: Callable[[Task], None], arm: Arm, way: Way, seed: int) -> None:
+        s, p = way.settings, self.protocol
+        prompts, folder = self.prompts(way), self.samples(arm, way, seed)
+        there = sum((folder / f"{i:04}.png").exists() for i in range(len(prompts)))
+        on = f"{p.model} {s.resolution} px on {p.device}"
+        if arm.method != "base":
+            done = s.steps if there == len(prompts) or self.mimic(arm, way, seed).exists() else 0
+            add(Task(training_of(arm, way, seed), f"fine-tuning {s.method}, {s.batch} of {on}", s.steps, done, way))
+        how = "img2img" if way.recipe.strength is not None else "words"
+        kind = f"generating from {how}, {p.sampling_steps} steps, {on}"
+        add(Task(f"generating: {_one(arm, way, seed)}", kind, len(prompts), there, way))
+        add(Task(f"judging: {_one(arm, way, seed)}", "judging", len(prompts)))
 
 
-def _same_name(folder: Path, path: Path) -> Path:
-    found = [p for p in sorted(folder.glob(f"{path.stem}.*")) if p.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp")]
-    if not found:
-        raise InputError(f"{folder}: expected a protected {path.name} (PNG, JPEG or WebP of the same name), found none")
-    return found[0]
+def training_of(arm: Arm, way: Way, seed: int) -> str:
+    """What progress calls the training of a mimic, which several ways to generate may share."""
+    size = "" if way.recipe.scale == 1 else f" {way.settings.resolution} px"
+    return f"fine-tuning: {arm.key}, {way.settings.method}{size}, seed {seed}"
 
 
-def _mimic(
-    protocol: Protocol,
-    arm: Arm,
-    pictures: list[torch.Tensor],
-    texts: list[str],
-    settings: finetune.Settings,
-    out: Path,
-    say: Say,
-) -> Path:
-    key = _key([protocol.model, texts, asdict(settings), [_digest(x) for x in pictures]])
-    folder = out / "mimics" / f"{arm.key}-{settings.seed}-{key}"
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        finetune.train(
-            models.load(protocol.model, protocol.device), protocol.model, pictures, texts, protocol.artist, folder,
-            settings, on_step=lambda step: say(f"fine-tuning: {arm.key}, seed {settings.seed}", step.done, step.total),
-        )  # fmt: skip
-    return folder
-
-
-def _samples(protocol: Protocol, arm: Arm, model: str, seed: int, out: Path, say: Say) -> list[Path]:
-    """Generated pictures, the same prompts and seeds in every arm."""
-    prompts = [
-        captions.with_artist(subject, protocol.artist) for subject in protocol.subjects for _ in range(protocol.each)
-    ]
-    key = _key([Path(model).name, prompts, seed, protocol.sampling_steps, protocol.guidance])
-    folder = out / "samples" / f"{arm.key}-{seed}-{key}"
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{i:04}.png" for i in range(len(prompts))]
-    start = next((i for i, path in enumerate(paths) if not path.exists()), len(paths))
-    if start < len(paths):
-        mimic = generate.load(model, protocol.device)
-        for one in generate.generate(
-            mimic.pipeline, [mimic.words(p) for p in prompts], seed=1000 * seed, steps=protocol.sampling_steps,
-            guidance=protocol.guidance, start=start, batch=24,
-        ):  # fmt: skip
-            save(to_png(one), paths[one.index])
-            say(f"generating: {arm.key}, seed {seed}", one.index + 1, len(paths))
-    return paths
+def _one(arm: Arm, way: Way, seed: int) -> str:
+    return f"{arm.key}, {way.label}, seed {seed}"
 
 
 def _key(tree: Any) -> str:
     return hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
-def _digest(picture: torch.Tensor) -> str:
-    return hashlib.sha256(picture.cpu().numpy().tobytes()).hexdigest()[:16]
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

@@ -2,10 +2,116 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from velatura.reports.result import Row
 
 VISIBLE_CAST = 3.0  # ΔE, colour_cast; side by side, about 1 is just visible
 NOISE_MARGIN = 0.05  # of decoded shift; less of a lead than this is none
+
+# The bars of the mimicry experiment: below them an attack is too weak to judge a cloak by.
+CLEAN_TOP1, CLEAN_TOP3, BASE_TOP1 = 0.70, 0.85, 0.15
+SEED_SPREAD = 0.2  # of style shift; twice what chance alone makes of three seeds of 96 pictures each
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What stands in the way of praise: in words, and of which cloak and budget (None: of all of them)."""
+
+    text: str
+    cloak: str | None = None
+    budget: float | None = None
+
+
+def doubts(rows: Sequence[Row], seen: Mapping[str, Sequence[str]] | None = None) -> list[Doubt]:
+    """What forbids to praise a cloak for these rows of one artist (HOUSE.md, contract 6: flags).
+
+    ``seen``: by cloak, the countermeasures that it was optimised through.
+    """
+    found = [*_mimic(rows), *_budget(rows), *_noise(rows), *_seeds(rows), *_seen(rows, seen or {})]
+    return list(dict.fromkeys(found))
+
+
+def named(row: Row) -> str:
+    """A row's arm in words: ``velatura at 0.1``."""
+    budget = "" if row.budget is None else f" at {row.budget:g}"
+    return f"{row.cloak or row.arm}{budget}"
+
+
+def _mimic(rows: Sequence[Row]) -> Iterator[Doubt]:
+    """Does the attack work where nothing is protected, and only thanks to fine-tuning?"""
+    about = [(r.recipe, r.countermeasure) for r in rows if r.metric == "style_shift_top3" or r.arm in ("base", "clean")]
+    heads = [head for head in dict.fromkeys(about) if head != (None, None) or len(set(about)) == 1]
+    for recipe, countermeasure in heads:
+        words = [recipe if len({r for r, _ in heads}) > 1 else None, countermeasure and f"after {countermeasure}"]
+        prefix = "".join(f"{word}: " for word in words if word)
+        top1, top3 = (_share(rows, "clean", f"style_top{n}", recipe, countermeasure) for n in (1, 3))
+        base = _share(rows, "base", "style_top1", recipe, countermeasure)
+        if (top1 is not None and top1 < CLEAN_TOP1) or (top3 is not None and top3 < CLEAN_TOP3):
+            measured = " and ".join(f"{v:.0%} {k}" for v, k in ((top1, "top 1"), (top3, "top 3")) if v is not None)
+            yield Doubt(
+                f"{prefix}the mimic is too weak on clean art to judge a cloak by "
+                f"({measured}; bars: {CLEAN_TOP1:.0%} top 1, {CLEAN_TOP3:.0%} top 3)"
+            )
+        if base is not None and base > BASE_TOP1:
+            yield Doubt(
+                f"{prefix}the base model paints in this style already ({base:.0%} top 1; bar: {BASE_TOP1:.0%}): "
+                "a cloak cannot take that away"
+            )
+        cloaked = any((r.arm, r.recipe, r.countermeasure) == ("cloaked", recipe, countermeasure) for r in rows)
+        if top3 is None and cloaked:
+            yield Doubt(f"{prefix}no clean arm: nothing says that the mimic works at all")
+
+
+def _share(rows: Sequence[Row], arm: str, metric: str, recipe: str | None, countermeasure: str | None) -> float | None:
+    """Mean over seeds; of untreated pictures where the countermeasure was not tried on this arm."""
+    same = [r for r in rows if (r.arm, r.metric, r.recipe) == (arm, metric, recipe)]
+    values = [r.value for r in same if r.countermeasure == countermeasure]
+    values = values or [r.value for r in same if r.countermeasure is None]
+    return sum(values) / len(values) if values else None
+
+
+def _budget(rows: Sequence[Row]) -> Iterator[Doubt]:
+    for row in rows:
+        if row.metric == "lpips_max" and row.budget is not None and row.value > row.budget:
+            text = f"{named(row)}: budget exceeded in a saved file, LPIPS {row.value:.3f}"
+            yield Doubt(text, row.cloak or row.arm, row.budget)
+
+
+def _noise(rows: Sequence[Row]) -> Iterator[Doubt]:
+    """Is the cloak better than noise of equal visibility, and was that asked at all?"""
+    compared = {(r.cloak, r.budget, r.recipe, r.countermeasure) for r in rows if r.metric == "gain_over_noise_top3"}
+    recipes = {r.recipe for r in rows if r.arm == "cloaked" and r.metric == "style_shift_top3"}
+    for row in rows:
+        suffix = f", {row.recipe}" if len(recipes) > 1 else ""
+        if row.metric == "gain_over_noise_top3" and row.low is not None and row.low <= 0:
+            text = f"{named(row)}{suffix}: no better than noise of equal LPIPS (top 3)"
+            yield Doubt(text, row.cloak, row.budget)
+        key = (row.cloak, row.budget, row.recipe, row.countermeasure)
+        if row.arm == "cloaked" and row.metric == "style_shift_top3" and key not in compared:
+            yield Doubt(f"{named(row)}{suffix}: stands without noise of equal LPIPS beside it", row.cloak, row.budget)
+
+
+def _seeds(rows: Sequence[Row]) -> Iterator[Doubt]:
+    cells: dict[tuple[str | None, ...], list[Row]] = {}
+    for row in rows:
+        if row.metric == "style_shift_top3" and row.seed is not None:
+            key = (row.artist, row.arm, row.cloak, str(row.budget), row.recipe, row.countermeasure)
+            cells.setdefault(key, []).append(row)
+    for same in cells.values():
+        spread = max(r.value for r in same) - min(r.value for r in same)
+        if spread > SEED_SPREAD:
+            # Controls that disagree leave nothing to compare with.
+            about = (same[0].cloak, same[0].budget) if same[0].arm == "cloaked" else (None, None)
+            yield Doubt(f"{named(same[0])}: seeds disagree by {spread:.0%} (style shift, top 3)", *about)
+
+
+def _seen(rows: Sequence[Row], seen: Mapping[str, Sequence[str]]) -> Iterator[Doubt]:
+    for row in rows:
+        if row.cloak is not None and row.countermeasure is not None and row.countermeasure in seen.get(row.cloak, ()):
+            text = f"{named(row)}: {row.countermeasure} was seen while the cloak was optimised; others may undo it"
+            yield Doubt(text, row.cloak, row.budget)
 
 
 def flags(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import sys
@@ -10,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from velatura.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,29 @@ class Result:
     machine: str = field(default_factory=lambda: f"{platform.machine()}, {os.cpu_count()} cores")
 
     def save(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(to_json(asdict(self)), encoding="utf-8")
-        os.replace(temporary, path)
+        write(to_json(asdict(self)), path)
+
+
+def write(text: str, path: Path) -> None:
+    """A text file, whole or not at all; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def load(path: Path) -> Result:
+    """Read a result file; a row without a value has NaN."""
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        empty = {"value": math.nan, "n": 0}
+        rows = [Row(**empty | {key: v for key, v in row.items() if v is not None}) for row in tree["rows"]]
+        wanted = ("experiment", "version", "seed", "device", "settings", "weights", "flags")
+        found = {name: tree[name] for name in wanted}
+        found |= {name: tree[name] for name in ("command", "machine") if name in tree}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: expected a result of velatura's (result.json), got {error!r}") from None
+    return Result(rows=rows, **found)
 
 
 def to_json(tree: object) -> str:

@@ -1,0 +1,231 @@
+"""The experiment: protect, fine-tune, generate, judge, arm by arm. Resumable from its folder alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from velatura import __version__, judges, weights
+from velatura.diffusion import extractors
+from velatura.diffusion import pipeline as models
+from velatura.evaluation.arms import PLAIN, Arm, changed, protect
+from velatura.evaluation.figures import cloak_rows, compared, judged, known_as, view_rows
+from velatura.evaluation.protocol import Protocol, Say, Setup, training_of
+from velatura.evaluation.recipes import Way
+from velatura.images import read, save, working
+from velatura.judges import embedded
+from velatura.mimicry import finetune, generate
+from velatura.mimicry.pictures import to_png
+from velatura.protect import Protector, Settings
+from velatura.protect.protector import png
+from velatura.reports import pictures
+from velatura.reports.checks import doubts
+from velatura.reports.result import Result, Row, to_json
+from velatura.reports.tables import Cell
+
+
+def run(protocol: Protocol, out: Path, say: Say = lambda what, done, total: None) -> Result:
+    """Everything that is not yet in ``out``, and the result (also written to ``out/result.json``)."""
+    return carry_out(Setup(protocol, out), say)
+
+
+def carry_out(setup: Setup, say: Say) -> Result:
+    """The same, of a setup whose plan was shown already."""
+    protocol = setup.protocol
+    judge = _judge(setup, say)
+    genre = _genre(protocol)
+    rows: list[Row] = []
+    samples: dict[str, dict[str, dict[int, Tensor]]] = {way.label: {} for way in setup.ways}
+    for arm in protocol.arms:
+        if arm.method == "real":
+            say("judging: real", 0, len(setup.training))
+            rows += judged(arm, setup.training, judge, protocol.artist, None, setup.held_back, None, None, genre)[0]
+            say("judging: real", len(setup.training), len(setup.training))
+            continue
+        if arm.method not in PLAIN:
+            figures = _protected(setup, arm, say)
+            rows += cloak_rows(arm, protocol.artist, figures)
+            rows += view_rows(arm, _seen(setup, arm), judge, protocol.artist)
+        for way in setup.ways:
+            for seed in protocol.seeds:
+                made = _samples(setup, arm, way, seed, say)
+                doing = f"judging: {arm.key}, {way.label}, seed {seed}"
+                say(doing, 0, len(made))
+                found, ranks = judged(
+                    arm, made, judge, protocol.artist, setup.training, setup.held_back, seed, way.label, genre
+                )
+                say(doing, len(made), len(made))
+                rows += found
+                samples[way.label].setdefault(arm.key, {})[seed] = ranks
+    for label, ranks_of in samples.items():
+        rows += compared(protocol.arms, ranks_of, protocol.artist, label)
+    result = Result(
+        "mimicry", __version__, protocol.seeds[0], protocol.device, _settings(setup), _weights(setup), rows,
+        [doubt.text for doubt in doubts(rows)],
+    )  # fmt: skip
+    save(to_json(_index(setup)).encode(), setup.out / pictures.NAME)
+    result.save(setup.out / "result.json")
+    return result
+
+
+def _judge(setup: Setup, say: Say) -> judges.StyleJudge:
+    say("teaching the judge", 0, len(setup.held_back))
+    name = known_as(setup.protocol.artist, embedded.load().artists)
+    return judges.fit(
+        {name: setup.held_back}, device=setup.protocol.device,
+        on_picture=lambda done, total: say("teaching the judge", done, total),
+    )  # fmt: skip
+
+
+def _genre(protocol: Protocol) -> Callable[..., Tensor] | None:
+    if protocol.genre is None:
+        return None
+    from velatura.judges import clip
+
+    model, genre = clip.load(protocol.clip, protocol.device), protocol.genre
+    return lambda made: clip.genre_ranks(list(made), genre, model)
+
+
+def _protected(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
+    """Figures of the arm's pictures, which are written first where they are not there yet."""
+    folder, protocol = setup.protected(arm), setup.protocol
+    card = folder / "figures.json"
+    if not card.exists():
+        doing = f"protecting: {replace(arm, share=1.0).key}"
+        say(doing, 0, len(setup.training))
+        originals = [working(read(path), setup.side) for path in setup.training]
+        if arm.folder is None:
+            settings = Settings(
+                models=setup.extractors(arm), effort=protocol.effort, resolutions=(setup.resolution,),
+                device=protocol.device,
+            )  # fmt: skip
+            made = protect(
+                arm, Protector(settings), originals, 0, lambda done, total: say(doing, done, total),
+                eye=extractors.load(protocol.model, protocol.device),
+            )  # fmt: skip
+            files, figures = made.files, made.figures
+        else:
+            altered = [working(read(path), setup.side) for path in setup.elsewhere(arm)]
+            files = [png(x) for x in altered]
+            figures = [changed(x, y) for x, y in zip(originals, altered, strict=True) if x.shape == y.shape]
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, data in zip(setup.training, files, strict=True):
+            save(data, folder / f"{path.stem}.png")
+        save(to_json({"figures": figures}).encode(), card)
+    found: list[dict[str, Any]] = json.loads(card.read_text(encoding="utf-8"))["figures"]
+    return found
+
+
+def _seen(setup: Setup, arm: Arm) -> list[Path | Tensor]:
+    """The arm's pictures as the mimic's model sees them; the judge looks through the miniature's eye by itself."""
+    files = [setup.protected(arm) / f"{path.stem}.png" for path in setup.training]
+    if setup.digests["vae"] == weights.sha256(weights.embedded("mini")):
+        return list(files)
+    eye = extractors.load(setup.protocol.model, setup.protocol.device)
+    with torch.no_grad():
+        return [eye.view(working(read(file), setup.resolution).to(eye.device)).cpu() for file in files]
+
+
+def _trained_on(setup: Setup, arm: Arm, way: Way) -> list[Tensor]:
+    """The arm's training pictures ``(1, 3, h, w)`` at the mimic's resolution, protected ones as read from files."""
+    side = way.settings.resolution
+    count = 0 if arm.method in PLAIN else round(arm.share * len(setup.training))  # the first ones of a shuffled list
+    folder = setup.protected(arm) if count else None
+    return [
+        working(read(folder / f"{path.stem}.png" if folder is not None and i < count else path), side)
+        for i, path in enumerate(setup.training)
+    ]
+
+
+def _mimic(setup: Setup, arm: Arm, way: Way, seed: int, say: Say) -> Path:
+    folder, protocol = setup.mimic(arm, way, seed), setup.protocol
+    if not folder.exists():
+        doing, settings = training_of(arm, way, seed), replace(way.settings, seed=seed)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        finetune.train(
+            models.load(protocol.model, protocol.device), protocol.model, _trained_on(setup, arm, way), setup.texts,
+            protocol.artist, folder, settings, on_step=lambda step: say(doing, step.done, step.total),
+        )  # fmt: skip
+    return folder
+
+
+def _samples(setup: Setup, arm: Arm, way: Way, seed: int, say: Say) -> list[Path]:
+    """Generated pictures, the same prompts and seeds in every arm; a mimic is trained only where some are missing."""
+    protocol, prompts, folder = setup.protocol, setup.prompts(way), setup.samples(arm, way, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{i:04}.png" for i in range(len(prompts))]
+    start = next((i for i, path in enumerate(paths) if not path.exists()), len(paths))
+    if start == len(paths):
+        return paths
+    model = protocol.model if arm.method == "base" else str(_mimic(setup, arm, way, seed, say))
+    doing = f"generating: {arm.key}, {way.label}, seed {seed}"
+    say(doing, start, len(paths))
+    mimic = generate.load(model, protocol.device)
+    texts, first, side = [mimic.words(prompt) for prompt in prompts], 1000 * seed, way.settings.resolution
+    if way.recipe.strength is None:
+        made = generate.generate(
+            mimic.pipeline, texts, seed=first, steps=protocol.sampling_steps, guidance=protocol.guidance,
+            resolution=side, start=start, batch=24,
+        )  # fmt: skip
+    else:
+        contents = [x for path in protocol.contents for x in [working(read(path), side)] * protocol.each]
+        made = generate.restyle(
+            mimic.pipeline, contents, texts, seed=first, steps=protocol.sampling_steps, guidance=protocol.guidance,
+            strength=way.recipe.strength, start=start,
+        )  # fmt: skip
+    for one in made:
+        save(to_png(one), paths[one.index])
+        say(doing, one.index + 1, len(paths))
+    return paths
+
+
+def _settings(setup: Setup) -> dict[str, Any]:
+    protocol = setup.protocol
+    left_out = ("art", "arms", "subjects", "contents")
+    return {
+        **{key: value for key, value in asdict(protocol).items() if key not in left_out},
+        "arms": [arm.key for arm in protocol.arms],
+        "cloak_resolution": setup.resolution,
+        "recipe": {way.label: asdict(way.settings) | {"strength": way.recipe.strength} for way in setup.ways},
+        "training": [path.name for path in setup.training],
+        "judge_pictures": len(setup.held_back),
+        "subjects": list(protocol.subjects),
+        "contents": [path.name for path in protocol.contents],
+    }
+
+
+def _weights(setup: Setup) -> dict[str, str]:
+    digests = {name: weights.sha256(weights.embedded(name)) for name in ("lpips-alex", "lpips-vgg", "judge-style")}
+    cloaked = (arm for arm in setup.protocol.arms if arm.folder is None and arm.method not in PLAIN)
+    names = {name for arm in cloaked for name in setup.extractors(arm)} - {setup.protocol.model}
+    return digests | setup.digests | {name: weights.sha256(weights.require(name)) for name in sorted(names)}
+
+
+def _index(setup: Setup) -> dict[str, Any]:
+    """Where pictures lie, for reports that are made from this folder (``reports/pictures.py``)."""
+
+    def label(arm: Arm) -> str:
+        return Cell(None, arm.kind, arm.cloak, arm.budget, None, None, {}).label
+
+    arms = [arm for arm in setup.protocol.arms if arm.method != "real"]
+    altered = {setup.protected(arm).name: arm for arm in arms if arm.method not in PLAIN}
+    return {
+        "prompts": {way.label: setup.prompts(way) for way in setup.ways},
+        "arms": [
+            {
+                "label": label(arm), "recipe": way.label, "seed": seed,
+                "folder": setup.samples(arm, way, seed).relative_to(setup.out).as_posix(),
+            }
+            for way in setup.ways for arm in arms for seed in setup.protocol.seeds
+        ],
+        "art": [str(path.resolve()) for path in setup.training],
+        "protected": [
+            {"label": label(replace(arm, share=1.0)), "folder": f"protected/{name}"} for name, arm in altered.items()
+        ],
+    }  # fmt: skip

@@ -1,0 +1,100 @@
+"""Contact sheets for a page: what each mimic painted, prompt by prompt; if asked for, also what it learned from.
+
+An evaluation leaves ``pictures.json`` in its output folder: which arm's pictures lie where. A result that was copied
+elsewhere has none beside it, so no picture, and no real art, gets into a page that is made from committed results.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from velatura.errors import InputError
+
+NAME = "pictures.json"
+SHOWN = 8  # rows of a sheet
+SIDE = 176  # px, longest
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Columns side by side; each row has a caption and one picture a column, as ``data:`` addresses (None: missing)."""
+
+    heading: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[str | None, ...]], ...]
+
+
+def sheets(folder: Path, *, art: bool = False) -> list[Sheet]:
+    """The sheets of an evaluation's output folder, none where there is no ``pictures.json``.
+
+    One a recipe, of the first seed: a row is one prompt and one seed of the noise. ``art``: the artist's own pictures
+    too, untouched and as protected.
+    """
+    index = _index(folder)
+    if index is None:
+        return []
+    arms: list[dict[str, Any]] = index["arms"]
+    found = []
+    for recipe in dict.fromkeys(arm["recipe"] for arm in arms):
+        same = [arm for arm in arms if arm["recipe"] == recipe]
+        first = [arm for arm in same if arm["seed"] == same[0]["seed"]]
+        heading = f"What the mimics painted ({recipe}, seed {same[0]['seed']})"
+        found.append(_sheet(folder, heading, first, index["prompts"][recipe], "{:04}.png"))
+    if art and index["art"]:
+        found.append(_art(folder, index))
+    return found
+
+
+def _index(folder: Path) -> dict[str, Any] | None:
+    path = folder / NAME
+    if not path.is_file():
+        return None
+    try:
+        tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        for arm in tree["arms"]:
+            _ = arm["recipe"], arm["seed"], arm["folder"], arm["label"], tree["prompts"][arm["recipe"]]
+        _ = tree["art"], tree["protected"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: expected what velatura evaluate wrote there, got {error!r}") from None
+    return tree
+
+
+def _sheet(folder: Path, heading: str, arms: Sequence[dict[str, Any]], prompts: Sequence[str], name: str) -> Sheet:
+    count = min(SHOWN, len(prompts))
+    rows = []
+    for place in (i * len(prompts) // count for i in range(count)):
+        cells = tuple(_inlined(folder / arm["folder"] / name.format(place)) for arm in arms)
+        rows.append((prompts[place], cells))
+    return Sheet(heading, tuple(arm["label"] for arm in arms), tuple(rows))
+
+
+def _art(folder: Path, index: dict[str, Any]) -> Sheet:
+    originals = [Path(path) for path in index["art"]][:SHOWN]
+    protected = index["protected"]
+    rows = []
+    for path in originals:
+        altered = [_inlined(folder / arm["folder"] / f"{path.stem}.png") for arm in protected]
+        rows.append((path.stem, (_inlined(path), *altered)))
+    labels = ("untouched", *(arm["label"] for arm in protected))
+    return Sheet("The art that they learned from", labels, tuple(rows))
+
+
+def _inlined(path: Path) -> str | None:
+    """A small JPEG as an address that needs no file; None where the picture is missing or cannot be read."""
+    try:
+        with Image.open(path) as picture:
+            small = picture.convert("RGB")
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
+    small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    small.save(out, "JPEG", quality=88, subsampling=0)
+    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"

@@ -1,0 +1,157 @@
+"""Plots of a report, as SVG that a page carries inside itself. They need matplotlib (the ``lab`` extra)."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from velatura.errors import MissingExtra
+from velatura.reports.prediction import Prediction
+from velatura.reports.tables import Cell, Figure
+
+# Okabe & Ito's colours, told apart with any eyes.
+COLOURS = {"base": "#999999", "real": "#999999", "clean": "#009e73", "noise": "#e69f00", "shuffled": "#cc79a7"}
+CLOAKS = ("#0072b2", "#d55e00", "#56b4e9", "#7a5195", "#00635d")
+INK, FAINT = "#2b2a27", "#d9d5cc"
+
+
+def shifts(found: Sequence[Cell]) -> str | None:
+    """SVG: style shift of every arm, top 1 and top 3, with intervals and the value of each seed."""
+    cells = [c for c in found if "style_shift_top3" in c.figures]
+    if not cells:
+        return None
+    figure, axes = _canvas(7.6, 0.9 + 0.42 * len(cells))
+    for place, cell in enumerate(reversed(cells)):
+        colour = _colour(cell, cells)
+        for metric, lift, marker, face in (
+            ("style_shift_top1", 0.16, "o", "white"),
+            ("style_shift_top3", -0.12, "o", colour),
+        ):
+            if metric in cell.figures:
+                _point(axes, cell.figures[metric], place + lift, colour, marker, face)
+    axes.set_yticks(range(len(cells)), [cell.label for cell in reversed(cells)])
+    axes.set_ylim(-0.6, len(cells) - 0.4)
+    axes.set_xlim(-0.02, 1.02)
+    _percent(axes.xaxis)
+    axes.set_xlabel("share of the mimic's pictures that are not in the artist's style (filled: top 3, open: top 1)")
+    return _svg(figure)
+
+
+def by_budget(found: Sequence[Cell]) -> str | None:
+    """SVG: style shift (top 3) over the LPIPS budget, one line a method; None below two budgets."""
+    return _lines(found, lambda cell: cell.budget if "@" not in cell.name else None, "LPIPS budget")
+
+
+def by_share(found: Sequence[Cell]) -> str | None:
+    """SVG: style shift (top 3) over the share of protected pictures that the mimic has."""
+    if not any("@" in cell.name for cell in found):
+        return None
+
+    def share(cell: Cell) -> float | None:
+        if cell.budget is None:
+            return None
+        return float(cell.name.partition("@")[2] or 1)
+
+    return _lines(found, share, "share of protected pictures in the mimic's training set")
+
+
+def prediction(found: Prediction) -> str:
+    """SVG: one fast figure against one slow one."""
+    figure, axes = _canvas(4.2, 3.6)
+    for arm in dict.fromkeys(p.arm for p in found.points):
+        mine = [p for p in found.points if p.arm == arm]
+        colour = COLOURS.get(arm, CLOAKS[0])
+        axes.scatter([p.fast for p in mine], [p.slow for p in mine], s=26, color=colour, alpha=0.85, label=arm)
+    axes.set_xlabel(found.fast.replace("_", " "))
+    axes.set_ylabel(found.slow.replace("_", " "))
+    axes.set_title(f"Spearman's ρ {found.rho:.2f} ({found.low:.2f} to {found.high:.2f})", fontsize=10, color=INK)
+    axes.legend(frameon=False, fontsize=8)
+    return _svg(figure)
+
+
+def _lines(found: Sequence[Cell], place: Any, label: str) -> str | None:
+    methods: dict[str, list[tuple[float, Figure, Cell]]] = {}
+    for cell in found:
+        at = place(cell)
+        if at is not None and "style_shift_top3" in cell.figures:
+            methods.setdefault(cell.name.partition("@")[0], []).append((at, cell.figures["style_shift_top3"], cell))
+    if not any(len({at for at, _, _ in points}) > 1 for points in methods.values()):
+        return None
+    figure, axes = _canvas(7.6, 3.6)
+    clean = next((c for c in found if c.arm == "clean" and "style_shift_top3" in c.figures), None)
+    cloaks = [c for c in found if c.arm == "cloaked"]
+    for name, points in methods.items():
+        points.sort(key=lambda point: point[0])
+        # Nothing done is where every line begins.
+        start = [(0.0, clean.figures["style_shift_top3"])] if clean is not None else []
+        joined = [*start, *((at, f) for at, f, _ in points)]
+        colour = _colour(points[0][2], cloaks)
+        x, y = [at for at, _ in joined], [f.value for _, f in joined]
+        axes.errorbar(x, y, yerr=_errors([f for _, f in joined]), color=colour, marker="o", ms=5, capsize=2, label=name)
+    axes.set_xlabel(label)
+    axes.set_ylabel("style shift, top 3")
+    axes.set_ylim(-0.02, 1.02)
+    _percent(axes.yaxis)
+    axes.legend(frameon=False, fontsize=9)
+    return _svg(figure)
+
+
+def _point(axes: Any, figure: Figure, y: float, colour: str, marker: str, face: str) -> None:
+    low, high = (v if v is not None else figure.value for v in (figure.low, figure.high))
+    axes.plot([low, high], [y, y], color=colour, lw=2, solid_capstyle="butt")
+    if len(figure.seeds) > 1:
+        axes.plot(figure.seeds, [y] * len(figure.seeds), "|", color=colour, ms=9, alpha=0.7)
+    axes.plot([figure.value], [y], marker, color=colour, mfc=face, ms=7)
+
+
+def _errors(figures: Sequence[Figure]) -> list[list[float]]:
+    low = [max(0.0, f.value - f.low) if f.low is not None else 0.0 for f in figures]
+    high = [max(0.0, f.high - f.value) if f.high is not None else 0.0 for f in figures]
+    return [low, high]
+
+
+def _colour(cell: Cell, among: Sequence[Cell]) -> str:
+    if cell.arm in COLOURS:
+        return COLOURS[cell.arm]
+    names = list(dict.fromkeys(c.name.partition("@")[0] for c in among if c.arm not in COLOURS))
+    return CLOAKS[names.index(cell.name.partition("@")[0]) % len(CLOAKS)]
+
+
+def _percent(axis: Any) -> None:
+    from matplotlib.ticker import PercentFormatter
+
+    axis.set_major_formatter(PercentFormatter(1.0))
+
+
+def _canvas(width: float, height: float) -> tuple[Any, Any]:
+    require_matplotlib()
+    from matplotlib.figure import Figure as Canvas  # not pyplot, which looks for a screen
+
+    figure = Canvas(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(FAINT)
+    axes.tick_params(color=FAINT, labelcolor=INK, labelsize=9)
+    axes.grid(color=FAINT, lw=0.6, alpha=0.7)
+    axes.set_axisbelow(True)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set(color=INK, fontsize=9)
+    return figure, axes
+
+
+def _svg(figure: Any) -> str:
+    import matplotlib as mpl
+
+    out = io.StringIO()
+    # Letters as letters, and the same bytes for the same figures.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "velatura", "font.family": "sans-serif"}):
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    return out.getvalue()
+
+
+def require_matplotlib() -> None:
+    """Refuse with the pip line where the extra is missing."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingExtra("a page with plots", "lab")

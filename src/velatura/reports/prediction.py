@@ -1,0 +1,102 @@
+"""Do the fast figures (seconds a picture) predict the slow ones (a mimic trained)? Over many runs, in ranks.
+
+A verdict on one picture can only rest on fast figures, so this says what a verdict is worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from velatura.reports.tables import Cell
+
+FAST = ("latent_remaining", "decoded_shift", "view_shift_top1", "view_shift_top3")
+SLOW = ("style_shift_top1", "style_shift_top3")
+FEWEST = 5
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Point:
+    """One arm of one run: a fast figure, a slow one, and which they are of."""
+
+    fast: float
+    slow: float
+    run: str
+    label: str
+    arm: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Spearman's ρ of ``fast`` and ``slow`` with a 95 % bootstrap interval; ``runs``: how many the points are from."""
+
+    fast: str
+    slow: str
+    rho: float
+    low: float
+    high: float
+    points: tuple[Point, ...]
+    runs: int
+
+
+def predictions(runs: Sequence[tuple[str, Sequence[Cell]]], *, seed: int = 0) -> list[Prediction]:
+    """Every fast figure against every slow one, where there are five arms or more.
+
+    Each arm that altered pictures is one point (noise and shuffled too: that they move nothing is to be predicted as
+    well). Arms of one run share a mimic's luck, so whole runs are drawn again where there are five or more; with fewer
+    runs single arms are, and the interval is too narrow.
+    """
+    found = []
+    for fast in FAST:
+        for slow in SLOW:
+            points = tuple(
+                Point(c.figures[fast].value, c.figures[slow].value, name, c.label, c.arm or "")
+                for name, members in runs for c in members if fast in c.figures and slow in c.figures
+            )  # fmt: skip
+            if len(points) >= FEWEST and len({p.fast for p in points}) > 1 and len({p.slow for p in points}) > 1:
+                found.append(Prediction(fast, slow, *_bootstrapped(points, seed), points, len({p.run for p in points})))
+    return found
+
+
+def spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Rank correlation, ties at their mean rank; NaN where one of the two does not vary."""
+    a, b = _ranks(a), _ranks(b)
+    a, b = a - a.mean(), b - b.mean()
+    scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / scale if scale > 0 else float("nan")
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = counts.cumsum()
+    ranks: NDArray[np.float64] = (last - (counts - 1) / 2)[where]
+    return ranks
+
+
+def _bootstrapped(points: Sequence[Point], seed: int) -> tuple[float, float, float]:
+    draw = np.random.default_rng(seed)
+    fast, slow = np.array([p.fast for p in points]), np.array([p.slow for p in points])
+    names = list(dict.fromkeys(p.run for p in points))
+    clusters = [np.array([i for i, p in enumerate(points) if p.run == name]) for name in names]
+    if len(clusters) < FEWEST:
+        clusters = [np.array([i]) for i in range(len(points))]
+    values = []
+    for _ in range(RESAMPLES):
+        chosen = np.concatenate([clusters[i] for i in draw.integers(len(clusters), size=len(clusters))])
+        values.append(spearman(fast[chosen], slow[chosen]))
+    low, high = np.nanquantile(values, [0.025, 0.975])
+    return spearman(fast, slow), float(low), float(high)
+
+
+def markdown(found: Sequence[Prediction]) -> str:
+    """A table, one line a pair."""
+    lines = ["| fast figure | slow figure | Spearman's ρ | arms | runs |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {p.fast} | {p.slow} | {p.rho:.2f} ({p.low:.2f} to {p.high:.2f}) | {len(p.points)} | {p.runs} |"
+        for p in found
+    ]
+    return "\n".join(lines)
