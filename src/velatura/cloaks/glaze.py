@@ -29,6 +29,7 @@ class GlazeSettings:
     cast: q, colour cast (ΔE, ``perception.color_difference.colour_cast``); None, as published, has no bound.
     gamma: weight of the penalty above q, in units of q; it grows along with alpha.
     resolutions: short sides (px) at which features are compared; empty: the pictures' own.
+    grey: δ is the same in all channels, as a grey file will hold it.
     """
 
     budget: float = 0.05
@@ -41,6 +42,7 @@ class GlazeSettings:
     cast: float | None = None
     gamma: float = 3.0
     resolutions: tuple[int, ...] = ()
+    grey: bool = False
 
 
 def glaze(
@@ -64,7 +66,7 @@ def glaze(
     with torch.no_grad(), extractors[0].autocast():
         reference = perceptual.features(pictures)
     colours = cells(pictures)
-    delta = torch.zeros_like(pictures, requires_grad=True)
+    delta = torch.zeros_like(pictures[:, :1] if settings.grey else pictures, requires_grad=True)
     optimizer = torch.optim.Adam([delta], lr=settings.learning_rate, betas=(0.9, settings.beta2))
     for index in range(settings.steps):
         done = index / max(1, settings.steps - 1)
@@ -85,11 +87,11 @@ def glaze(
         (delta.grad,) = torch.autograd.grad(loss, delta)
         optimizer.step()
         with torch.no_grad():
-            delta.copy_((pictures + delta).clamp(0, 1) - pictures)
+            delta.copy_(((pictures + delta).clamp(0, 1) - pictures)[:, : delta.shape[1]])
         if on_step is not None:
             total, far, visible = (float(v.detach().mean()) for v in (loss / len(pictures), remaining, distance))
-            on_step(Step(index + 1, settings.steps, total, far, visible, delta.detach()))
-    delta = fit(pictures, delta.detach(), settings.budget)
+            on_step(Step(index + 1, settings.steps, total, far, visible, delta.detach().expand_as(pictures)))
+    delta = fit(pictures, delta.detach().expand_as(pictures), settings.budget)
     if settings.cast is not None:  # a cast grows about as δ does
         over = cell_difference(colours, cells(pictures + delta)) / settings.cast
         delta = delta / over.clamp_min(1).view(-1, 1, 1, 1)
