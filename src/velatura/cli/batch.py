@@ -78,7 +78,9 @@ class Batch:
             click.echo(json.dumps(json.loads(to_json(tree))))
 
     def _fingerprint(self, source: Path) -> str:
-        return f"{__version__}-{self.settings.fingerprint()}-{sha256(source.read_bytes()).hexdigest()[:16]}"
+        page = f"-page{self.options['page']}" if self.options["page"] else ""
+        digest = sha256(source.read_bytes()).hexdigest()[:16]
+        return f"{__version__}-{self.settings.fingerprint()}-{digest}{page}"
 
     def _is_done(self, task: Task) -> bool:
         try:
@@ -97,7 +99,7 @@ class Batch:
 
     def _choice(self) -> Choice | None:
         """One T for the whole batch, from up to two dozen of its pictures, those done before among them."""
-        from velatura.images import read
+        from velatura.images import read_guarded
         from velatura.protect.protector import MOST_FOR_CENTROID
 
         places = []
@@ -105,7 +107,7 @@ class Batch:
         for task in self.tasks[::every]:
             # Reported when its turn comes.
             with contextlib.suppress(VelaturaError, OSError, RuntimeError):
-                places.append(self.protector.place(read(task.source)))
+                places.append(self.protector.place(read_guarded(task.source, page=self.options["page"])))
         if not places:
             return None
         choice = self.protector.choose(places, earlier=self.earlier_style)
@@ -160,9 +162,9 @@ class Batch:
         self.emit(task, {"error": line})
 
     def _protect(self, task: Task, choice: Choice | None, on_step: Any) -> None:
-        from velatura.images import read
+        from velatura.images import read_guarded
 
-        artwork = read(task.source)
+        artwork = read_guarded(task.source, page=self.options["page"])
         fingerprint = self._fingerprint(task.source)
         before = earlier(task)
         if before.foreign is not None:
@@ -178,9 +180,10 @@ class Batch:
             self.say(f"{printable(task.output)}: {protected.verdict.sentence}; LPIPS {f['lpips']:.3f}")
             if self.options["verbose"]:
                 seconds = ", ".join(f"{k} {v:.1f} s" for k, v in protected.report["seconds"].items())
-                self.say(f"  PSNR {f['psnr_db']:.1f} dB, cast ΔE {f['colour_cast']:.1f}, {seconds}")
-            for flag in protected.report["flags"]:
-                self.say(f"  note: {flag}")
+                size = f"{f['bytes_before'] / 1000:.0f} to {f['bytes_after'] / 1000:.0f} kB"
+                self.say(f"  PSNR {f['psnr_db']:.1f} dB, cast ΔE {f['colour_cast']:.1f}, {size}, {seconds}")
+            for line in (*protected.report["flags"], *protected.report["notes"]):
+                self.say(f"  note: {line}")
 
     def _write(self, task: Task, protected: Protected, report: str) -> None:
         """The report before the picture that it describes: see ``files.earlier``."""

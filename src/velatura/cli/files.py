@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff"}
-OTHER_PICTURES = {".gif", ".bmp", ".heic", ".heif", ".avif", ".psd", ".svg", ".jxl", ".raw", ".xcf", ".kra"}
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from velatura.images.formats import Written
+
 KINDS = ("report.json", "sheet.png", "target.png")
 
 
@@ -34,25 +37,41 @@ class Task:
         return sha256(str(self.source.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def tasks(files: Sequence[Path], folder: Path) -> tuple[list[Task], list[Path]]:
+def tasks(
+    files: Sequence[Path], folder: Path, *, format: Written | None = None, page: int | None = None
+) -> tuple[list[Task], list[Path]]:
     """Tasks for files and, recursively, the pictures in folders, whose sub-folders are kept; and pictures left out.
 
     Two sources never share a file, in this run or with an earlier one into the same folder: of a.png and a.jpg the
     second one's report is a.jpg.report.json, and a second a.png becomes a-2.png. What Velatura made is no source.
+    With another ``format``, a.png becomes a.jpg; a ``page`` is named, a-page2.tif.
     """
     taken: set[str] = set()
     found: list[Task] = []
     left_out: list[Path] = []
     for file in files:
         for source, relative in _expand(file, folder, left_out):
-            task = next(t for t in _names(source, folder / relative) if _is_free(t, taken))
+            output = _renamed(folder / relative, format, page)
+            task = next(t for t in _names(source, output) if _is_free(t, taken))
             taken.update(map(_key, [task.output, *map(task.beside, KINDS)]))
             found.append(task)
     return found, left_out
 
 
+def _renamed(output: Path, format: Written | None, page: int | None) -> Path:
+    from velatura.images.formats import SUFFIXES_OF
+
+    if page is not None:
+        output = output.with_name(f"{output.stem}-page{page}{output.suffix}")
+    if format is not None and output.suffix.lower() not in SUFFIXES_OF[format]:
+        output = output.with_suffix(SUFFIXES_OF[format][0])
+    return output
+
+
 def pictures(files: Sequence[Path]) -> list[Path]:
     """Pictures among files and, recursively, in folders, protected ones too; sheets and targets of ours left out."""
+    from velatura.images.formats import SUFFIXES
+
     found: list[Path] = []
     for file in files:
         inside = sorted(file.rglob("*")) if file.is_dir() else [file]
@@ -60,6 +79,22 @@ def pictures(files: Sequence[Path]) -> list[Path]:
             hidden = any(part.startswith(".") for part in path.relative_to(file).parts)
             if path == file or (path.suffix.lower() in SUFFIXES and not hidden and not _is_side_file(path)):
                 found.append(path)
+    return found
+
+
+def opened(paths: Sequence[Path], side: int, *, on_picture: Callable[[Path, str | None], None]) -> dict[Path, Tensor]:
+    """The pictures that can be read, at the short side ``side``; ``on_picture`` hears of each, and why it cannot."""
+    from velatura.errors import VelaturaError
+    from velatura.images import read, working
+
+    found = {}
+    for path in paths:
+        reason = None
+        try:
+            found[path] = working(read(path), side)
+        except (VelaturaError, OSError) as error:
+            reason = str(error)
+        on_picture(path, reason)
     return found
 
 
@@ -102,6 +137,8 @@ def _expand(file: Path, folder: Path, left_out: list[Path]) -> Iterator[tuple[Pa
     if not is_folder:
         yield file, Path(file.name)
         return
+    from velatura.images.formats import OTHER_SUFFIXES, SUFFIXES
+
     inside = folder.resolve()
     nested = inside != file.resolve() and inside.is_relative_to(file.resolve())
     for path in sorted(file.rglob("*")):
@@ -110,7 +147,7 @@ def _expand(file: Path, folder: Path, left_out: list[Path]) -> Iterator[tuple[Pa
             continue
         if nested and path.resolve().is_relative_to(inside):
             continue
-        if path.suffix.lower() in OTHER_PICTURES:
+        if path.suffix.lower() in OTHER_SUFFIXES:
             left_out.append(path)
         elif path.suffix.lower() in SUFFIXES and not _is_ours(path):
             yield path, relative

@@ -33,7 +33,7 @@ EFFORT_NAMES = ["fast", "default", "max", "paper"]
     "--intensity",
     default="default",
     show_default=True,
-    help="low, default, high (LPIPS 0.05, 0.1, 0.2) or a number: how visible the cloak may be.",
+    help="low, default, high (LPIPS 0.05, 0.1, 0.2) or a number: how visible the cloak may be; 0: a copy without.",
 )
 @click.option(
     "--cast",
@@ -86,6 +86,32 @@ EFFORT_NAMES = ["fast", "default", "max", "paper"]
 @click.option("--painter-strength", default=0.5, show_default=True, help="How much the painter changes, 0 to 1.")
 @click.option("--painter-guidance", default=7.5, show_default=True, help="The painter's guidance scale.")
 @click.option("--painter-steps", default=30, show_default=True, help="The painter's denoising steps.")
+@click.option(
+    "-f",
+    "--format",
+    type=click.Choice(["png", "jpeg", "webp", "tiff", "avif"]),
+    help="Write this kind of file instead of the source's own.",
+)
+@click.option(
+    "--quality",
+    type=click.IntRange(1, 100),
+    help="Of JPEG, WebP and AVIF; by default the source's, at least 90, below which much of a cloak is lost.",
+)
+@click.option(
+    "--deliver",
+    "to",
+    metavar="PLATFORM|WIDTH",
+    help="Make it smaller first, for instagram, x, bluesky, artstation or to a width in pixels; cloak last.",
+)
+@click.option("--page", type=click.IntRange(1), help="Which page of files that hold several, counted from 1.")
+@click.option("--strip-gps", is_flag=True, help="Leave out where it was made.")
+@click.option("--strip-all", is_flag=True, help="Leave out all metadata but the colour profile.")
+@click.option(
+    "--do-not-train",
+    is_flag=True,
+    help="Say in the metadata (XMP) that generative models may not train on it: a signal, not a protection.",
+)
+@click.option("--rights", metavar="TEXT", help="Whose rights these are, for the metadata (XMP).")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
 @DEVICE
 @click.option("--sample", is_flag=True, help="Protect the picture that comes with the package.")
@@ -98,8 +124,8 @@ EFFORT_NAMES = ["fast", "default", "max", "paper"]
 def protect_command(files: tuple[Path, ...], output: Path, as_json: bool, **options: Any) -> None:
     """Protect FILES (pictures, folders, or - for standard input to standard output).
 
-    Leaves in the output folder each picture under its own name, in its own format, with NAME.report.json and
-    NAME.sheet.png beside it. Originals are never touched; what is done already is skipped.
+    Leaves in the output folder each picture under its own name, in its own format (or that of --format), with
+    NAME.report.json and NAME.sheet.png beside it. Originals are never touched; what is done already is skipped.
 
     Exit status: 0 all done; 1 some pictures failed; 2 wrong usage; 130 cancelled.
     """
@@ -110,8 +136,10 @@ def protect_command(files: tuple[Path, ...], output: Path, as_json: bool, **opti
     if not files:
         raise click.UsageError("expected FILES: pictures, folders, or - for standard input; or --sample")
     from velatura.cloaks.budget import intensity
+    from velatura.images import Delivery
     from velatura.protect import Settings
 
+    asked = ("format", "quality", "to", "strip_gps", "strip_all", "do_not_train", "rights")
     settings = Settings(
         budget=intensity(options["intensity"]),
         cast=options["cast"],
@@ -129,32 +157,34 @@ def protect_command(files: tuple[Path, ...], output: Path, as_json: bool, **opti
         painter_steps=options["painter_steps"],
         device=options["device"],
         offline=options["offline"],
+        delivery=Delivery(**{name: options[name] for name in asked}),
     )
     if any(str(file) == "-" for file in files):
         if len(files) > 1 or as_json or options["keep_target"]:
             raise InputError("standard input (-) stands alone: expected no other files, no --json, no --keep-target")
-        _pipe(settings, quiet=options["quiet"])
+        _pipe(settings, options["page"], quiet=options["quiet"])
         return
     from velatura.cli.batch import Batch
     from velatura.images.artwork import printable
+    from velatura.images.formats import READ
 
-    todo, left_out = tasks(files, output)
+    todo, left_out = tasks(files, output, format=options["format"], page=options["page"])
     if left_out:
         names = ", ".join(printable(path) for path in left_out[:3]) + (", ..." if len(left_out) > 3 else "")
-        click.echo(f"left out {len(left_out)} pictures of formats that are not read yet: {names}", err=True)
+        click.echo(f"left out {len(left_out)} pictures of kinds that are not read: {names}", err=True)
     if not todo:
-        raise InputError(f"no pictures found in {', '.join(map(printable, files))}: expected PNG, JPEG, WebP or TIFF")
+        raise InputError(f"no pictures found in {', '.join(map(printable, files))}: expected {READ}")
     failed = Batch(settings, todo, options, as_json).run()
     raise click.exceptions.Exit(1 if failed else 0)
 
 
-def _pipe(settings: Settings, quiet: bool) -> None:
-    from velatura.images import read
+def _pipe(settings: Settings, page: int | None, quiet: bool) -> None:
+    from velatura.images import read_guarded
     from velatura.protect import Protector
 
-    artwork = read(sys.stdin.buffer.read())
+    artwork = read_guarded(sys.stdin.buffer.read(), page=page)
     protected = Protector(settings).protect(artwork)
     sys.stdout.buffer.write(protected.data)
     if not quiet:
-        for line in (protected.verdict.sentence, *protected.report["flags"]):
+        for line in (protected.verdict.sentence, *protected.report["flags"], *protected.report["notes"]):
             click.echo(line, err=True)

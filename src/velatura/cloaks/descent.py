@@ -31,6 +31,7 @@ class DescentSettings:
     take large steps and still settle on the budget; the published recipe has none.
     cast: q, colour cast (ΔE, ``perception.color_difference.colour_cast``); None, as published, has no bound.
     gamma: weight of the penalty above q, in units of q; it grows along with alpha.
+    grey: δ is the same in all channels, as a grey file will hold it.
     """
 
     budget: float = 0.05
@@ -42,6 +43,7 @@ class DescentSettings:
     beta2: float = 0.999
     cast: float | None = None
     gamma: float = 3.0
+    grey: bool = False
 
 
 def descend(
@@ -56,7 +58,7 @@ def descend(
     with torch.no_grad(), extractor.autocast():
         reference = perceptual.features(pictures)
     colours = cells(pictures)
-    delta = torch.zeros_like(pictures, requires_grad=True)
+    delta = torch.zeros_like(pictures[:, :1] if settings.grey else pictures, requires_grad=True)
     optimizer = torch.optim.Adam([delta], lr=settings.learning_rate, betas=(0.9, settings.beta2))
     for index in range(settings.steps):
         done = index / max(1, settings.steps - 1)
@@ -77,11 +79,11 @@ def descend(
         (delta.grad,) = torch.autograd.grad(loss, delta)
         optimizer.step()
         with torch.no_grad():
-            delta.copy_((pictures + delta).clamp(0, 1) - pictures)
+            delta.copy_(((pictures + delta).clamp(0, 1) - pictures)[:, : delta.shape[1]])
         if on_step is not None:
             total, far, visible = (float(v.detach().mean()) for v in (loss / len(pictures), remaining, distance))
-            on_step(Step(index + 1, settings.steps, total, far, visible, delta.detach()))
-    delta = fit(pictures, delta.detach(), settings.budget)
+            on_step(Step(index + 1, settings.steps, total, far, visible, delta.detach().expand_as(pictures)))
+    delta = fit(pictures, delta.detach().expand_as(pictures), settings.budget)
     if settings.cast is not None:  # a cast grows about as δ does
         over = cell_difference(colours, cells(pictures + delta)) / settings.cast
         delta = delta / over.clamp_min(1).view(-1, 1, 1, 1)
