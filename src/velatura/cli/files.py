@@ -1,40 +1,19 @@
-"""Which files a command means, where their results go, and what stands there already."""
+"""Which files a command means, and where their results go."""
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from velatura.reports.places import KINDS, Task, report_at
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from velatura.images.formats import Written
-
-KINDS = ("report.json", "sheet.png", "target.png")
-
-
-@dataclass(frozen=True)
-class Task:
-    """One picture, where it goes, and what its report and sheet beside it are called."""
-
-    source: Path
-    output: Path
-    name: str
-
-    def beside(self, kind: str) -> Path:
-        """NAME.report.json, NAME.sheet.png, NAME.target.png."""
-        return self.output.with_name(f"{self.name}.{kind}")
-
-    @property
-    def source_id(self) -> str:
-        """Tells sources of one name apart without telling a reader of the report where they lie."""
-        return sha256(str(self.source.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def tasks(
@@ -122,7 +101,7 @@ def _is_free(task: Task, taken: set[str]) -> bool:
     if any(_key(path) in taken for path in (task.output, *map(task.beside, KINDS))):
         return False
     for name in (task.name, task.output.stem, task.output.name):
-        report = _report(task.output.with_name(f"{name}.{KINDS[0]}"))
+        report = report_at(task.output.with_name(f"{name}.{KINDS[0]}"))
         concerns = report is not None and (name == task.name or report.get("output") == task.output.name)
         if concerns and report is not None and report.get("source_id") != task.source_id:
             return False
@@ -157,47 +136,10 @@ def _is_ours(path: Path) -> bool:
     """Whether a file in a source folder is a protected picture, or the sheet or target of one."""
     if _is_side_file(path):
         return True
-    reports = (_report(path.with_name(f"{name}.{KINDS[0]}")) for name in (path.stem, path.name))
+    reports = (report_at(path.with_name(f"{name}.{KINDS[0]}")) for name in (path.stem, path.name))
     return any(report is not None and report.get("output") == path.name for report in reports)
 
 
 def _is_side_file(path: Path) -> bool:
     kind = next((kind for kind in KINDS[1:] if path.name.endswith(f".{kind}")), None)
-    return kind is not None and _report(path.with_name(path.name.removesuffix(kind) + KINDS[0])) is not None
-
-
-def _report(path: Path) -> dict[str, Any] | None:
-    """A report of ours, or None."""
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return tree if isinstance(tree, dict) and "velatura" in tree and "output_sha256" in tree else None
-
-
-@dataclass(frozen=True)
-class Earlier:
-    """What stands at a task's places."""
-
-    report: dict[str, Any] | None  # of a finished output
-    foreign: Path | None  # something that we did not write
-    digest: str | None  # of the output
-
-
-def earlier(task: Task) -> Earlier:
-    """Look at the output, its report and its side files.
-
-    The report is written first and names both the new file and the one that it replaces, so that a run killed in
-    between is recognised as ours.
-    """
-    report = _report(task.beside(KINDS[0]))
-    places = [task.output, *map(task.beside, KINDS)]
-    if report is None:
-        return Earlier(None, next((path for path in places if path.exists()), None), None)
-    if not task.output.exists():
-        return Earlier(None, None, None)
-    digest = sha256(task.output.read_bytes()).hexdigest()
-    ours = digest in (report["output_sha256"], report.get("replaces_sha256"))
-    same = ours and not task.output.samefile(task.source)
-    finished = report if same and digest == report["output_sha256"] else None
-    return Earlier(finished, None if same else task.output, digest)
+    return kind is not None and report_at(path.with_name(path.name.removesuffix(kind) + KINDS[0])) is not None

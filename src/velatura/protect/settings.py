@@ -36,7 +36,7 @@ class Settings:
     name. artist: keep T for this artist. catalogue: of target styles, or the embedded one. band: percentiles of
     distance within which T is drawn. painter: None for the embedded Ω, or hub id or folder of a diffusers img2img
     pipeline, with its strength (0 to 1), guidance scale and steps (the defaults are the published re-implementation's).
-    delivery: the file's format, size and metadata.
+    page: of files that hold several, from 1. delivery: the file's format, size and metadata.
     """
 
     budget: float = 0.1
@@ -55,6 +55,7 @@ class Settings:
     painter_steps: int = 30
     device: str = "auto"
     offline: bool = True
+    page: int | None = None
     delivery: Delivery = field(default_factory=Delivery)
 
     def __post_init__(self) -> None:
