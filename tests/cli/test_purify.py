@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -157,7 +158,7 @@ def test_training_and_using_a_purifier(tmp_path: Path, make_scene: Callable[...,
     ask[2].mkdir()
     assert "with namesakes" in str(run(*ask).exception)
     for option in train_command.params:
-        assert getattr(option, "help", "an argument"), option.name
+        assert not isinstance(option, click.Option) or option.help, option.name
 
 
 @pytest.mark.parametrize(("arguments", "says"), [
