@@ -33,6 +33,9 @@ class PurifyCommand(click.Command):
             return train_command.make_context(f"{info_name} train", args[1:], parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
 
 @click.command("purify", cls=PurifyCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True))

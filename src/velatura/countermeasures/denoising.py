@@ -17,9 +17,7 @@ class TotalVariationSettings(Settings):
 
 @dataclass(frozen=True)
 class NonLocalMeansSettings(Settings):
-    strength: float = setting(
-        5.0, "OpenCV's h for brightness and colour, about the noise's deviation in 1/255", 0.1, 100
-    )
+    strength: float = setting(5.0, "OpenCV's h for brightness and colour; 3 to 10 is usual", 0.1, 100)
     patch: int = setting(7, "side of the patches that are compared, in pixels", one_of=(3, 5, 7, 9, 11))
     window: int = setting(21, "how far similar patches are looked for, in pixels", 3, 101)
 

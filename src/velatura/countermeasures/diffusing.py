@@ -12,7 +12,6 @@ from torch import Tensor
 
 from velatura.countermeasures.noise import add_noise
 from velatura.countermeasures.settings import Settings, seed, setting
-from velatura.diffusion import denoising
 from velatura.diffusion.image_to_image import repaint
 from velatura.images.contract import check_pictures
 
@@ -71,8 +70,12 @@ def diffuse(pictures: Tensor, *, settings: DiffuseSettings, model: Any) -> Tenso
     The paper's model diffuses pixels, those of mimics diffuse latents: so does this. The way back draws noise at every
     step (DDPM's ancestral sampler on the model's own schedule), unlike img2img's usual samplers.
     """
+    from diffusers import DDPMScheduler
+
     check_pictures(pictures)
-    painter = image_to_image(model, denoising.training_scheduler(model))
+    # Its default clips to [-1, 1]: right for pixels, wrong for latents.
+    sampler = DDPMScheduler.from_config(model.scheduler.config, clip_sample=False)
+    painter = image_to_image(model, sampler)
     for turn in range(settings.rounds):
         pictures = repaint(
             painter, pictures, [settings.prompt] * len(pictures), _seeds(settings.seed + 1000 * turn, pictures),
