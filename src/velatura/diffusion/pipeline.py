@@ -38,7 +38,9 @@ def load(model: str, device: str = "cpu", dtype: torch.dtype = torch.float32, *,
             raise WeightsError(
                 f"{model}: expected a StableDiffusionPipeline (SD 1.x, 2.x or the miniature), got {found}"
             )
-        import velatura.diffusion.autoencoder  # noqa: F401  model_index.json of the miniature names our class
+        # The model_index.json of what we train names these classes of ours.
+        import velatura.diffusion.autoencoder
+        import velatura.diffusion.taef2  # noqa: F401
 
         try:
             pipeline = cls.from_pretrained(
