@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import Tensor
 
-from velatura.cli.evaluate import PLAN_NAMES
+from velatura.cli.evaluate import PLAN_NAMES, evaluate_command
 from velatura.errors import InputError
 from velatura.evaluation import METHODS, Arm, plans
 from velatura.evaluation.arms import protect
@@ -138,3 +139,16 @@ def test_pictures_protected_elsewhere_have_the_figures_that_need_no_target() -> 
 def test_a_known_artist_keeps_the_judges_name() -> None:
     assert known_as("Kate  Greenaway", ("rembrandt", "kate-greenaway")) == "kate-greenaway"
     assert known_as("ada", ("rembrandt",)) == "ada"
+
+
+def test_the_plan_of_several_artists_wants_a_folder_each(tmp_path: Path) -> None:
+    (tmp_path / "ada").mkdir()
+    for arguments, says in (
+        ([tmp_path / "ada"], "the folders of two artists or more"),
+        ([tmp_path / "ada", tmp_path / "ada", "--artist", "x"], "expected no --artist"),
+    ):
+        done = CliRunner().invoke(evaluate_command, [*map(str, arguments), "-o", str(tmp_path), "--plan", "known"])
+        assert says in str(done.exception)
+    done = CliRunner().invoke(evaluate_command, ["--plans"])
+    assert done.exit_code == 0
+    assert all(name in done.output for name in plans.PLANS)

@@ -39,6 +39,12 @@ def test_progress_is_over_the_whole_plan_and_learns() -> None:
     assert progress("fine-tuning: a", 100, 100)[0] == 1.0
 
 
+def test_what_comes_later_is_waited_for_too() -> None:
+    progress = Progress(TASKS[:1], {"protect": 2.0, "train": 0.5}, TASKS[1:], clock=lambda: 0.0)
+    assert progress("protecting: a", 0, 10) == (0.0, 70.0)
+    assert progress("protecting: a", 10, 10) == (pytest.approx(20 / 70), 50.0)
+
+
 def test_a_stage_that_was_skipped_is_not_waited_for() -> None:
     progress = Progress(TASKS[:2], {"protect": 2.0, "train": 0.5}, clock=lambda: 0.0)
     progress("protecting: a", 3, 10)

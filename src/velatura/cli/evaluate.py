@@ -106,8 +106,8 @@ def evaluate_command(
     rates = _announce(setups, tasks)
     if dry_run:
         return
-    for setup, mine in zip(setups, tasks, strict=True):
-        _show(_carry_out(setup, mine, rates))
+    for i, (setup, mine) in enumerate(zip(setups, tasks, strict=True)):
+        _show(_carry_out(setup, mine, [task for others in tasks[i + 1 :] for task in others], rates))
     click.echo(f"all of it: {output}; a page to look at: velatura report {output} -o page.html", err=True)
 
 
@@ -176,11 +176,12 @@ def _announce(setups: Sequence[Setup], tasks: Sequence[Sequence[Task]]) -> dict[
     return rates
 
 
-def _carry_out(setup: Setup, tasks: Sequence[Task], rates: dict[str, float]) -> Result:
+def _carry_out(setup: Setup, tasks: Sequence[Task], later: Sequence[Task], rates: dict[str, float]) -> Result:
+    """Run one artist's plan; ``rates`` become what was measured, for what comes later and for later runs."""
     from velatura.evaluation import cost
     from velatura.evaluation.experiment import carry_out
 
-    progress = cost.Progress(tasks, rates)
+    progress = cost.Progress(tasks, rates, later)
     try:
         with tqdm(
             total=100, disable=not sys.stderr.isatty(), dynamic_ncols=True,
@@ -191,6 +192,7 @@ def _carry_out(setup: Setup, tasks: Sequence[Task], rates: dict[str, float]) -> 
         raise Cancelled(f"cancelled: the same command continues in {setup.out}") from None
     finally:
         cost.remember({kind: rate for kind, rate in progress.rates.items() if rate != rates.get(kind)})
+        rates |= progress.rates
 
 
 def _teller(progress: Callable[[str, int, int], tuple[float, float]], bar: Any) -> Callable[[str, int, int], None]:

@@ -76,15 +76,22 @@ def duration(value: float) -> str:
 
 
 class Progress:
-    """How far a whole plan is: told of every step of every stage, it knows what is left and learns the true rates."""
+    """How far a whole plan is: told of every step of every stage, it knows what is left and learns the true rates.
+
+    ``later``: tasks that follow when these are done, another artist's.
+    """
 
     def __init__(
-        self, tasks: Sequence[Task], rates: Mapping[str, float], clock: Callable[[], float] = time.monotonic
+        self,
+        tasks: Sequence[Task],
+        rates: Mapping[str, float],
+        later: Sequence[Task] = (),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.later = later
         self.tasks = {task.what: task for task in tasks}
         self.rates = dict(rates)
         self.left = {task.what: task.left for task in tasks}
-        self.total = seconds(tasks, self.rates)
         self._clock = clock
         self._at: tuple[str, float, int] | None = None  # the running stage, when and at how much of it that began
 
@@ -98,8 +105,9 @@ class Progress:
         if task is not None:
             self.left[what] = max(0, total - done)
             self._learn(task.kind, now - self._at[1], done - self._at[2])
-        left = sum(self.left[w] * self.rates.get(t.kind, 0.0) for w, t in self.tasks.items())
-        work = sum(t.left * self.rates.get(t.kind, 0.0) for t in self.tasks.values())
+        later = seconds(self.later, self.rates)
+        left = later + sum(self.left[w] * self.rates.get(t.kind, 0.0) for w, t in self.tasks.items())
+        work = later + seconds(list(self.tasks.values()), self.rates)
         return (1 - left / work if work > 0 else 0.0), left
 
     def _finish(self) -> None:
