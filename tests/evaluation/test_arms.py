@@ -152,3 +152,19 @@ def test_the_plan_of_several_artists_wants_a_folder_each(tmp_path: Path) -> None
     done = CliRunner().invoke(evaluate_command, ["--plans"])
     assert done.exit_code == 0
     assert all(name in done.output for name in plans.PLANS)
+
+
+def test_countermeasures_are_part_of_an_arm() -> None:
+    arm = Arm.parse("velatura:0.1@0.5 then jpeg quality=50")
+    assert (arm.method, arm.budget, arm.share, arm.then) == ("velatura", 0.1, 0.5, "jpeg quality=50")
+    assert arm.countermeasure == ("jpeg", {"quality": "50"})
+    assert arm.key == "velatura-0.1@0.5-then-jpeg-quality=50"
+    assert Arm.parse("clean then blur").kind == "clean"
+    for text, says in (
+        ("noise:0.1 then magic", "expected one of noise, jpeg"),
+        ("noise:0.1 then jpeg quality", "KEY=VALUE"),
+        ("noise:0.1 then jpeg size=3", "expected one of quality"),
+        ("base then jpeg", "trains on no pictures"),
+    ):
+        with pytest.raises(InputError, match=says):
+            Arm.parse(text)

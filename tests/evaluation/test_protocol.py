@@ -162,3 +162,27 @@ def test_pictures_protected_elsewhere_are_an_arm(tiny_model: Path, art: list[Pat
     )  # fmt: skip
     assert isinstance(done.exception, InputError)
     assert "expected a protected" in str(done.exception)
+
+
+def test_a_countermeasure_stands_between_the_cloak_and_the_mimic(
+    tiny_model: Path, art: list[Path], tmp_path: Path
+) -> None:
+    texts = ("clean", "noise:0.1", "noise:0.1 then jpeg quality=5", "clean then jpeg quality=5")
+    protocol = Protocol(art, "ada", [Arm.parse(text) for text in texts], model=str(tiny_model), **SMALL)
+    setup = Setup(protocol, tmp_path / "out")
+    noise, treated, plain = protocol.arms[1:]
+    planned = {task.what for task in setup.tasks()}
+    said: set[str] = set()
+    result = run(protocol, tmp_path / "out", lambda what, done, total: said.add(what))
+    assert planned == said
+    assert setup.protected(treated) == setup.protected(noise), "protected once"
+    assert len({setup.mimic(arm, setup.ways[0], 0) for arm in protocol.arms}) == 4
+    assert {path.name for path in setup.treated(plain).glob("*.png")} == {path.name for path in setup.training}
+    far = {(r.arm, r.countermeasure): r.value for r in result.rows if r.metric == "lpips"}
+    assert set(far) == {("noise", None), ("noise", "jpeg quality=5"), ("clean", "jpeg quality=5")}
+    assert far["clean", "jpeg quality=5"] > 0.02
+    shifts = {(r.arm, r.countermeasure) for r in result.rows if r.metric == "style_shift_top3"}
+    assert shifts == {("clean", None), *far}
+    learned = Protocol(art, "ada", [Arm.parse("clean then learned")], model=str(tiny_model), **SMALL)
+    with pytest.raises(InputError, match="--purifier FILE"):
+        Setup(learned, tmp_path / "other")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from velatura.evaluation.cost import Task
     from velatura.reports.result import Result
 
-PLAN_NAMES = "quick, headline, budgets, known, extractors, shares, recipes, img2img, resolution, clean"
+PLAN_NAMES = "quick, headline, budgets, known, extractors, shares, recipes, img2img, resolution, countermeasures, clean"
 MINUTE = 60.0  # seconds between two lines in a log
 
 
@@ -53,7 +53,8 @@ def _list_plans(ctx: click.Context, parameter: click.Parameter, wanted: bool) ->
     "arms",
     multiple=True,
     help="An arm: clean, noise:0.05, velatura:0.1@0.5 (half of the pictures), 'velatura:0.1 on mini+taesd', or "
-    "LABEL=FOLDER (LABEL:0.1=FOLDER) of protected pictures. Repeatable.",
+    "LABEL=FOLDER (LABEL:0.1=FOLDER) of protected pictures; 'velatura:0.1 then jpeg quality=50': through a "
+    "countermeasure first. Repeatable.",
 )
 @click.option("--artist", help="Name in captions and prompts; else the folder's name.")
 @click.option(
@@ -73,6 +74,11 @@ def _list_plans(ctx: click.Context, parameter: click.Parameter, wanted: bool) ->
     multiple=True,
     type=click.Path(path_type=Path, exists=True),
     help="Pictures or folders by others, which img2img paints over. Repeatable.",
+)
+@click.option(
+    "--purifier",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="What `velatura purify train` made, for arms that say 'then learned'.",
 )
 @click.option("-n", "each", type=click.IntRange(1), help="Pictures a subject, of 24, or of contents; else the plan's.")
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), help="Mimics an arm.")
@@ -165,7 +171,7 @@ def _announce(setups: Sequence[Setup], tasks: Sequence[Sequence[Task]]) -> dict[
             err=True,
         )
         click.echo(f"arms: {', '.join(arm.key for arm in p.arms)}; seeds: {len(p.seeds)}", err=True)
-        for stage in ("protecting", "fine-tuning", "generating", "judging"):
+        for stage in ("protecting", "treating", "fine-tuning", "generating", "judging"):
             same = [task for task in mine if task.what.startswith(stage)]
             there = sum(not task.left for task in same)
             kept = f", {there} of them there already" if there else ""

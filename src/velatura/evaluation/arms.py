@@ -10,6 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
+from velatura.countermeasures import COUNTERMEASURES
+from velatura.countermeasures.settings import parse as parse_settings
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError
 from velatura.evaluation.methods import BOUNDED, METHODS
@@ -31,7 +33,8 @@ class Arm:
 
     ``folder`` holds pictures protected elsewhere, under the names of the originals. ``share``: how much of the mimic's
     training set is protected, the rest being clean (1: all). ``on``: the models that the cloak is made on ("mimic": the
-    mimic's own); none: what the protocol says.
+    mimic's own); none: what the protocol says. ``then``: the countermeasure that all of the mimic's pictures go through
+    before training, with its settings: ``jpeg quality=50``.
     """
 
     method: str
@@ -39,6 +42,7 @@ class Arm:
     folder: Path | None = None
     share: float = 1.0
     on: tuple[str, ...] = ()
+    then: str = ""
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
@@ -57,14 +61,22 @@ class Arm:
             )
         if self.on and (self.folder is not None or self.method in (*PLAIN, "noise")):
             raise InputError(f"arm {self.method}: is not made on a model, so expected nothing after 'on'")
+        if self.then:
+            if self.method in ("base", "real"):
+                raise InputError(f"arm {self.method}: trains on no pictures, so expected nothing after 'then'")
+            name, changes = self.countermeasure
+            if name not in COUNTERMEASURES:
+                raise InputError(f"countermeasure {name!r}: expected one of {', '.join(COUNTERMEASURES)}")
+            parse_settings(COUNTERMEASURES[name].settings, changes)  # refuses what it does not know
 
     @classmethod
     def parse(cls, text: str) -> Arm:
         """``clean``, ``noise:0.05``, ``velatura:0.1@0.5`` (half of the pictures), ``label=FOLDER``.
 
         ``velatura:0.1 on mini+taesd``: made on these models. ``label:0.1=FOLDER``: to be compared with noise of LPIPS
-        0.1.
+        0.1. ``velatura:0.1 then jpeg quality=50``: through a countermeasure before training.
         """
+        whole, (text, _, then) = text, text.partition(" then ")
         head, mark, tail = text.rpartition("@")
         share = _number(tail) if mark else None
         rest = head if mark and (share is not None or "=" not in text) else text
@@ -73,10 +85,20 @@ class Arm:
         method, _, budget = made.strip().partition(":")
         wrong = (budget and _number(budget) is None) or (mark and share is None and "=" not in text)
         if wrong:
-            raise InputError(f"arm {text!r}: expected METHOD:BUDGET, as in noise:0.05, or LABEL=FOLDER")
+            raise InputError(f"arm {whole!r}: expected METHOD:BUDGET, as in noise:0.05, or LABEL=FOLDER")
         on = tuple(name.strip() for name in models.split("+") if name.strip())
         share = 1.0 if share is None else share
-        return cls(method, _number(budget) if budget else None, Path(folder) if folder else None, share, on)
+        place = Path(folder) if folder else None
+        return cls(method, _number(budget) if budget else None, place, share, on, " ".join(then.split()))
+
+    @property
+    def countermeasure(self) -> tuple[str, dict[str, str]]:
+        """Its name and its settings, ``("", {})`` where there is none."""
+        name, *changes = self.then.split() or [""]
+        pairs = [change.partition("=") for change in changes]
+        if wrong := [key for key, sign, _ in pairs if not sign]:
+            raise InputError(f"countermeasure {self.then!r}: expected KEY=VALUE, as in quality=50, got {wrong[0]!r}")
+        return name, {key: value for key, _, value in pairs}
 
     @property
     def kind(self) -> str:
@@ -94,7 +116,9 @@ class Arm:
     def key(self) -> str:
         """A name for files and lists."""
         budget = "" if self.budget is None else f"-{self.budget:g}"
-        return f"{self.method}{budget}{self._on('-on-')}" + ("" if self.share == 1 else f"@{self.share:g}")
+        share = "" if self.share == 1 else f"@{self.share:g}"
+        then = f"-then-{self.then.replace(' ', '-')}" if self.then else ""
+        return f"{self.method}{budget}{self._on('-on-')}{share}{then}"
 
     def _on(self, word: str) -> str:
         return word + "+".join(Path(name).name for name in self.on) if self.on else ""

@@ -31,7 +31,7 @@ JUDGED = 0.15  # seconds to judge a picture: style, copies, fidelity; a guess fo
 def calibrate(setup: Setup, tasks: Sequence[Task]) -> dict[str, float]:
     """Seconds a unit for the kind of each task; half a minute where the mimic is the miniature."""
     measures: dict[str, Callable[[Setup, Any], float]] = {
-        "protecting": _protecting, "fine-tuning": _training, "generating": _generating,
+        "protecting": _protecting, "treating": _treating, "fine-tuning": _training, "generating": _generating,
     }  # fmt: skip
     rates = {}
     for task in tasks:
@@ -69,6 +69,14 @@ def _protecting(setup: Setup, arm: Arm) -> float:
     with suppress(Cancelled):
         protector.cloak(picture.to(protector.device), picture.flip(-1).to(protector.device), watch)
     return watch.seconds * (GRADIENTS.get(arm.method, EFFORTS[setup.protocol.effort].steps) + FITTING)
+
+
+def _treating(setup: Setup, arm: Arm) -> float:
+    attack, side = setup.attack(arm), setup.side
+    assert attack is not None
+    start = time.perf_counter()
+    attack(torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)))
+    return time.perf_counter() - start
 
 
 def _training(setup: Setup, way: Way) -> float:

@@ -16,7 +16,7 @@ from velatura.diffusion import extractors
 from velatura.diffusion import pipeline as models
 from velatura.evaluation.arms import PLAIN, Arm, changed, protect
 from velatura.evaluation.figures import cloak_rows, compared, judged, known_as, view_rows
-from velatura.evaluation.protocol import Protocol, Say, Setup, training_of
+from velatura.evaluation.protocol import Protocol, Say, Setup, training_of, untreated
 from velatura.evaluation.recipes import Way
 from velatura.images import read, save, working
 from velatura.judges import embedded
@@ -49,8 +49,12 @@ def carry_out(setup: Setup, say: Say) -> Result:
             say("judging: real", len(setup.training), len(setup.training))
             continue
         if arm.method not in PLAIN:
-            figures = _protected(setup, arm, say)
-            rows += cloak_rows(arm, protocol.artist, figures)
+            figures = _protected(setup, untreated(arm), say)
+            if not arm.then:
+                rows += cloak_rows(arm, protocol.artist, figures)
+        if arm.then:
+            rows += cloak_rows(arm, protocol.artist, _treated(setup, arm, say))
+        if arm.then or arm.method not in PLAIN:
             rows += view_rows(arm, _seen(setup, arm), judge, protocol.artist)
         for way in setup.ways:
             for seed in protocol.seeds:
@@ -97,7 +101,7 @@ def _protected(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
     folder, protocol = setup.protected(arm), setup.protocol
     card = folder / "figures.json"
     if not card.exists():
-        doing = f"protecting: {replace(arm, share=1.0).key}"
+        doing = f"protecting: {arm.key}"
         say(doing, 0, len(setup.training))
         originals = [working(read(path), setup.side) for path in setup.training]
         if arm.folder is None:
@@ -124,7 +128,8 @@ def _protected(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
 
 def _seen(setup: Setup, arm: Arm) -> list[Path | Tensor]:
     """The arm's pictures as the mimic's model sees them; the judge looks through the miniature's eye by itself."""
-    files = [setup.protected(arm) / f"{path.stem}.png" for path in setup.training]
+    folder = setup.treated(arm) if arm.then else setup.protected(arm)
+    files = [folder / f"{path.stem}.png" for path in setup.training]
     if setup.digests["vae"] == weights.sha256(weights.embedded("mini")):
         return list(files)
     eye = extractors.load(setup.protocol.model, setup.protocol.device)
@@ -134,13 +139,39 @@ def _seen(setup: Setup, arm: Arm) -> list[Path | Tensor]:
 
 def _trained_on(setup: Setup, arm: Arm, way: Way) -> list[Tensor]:
     """The arm's training pictures ``(1, 3, h, w)`` at the mimic's resolution, protected ones as read from files."""
-    side = way.settings.resolution
+    files = _files(setup, arm)
+    if arm.then:
+        files = [setup.treated(arm) / f"{path.stem}.png" for path in setup.training]
+    return [working(read(path), way.settings.resolution) for path in files]
+
+
+def _files(setup: Setup, arm: Arm) -> list[Path]:
+    """What the mimic finds: protected files, and originals where the arm has a share of them only."""
     count = 0 if arm.method in PLAIN else round(arm.share * len(setup.training))  # the first ones of a shuffled list
     folder = setup.protected(arm) if count else None
     return [
-        working(read(folder / f"{path.stem}.png" if folder is not None and i < count else path), side)
+        folder / f"{path.stem}.png" if folder is not None and i < count else path
         for i, path in enumerate(setup.training)
     ]
+
+
+def _treated(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
+    """Figures of what the countermeasure made of the mimic's pictures, beside the clean originals; made if need be."""
+    folder, attack = setup.treated(arm), setup.attack(arm)
+    card = folder / "figures.json"
+    if not card.exists():
+        assert attack is not None
+        figures, doing = [], f"treating: {arm.key}"
+        say(doing, 0, len(setup.training))
+        folder.mkdir(parents=True, exist_ok=True)
+        for i, (original, path) in enumerate(zip(setup.training, _files(setup, arm), strict=True)):
+            made = attack(working(read(path), setup.side).to(setup.protocol.device), shift=i).cpu()
+            save(png(made), folder / f"{original.stem}.png")
+            figures.append(changed(working(read(original), setup.side), made))
+            say(doing, i + 1, len(setup.training))
+        save(to_json({"figures": figures}).encode(), card)
+    found: list[dict[str, Any]] = json.loads(card.read_text(encoding="utf-8"))["figures"]
+    return found
 
 
 def _mimic(setup: Setup, arm: Arm, way: Way, seed: int, say: Say) -> Path:
@@ -211,7 +242,7 @@ def _index(setup: Setup) -> dict[str, Any]:
     """Where pictures lie, for reports that are made from this folder (``reports/pictures.py``)."""
 
     def label(arm: Arm) -> str:
-        return Cell(None, arm.kind, arm.cloak, arm.budget, None, None, {}).label
+        return Cell(None, arm.kind, arm.cloak, arm.budget, None, arm.then or None, {}).label
 
     arms = [arm for arm in setup.protocol.arms if arm.method != "real"]
     altered = {setup.protected(arm).name: arm for arm in arms if arm.method not in PLAIN}
@@ -226,6 +257,6 @@ def _index(setup: Setup) -> dict[str, Any]:
         ],
         "art": [str(path.resolve()) for path in setup.training],
         "protected": [
-            {"label": label(replace(arm, share=1.0)), "folder": f"protected/{name}"} for name, arm in altered.items()
+            {"label": label(untreated(arm)), "folder": f"protected/{name}"} for name, arm in altered.items()
         ],
     }  # fmt: skip

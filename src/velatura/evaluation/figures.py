@@ -41,9 +41,7 @@ def judged(
     each picture: ``genre_shift`` is the share above 3, as in the paper.
     """
     ranks = judge.ranks(list(made), known_as(artist, judge.classes))
-    about: dict[str, Any] = {
-        "artist": artist, "arm": arm.kind, "cloak": arm.cloak, "budget": arm.budget, "recipe": recipe, "seed": seed,
-    }  # fmt: skip
+    about = {**_about(arm, artist), "recipe": recipe, "seed": seed}
     n = len(ranks)
     counts = {"style_top1": (ranks == 1).sum(), "style_top3": (ranks <= 3).sum()}
     counts |= {"style_shift_top1": (ranks > 1).sum(), "style_shift_top3": (ranks > 3).sum()}
@@ -75,21 +73,21 @@ def view_rows(arm: Arm, seen: Sequence[Path | Tensor], judge: judges.StyleJudge,
     The judge on the decoded view: a fast figure, for which no mimic has to be trained.
     """
     ranks = judge.ranks(list(seen), known_as(artist, judge.classes))
-    about: dict[str, Any] = {"artist": artist, "arm": arm.kind, "cloak": arm.cloak, "budget": arm.budget}
+    about = _about(arm, artist)
     counts = {"view_shift_top1": (ranks > 1).sum(), "view_shift_top3": (ranks > 3).sum()}
     return [_share(metric, int(count), len(ranks), about) for metric, count in counts.items()]
 
 
 def cloak_rows(arm: Arm, artist: str, figures: Sequence[Mapping[str, float]]) -> list[Row]:
-    """Means over the protected pictures, of their files."""
+    """Means over the protected pictures, of their files; after a countermeasure, of what it made of them."""
     if len(figures) < 2:
         return []
-    about: dict[str, Any] = {"artist": artist, "arm": arm.kind, "cloak": arm.cloak, "budget": arm.budget}
-    rows = []
+    about, rows = _about(arm, artist), []
     for metric in (metric for metric in CLOAK_METRICS if metric in figures[0]):
         mean, low, high = mean_interval([f[metric] for f in figures])
         rows.append(Row(metric, mean, len(figures), low, high, **about))
-    rows.append(Row("lpips_max", max(f["lpips"] for f in figures), len(figures), **about))
+    if not arm.then:  # a budget is the cloak's
+        rows.append(Row("lpips_max", max(f["lpips"] for f in figures), len(figures), **about))
     return rows
 
 
@@ -99,10 +97,11 @@ def compared(arms: Sequence[Arm], ranks: Mapping[str, Mapping[int, Tensor]], art
     ``gain_over_noise_top1|top3``, ``gain_over_glaze_top1|top3``: difference of style shift at the same budget and
     share, with a t-interval over the pairs of all seeds.
     """
-    rows = []
+    rows: list[Row] = []
     for arm in (arm for arm in arms if arm.kind == "cloaked" and arm.budget is not None):
         for method in ("noise", "glaze"):
-            same = (a for a in arms if (a.method, a.budget, a.share) == (method, arm.budget, arm.share))
+            wanted = (method, arm.budget, arm.share, arm.then)
+            same = (a for a in arms if (a.method, a.budget, a.share, a.then) == wanted)
             control = next((a for a in same if method == "noise" or a.on == arm.on), None)
             if control is None or control == arm:
                 continue
@@ -111,11 +110,15 @@ def compared(arms: Sequence[Arm], ranks: Mapping[str, Mapping[int, Tensor]], art
             for top in (1, 3):
                 gain = ((ours > top).float() - (theirs > top).float()).tolist()
                 mean, low, high = mean_interval(gain)
-                rows.append(
-                    Row(f"gain_over_{method}_top{top}", mean, len(gain), low, high, artist, arm.kind, arm.cloak,
-                        arm.budget, recipe=recipe)
-                )  # fmt: skip
+                metric = f"gain_over_{method}_top{top}"
+                rows.append(Row(metric, mean, len(gain), low, high, recipe=recipe, **_about(arm, artist)))
     return rows
+
+
+def _about(arm: Arm, artist: str) -> dict[str, Any]:
+    return {
+        "artist": artist, "arm": arm.kind, "cloak": arm.cloak, "budget": arm.budget, "countermeasure": arm.then or None,
+    }  # fmt: skip
 
 
 def _share(metric: str, count: int, n: int, about: Mapping[str, Any]) -> Row:

@@ -8,6 +8,8 @@ from velatura.errors import InputError
 from velatura.evaluation.arms import Arm
 
 _CONTROLS = ("base", "real", "clean")
+# The full depth of the table of countermeasures (docs/countermeasures.md), named before it was first run.
+EIGHT = ("jpeg quality=75", "upscale", "bilateral", "resize", "vae", "impress", "diffuse", "learned")
 _SHORT = (*_CONTROLS, "noise:0.1", "velatura:0.1")
 
 
@@ -67,6 +69,10 @@ PLANS: dict[str, Plan] = {
         "the mimic trains at three quarters of, at, and at one and a half times the resolution of the cloak",
         _SHORT,
         recipes=("", "x0.75", "x1.5"),
+    ),
+    "countermeasures": Plan(
+        "what mimics do to pictures first, eight ways; needs --purifier for the learned one",
+        (*_SHORT, *(f"{arm} then {name}" for name in EIGHT for arm in ("clean", "noise:0.1", "velatura:0.1"))),
     ),
     "clean": Plan("does the mimic work at all?", _CONTROLS),
 }

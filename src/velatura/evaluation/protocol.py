@@ -14,6 +14,8 @@ from typing import Any
 import torch
 
 from velatura import judges, weights
+from velatura.countermeasures import COUNTERMEASURES
+from velatura.countermeasures.attack import Attack, prepare
 from velatura.diffusion import pipeline as models
 from velatura.errors import InputError
 from velatura.evaluation.arms import PLAIN, Arm
@@ -37,9 +39,10 @@ class Protocol:
     art: the artist's pictures. artist: name in captions. model, method, changes: the mimic's base model, way of
     fine-tuning and settings that differ from its defaults. recipes: ways to work, in the words of ``Recipe.parse``.
     contents: pictures that img2img paints over. extractors: what the cloaks are made on ("mimic": the base model's
-    own), where an arm does not say so itself. training: pictures that the mimic gets; None: 20, or half where there are
-    few. each: generated pictures a subject. seeds: one mimic a seed and arm. genre: the artist's, for the paper's
-    CLIP-based genre shift, with ``clip``, a model on this machine.
+    own), where an arm does not say so itself. training: pictures that the mimic gets; None: 20, or half where there
+    are few. purifier: file of the learned countermeasure (``velatura purify train``). each: generated pictures a
+    subject. seeds: one mimic a seed and arm. genre: the artist's, for the paper's CLIP-based genre shift, with
+    ``clip``, a model on this machine.
     """
 
     art: Sequence[Path]
@@ -53,6 +56,7 @@ class Protocol:
     extractors: tuple[str, ...] = ("mimic",)
     effort: str = "default"
     training: int | None = None
+    purifier: Path | None = None
     subjects: Sequence[str] = generate.SUBJECTS
     each: int = 4
     seeds: Sequence[int] = (0,)
@@ -112,6 +116,7 @@ class Setup:
             self.digests["text_encoder"] = weights.sha256(text)
         for arm in protocol.arms:  # missing models and files are said before anything starts
             _ = self.elsewhere(arm) if arm.folder is not None else self._models(arm)
+            self.attack(arm)
 
     def _settings(self, pipeline: Any, recipe: Recipe) -> finetune.Settings:
         usual = finetune.defaults(pipeline, recipe.method)  # type: ignore[arg-type]
@@ -150,7 +155,7 @@ class Setup:
 
     def protected(self, arm: Arm) -> Path:
         """Folder of an arm's pictures (all of them, whatever share a mimic gets) and their figures."""
-        whole = replace(arm, share=1.0)
+        whole = untreated(arm)
         about: list[Any] = [asdict(whole), self.art_digests, self.resolution, self.side]
         if arm.folder is not None:
             about.append([_digest(path) for path in self.elsewhere(arm)])
@@ -158,9 +163,31 @@ class Setup:
             about += [self.extractors(arm), self._models(arm), self.protocol.effort]
         return self.out / "protected" / f"{whole.key}-{_key(about)}"
 
+    def attack(self, arm: Arm) -> Attack | None:
+        """The countermeasure of an arm, with what it works with: the purifier's file, or the mimic's own model."""
+        if not arm.then:
+            return None
+        name, changes = arm.countermeasure
+        model = self.protocol.model
+        if COUNTERMEASURES[name].needs == "purifier":
+            if self.protocol.purifier is None:
+                raise InputError(f"countermeasure {name}: expected --purifier FILE (velatura purify train)")
+            model = str(self.protocol.purifier)
+        return prepare(name, changes, model=model, device=self.protocol.device)
+
+    def treated(self, arm: Arm) -> Path:
+        """Folder of what a countermeasure made of the mimic's pictures, and their figures."""
+        attack = self.attack(arm)
+        assert attack is not None
+        before = None if arm.method in PLAIN else (self.protected(arm).name, arm.share)
+        about = [before, self.art_digests, self.side, attack.describe(), attack.weights]
+        return self.out / "treated" / f"{arm.key}-{_key(about)}"
+
     def mimic(self, arm: Arm, way: Way, seed: int) -> Path:
         """Folder of a fine-tuned model."""
-        pictures = None if arm.method in PLAIN else (self.protected(arm).name, arm.share)
+        pictures: Any = None if arm.method in PLAIN else (self.protected(arm).name, arm.share)
+        if arm.then:
+            pictures = self.treated(arm).name
         settings = asdict(replace(way.settings, seed=seed))
         key = _key([self.digests, self.protocol.artist, self.texts, settings, self.art_digests, pictures])
         return self.out / "mimics" / f"{arm.key}-{way.settings.method}-{seed}-{key}"
@@ -196,7 +223,10 @@ class Setup:
             if arm.method not in PLAIN:
                 done = count if (self.protected(arm) / "figures.json").exists() else 0
                 kind = f"protecting {arm.method}, {p.effort}, {self.resolution} px, {'+'.join(self.extractors(arm))}"
-                add(Task(f"protecting: {replace(arm, share=1.0).key}", kind, count, done, arm))
+                add(Task(f"protecting: {untreated(arm).key}", kind, count, done, arm))
+            if arm.then:
+                done = count if (self.treated(arm) / "figures.json").exists() else 0
+                add(Task(f"treating: {arm.key}", f"treating by {arm.then}, {self.side} px", count, done, arm))
             if arm.method == "real":
                 add(Task("judging: real", "judging", count))
                 continue
@@ -217,6 +247,11 @@ class Setup:
         kind = f"generating from {how}, {p.sampling_steps} steps, {on}"
         add(Task(f"generating: {_one(arm, way, seed)}", kind, len(prompts), there, way))
         add(Task(f"judging: {_one(arm, way, seed)}", "judging", len(prompts)))
+
+
+def untreated(arm: Arm) -> Arm:
+    """The arm whose protected pictures this one shares: all of them, as they were protected."""
+    return replace(arm, share=1.0, then="")
 
 
 def training_of(arm: Arm, way: Way, seed: int) -> str:
