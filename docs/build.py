@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from velatura.reports.result import load
 from velatura.styles import catalogue
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/styles.md", "docs/cloaks.md", "docs/evaluation.md", "src/velatura/data/mini/README.md")
+PAGES = (
+    *("README.md", "docs/styles.md", "docs/cloaks.md", "docs/mimicry.md", "docs/evaluation.md"),
+    "src/velatura/data/mini/README.md",
+)
 SHOWN = (
     "vincent-van-gogh",
     "kate-greenaway",
@@ -65,12 +69,12 @@ def cell(rows: list[dict[str, Any]], metric: str, cloak: str, budget: float) -> 
     return f"{row['value']:.2f} ({row['low']:.2f}–{row['high']:.2f})"
 
 
-def cloak_table() -> str:
+def cloak_table(budgets: tuple[float, ...] = (0.05, 0.1, 0.2)) -> str:
     tree = result("cloaks")
-    rows = tree["rows"]
+    rows = [r for r in tree["rows"] if r["budget"] in budgets]
     lines = [
-        "| LPIPS budget | cloak | latent remaining ↓ | decoded shift ↑ | LPIPS as saved | PSNR, dB | mean ΔE |",
-        "|---|---|---|---|---|---|---|",
+        "| LPIPS budget | cloak | latent remaining ↓ | decoded shift ↑ | LPIPS as saved | PSNR, dB | mean ΔE | colour cast, ΔE |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for budget in sorted({r["budget"] for r in rows}):
         for cloak, name in CLOAKS.items():
@@ -80,7 +84,7 @@ def cloak_table() -> str:
             lines.append(
                 f"| {budget:g} | {name} | {cell(rows, 'latent_remaining', cloak, budget)} "
                 f"| {cell(rows, 'decoded_shift', cloak, budget)} "
-                f"| {mean['lpips']:.3f} | {mean['psnr_db']:.1f} | {mean['delta_e_mean']:.1f} |"
+                f"| {mean['lpips']:.3f} | {mean['psnr_db']:.1f} | {mean['delta_e_mean']:.1f} | {mean['colour_cast']:.1f} |"
             )
     n = rows[0]["n"]
     lines += [
@@ -90,8 +94,9 @@ def cloak_table() -> str:
         "measured on the miniature's own autoencoder, which the cloaks were made on.",
     ]
     lines[-1] += f" PhotoGuard: {tree['settings']['photoguard']} (its paper takes 200)." + stale(tree)
-    if tree["flags"]:
-        lines += ["", "Flags: " + "; ".join(tree["flags"]) + "."]
+    flags = [flag for flag in tree["flags"] if any(f" at {budget}:" in flag for budget in budgets)]
+    if flags:
+        lines += ["", "Flags: " + "; ".join(flags) + ". (Velatura's bound on colour may be met before LPIPS's.)"]
     return "\n".join(lines)
 
 
@@ -151,10 +156,55 @@ def evaluation() -> str:
     return re.sub(r"^##", "###", text, flags=re.M).strip()
 
 
+def miniature() -> str:
+    """What the miniature can do and what it remembers."""
+    tree = result("miniature")
+    rows = tree["rows"]
+    lines = ["| artist | top 1 | top 3 |", "|---|---|---|"]
+    for artist in sorted({r["artist"] for r in rows if r["artist"]}):
+        own = {r["metric"]: r for r in rows if r["artist"] == artist}
+        lines.append(f"| {artist} | {share(own['style_top1'])} | {share(own['style_top3'])} |")
+    means = {r["metric"]: r["value"] for r in rows if r["recipe"] == "mean of artists"}
+    lines.append(f"| **mean of artists** | **{means['style_top1']:.0%}** | **{means['style_top3']:.0%}** |")
+    arms = {(r["arm"], r["metric"]): r for r in rows if r["artist"] is None}
+    near, real = (arms[arm, "nearest_lpips"] for arm in ("base", "real"))
+    lines += [
+        "",
+        f"{tree['settings']['each']} pictures of each of {len(tree['settings']['subjects'])} subjects; the judge chooses "
+        "among 21 artists. Memorisation: the nearest training picture of a generated one is at LPIPS "
+        f"{near['value']:.3f} ({near['low']:.3f}–{near['high']:.3f}, n {near['n']}), of a real picture by an artist that was held out "
+        f"at {real['value']:.3f} ({real['low']:.3f}–{real['high']:.3f}, n {real['n']}); counted as copies: {share(arms['base', 'copy_rate'])} "
+        f"of generated and {share(arms['real', 'copy_rate'])} of such real ones.",
+    ]
+    return "\n".join(lines)
+
+
+def share(row: dict[str, Any]) -> str:
+    return f"{row['value']:.0%} ({row['low']:.0%}–{row['high']:.0%})"
+
+
+def mimicry() -> str:
+    """The attack on clean art, an artist a row and arm."""
+    lines = ["| artist | arm | style top 1 | style top 3 | copies | n |", "|---|---|---|---|---|---|"]
+    flags = []
+    for path in sorted((ROOT / "results/mimicry").glob("*.json")):
+        tree = json.loads(path.read_text())
+        for arm, words in (("real", "real pictures"), ("base", "base model"), ("clean", "mimic on clean art")):
+            own = {r["metric"]: r for r in tree["rows"] if r["arm"] == arm}
+            copies = share(own["copy_rate"]) if "copy_rate" in own else ""
+            top1, top3 = own["style_top1"], own["style_top3"]
+            lines.append(f"| {path.stem} | {words} | {share(top1)} | {share(top3)} | {copies} | {top1['n']} |")
+        flags += [f"{path.stem}: {flag}" for flag in tree["flags"]]
+    return "\n".join([*lines, "", "Flags: " + ("; ".join(flags) if flags else "none") + "."])
+
+
 PARTS = {
     "evaluation": evaluation,
+    "miniature": miniature,
+    "mimicry": mimicry,
     "models": models,
     "cloaks": cloak_table,
+    "cloaks-default": partial(cloak_table, (0.1,)),
     "speed": speed,
     "effort": effort,
     "neighbours": neighbours,

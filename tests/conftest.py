@@ -38,7 +38,7 @@ def scene(height: int, width: int, seed: int = 0) -> Tensor:
     return picture.clamp(0, 1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_scene() -> Callable[..., Tensor]:
     return scene
 

@@ -15,7 +15,7 @@ build = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(build)  # type: ignore[union-attr]
 
 
-OTHERS = ("docs/dependencies.md", "docs/mimicry.md", "docs/data.md", "results/README.md")
+OTHERS = [p.relative_to(ROOT).as_posix() for p in (*sorted(ROOT.glob("docs/*.md")), ROOT / "results/README.md")]
 
 
 @pytest.mark.parametrize("page", build.PAGES)
@@ -26,7 +26,7 @@ def test_pages_are_up_to_date(page: str) -> None:
     assert build.built(page) == text, "run: python docs/build.py"
 
 
-@pytest.mark.parametrize("page", [*build.PAGES, *OTHERS])
+@pytest.mark.parametrize("page", sorted({*build.PAGES, *OTHERS}))
 def test_links_lead_somewhere(page: str) -> None:
     for link in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8")):
         if not link.startswith("http"):

@@ -28,11 +28,11 @@ from velatura import __version__, weights
 from velatura.diffusion import extractors
 from velatura.errors import ImageError
 from velatura.images import read, save, working
+from velatura.images.formats import SUFFIXES
 from velatura.judges import copies, embedded, validation, vgg, views
 from velatura.judges.style import FEWEST
 from velatura.reports.result import Result, Row
 from velatura.reports.statistics import wilson
-from velatura.styles.catalogue import SUFFIXES
 
 OTHER = ("styles",)  # one picture an artist
 COMPONENTS = 256

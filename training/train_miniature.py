@@ -1,6 +1,10 @@
 """Train the miniature Stable Diffusion (tokenizer, text encoder, U-Net) on a folder of pictures; resumes and exports.
 
     python training/train_miniature.py ../shared/art --minutes 150 --run runs/miniature
+    python training/train_miniature.py ../shared/art --vae ../shared/weights/taef2 --run runs/taef2 --out runs/taef2/sd
+
+The second trains a U-Net on another autoencoder's latents: a mimic whose extractor the cloak has not seen. It is made
+for experiments and is not shipped.
 
 Recipe: squares of 128 px at four scales, flipped half of the time, as latents of the embedded autoencoder (frozen, made
 once); captions from MANIFEST.csv and style_facts.csv in four forms, one in eight empty; v-prediction, cosine schedule,
@@ -86,9 +90,9 @@ def examples(art: Path) -> list[Example]:
     return found
 
 
-def latents_of(found: list[Example], seed: int) -> tuple[Tensor, Tensor]:
-    """Scaled latents ``(N, 4, 16, 16)`` fp16 of squares of all pictures and their mirror images; and whose they are."""
-    extractor = extractors.load("mini")
+def latents_of(found: list[Example], vae: str, seed: int) -> tuple[Tensor, Tensor]:
+    """Latents ``(N, C, 16, 16)`` fp16, unscaled, of squares of all pictures and their mirror images; whose they are."""
+    extractor = extractors.load(vae)
     rng = random.Random(seed)
     latents, owners = [], []
     for i, example in enumerate(found):
@@ -101,7 +105,7 @@ def latents_of(found: list[Example], seed: int) -> tuple[Tensor, Tensor]:
                 squares += [square, square.flip(-1)]
         if squares:
             with torch.no_grad():
-                latents.append((extractor.encode(torch.stack(squares).float() / 255) * extractor.scaling_factor).half())
+                latents.append(extractor.encode(torch.stack(squares).float() / 255).half())
             owners += [i] * len(squares)
     return torch.cat(latents), torch.tensor(owners)
 
@@ -129,7 +133,18 @@ def tokenizer_of(found: list[Example]) -> Any:
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=TOKENS)
 
 
-def networks(tokenizer: Any) -> tuple[Any, Any]:
+def autoencoder_of(vae: str, latents: Tensor) -> Any:
+    """The embedded one, whose factor was measured when it was trained, or taef2 with the factor of these latents."""
+    if vae == "mini":
+        from velatura.diffusion.autoencoder import MiniAutoencoder
+
+        return MiniAutoencoder.from_pretrained(DATA / "vae").float()
+    from velatura.diffusion import taef2
+
+    return taef2.from_folder(Path(vae), scaling_factor=round(float(1 / latents[::16].float().std()), 4))
+
+
+def networks(tokenizer: Any, channels: int) -> tuple[Any, Any]:
     from diffusers import UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -139,7 +154,8 @@ def networks(tokenizer: Any) -> tuple[Any, Any]:
         pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
     unet = UNet2DConditionModel(
-        sample_size=16, block_out_channels=(128, 192, 224), layers_per_block=1, cross_attention_dim=192,
+        sample_size=16, in_channels=channels, out_channels=channels,
+        block_out_channels=(128, 192, 224), layers_per_block=1, cross_attention_dim=192,
         attention_head_dim=(4, 6, 7), norm_num_groups=32,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
@@ -147,17 +163,14 @@ def networks(tokenizer: Any) -> tuple[Any, Any]:
     return CLIPTextModel(text), unet
 
 
-def pipeline_of(tokenizer: Any, text: Any, unet: Any) -> Any:
+def pipeline_of(vae: Any, tokenizer: Any, text: Any, unet: Any) -> Any:
     from diffusers import DDIMScheduler, StableDiffusionPipeline
 
-    from velatura.diffusion.autoencoder import MiniAutoencoder
-
     pipeline = StableDiffusionPipeline(
-        vae=MiniAutoencoder.from_pretrained(DATA / "vae").float(),
-        text_encoder=text, tokenizer=tokenizer, unet=unet,
+        vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet,
         scheduler=DDIMScheduler(
             beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", timestep_spacing="trailing",
-            clip_sample=False, set_alpha_to_one=True,
+            clip_sample=False, set_alpha_to_one=True, steps_offset=1,
         ),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
@@ -178,14 +191,15 @@ def train(args: argparse.Namespace) -> None:
     args.run.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
     found = examples(args.art)
-    tokenizer = tokenizer_of(found)
-    text, unet = networks(tokenizer)
-    pipeline = pipeline_of(tokenizer, text, unet)
-    pipeline.vae.requires_grad_(False).eval()
-    cache = args.run / "latents.pt"
+    cache = args.run / "squares.pt"
     if not cache.exists():
-        torch.save(latents_of(found, args.seed), cache)
+        torch.save(latents_of(found, args.vae, args.seed), cache)
     latents, owners = torch.load(cache, weights_only=True)
+    tokenizer = tokenizer_of(found)
+    text, unet = networks(tokenizer, latents.shape[1])
+    vae = autoencoder_of(args.vae, latents)
+    pipeline = pipeline_of(vae, tokenizer, text, unet)
+    pipeline.vae.requires_grad_(False).eval()
     print(f"{len(found)} pictures, {len(latents)} squares, {len(tokenizer)} words")
     print(f"U-Net {size(unet):.1f} M parameters, text encoder {size(text):.1f} M", flush=True)
     unet.to(memory_format=torch.channels_last)
@@ -228,7 +242,7 @@ def train(args: argparse.Namespace) -> None:
         picked = torch.randint(len(latents), (args.batch,), generator=generator)
         draw = torch.rand(args.batch, generator=generator).tolist()
         texts = [caption_of(found[int(owners[i])], u) for i, u in zip(picked, draw, strict=True)]
-        x = latents[picked].float().contiguous(memory_format=torch.channels_last)
+        x = (latents[picked].float() * vae.config.scaling_factor).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             loss = denoising.loss(unet, scheduler, x, denoising.context(pipeline, texts), generator=generator).mean()
         optimizer.zero_grad()
@@ -277,7 +291,8 @@ def export(pipeline: Any, out: Path) -> None:
     pipeline.unet.half()
     pipeline.text_encoder.half()
     pipeline.save_pretrained(temporary, safe_serialization=True)
-    shutil.rmtree(temporary / "vae")
+    if (out / "vae").exists():
+        shutil.rmtree(temporary / "vae")
     for part in temporary.iterdir():
         target = out / part.name
         shutil.rmtree(target, ignore_errors=True)
@@ -288,6 +303,7 @@ def export(pipeline: Any, out: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("art", type=Path, help="folder with MANIFEST.csv")
+    parser.add_argument("--vae", default="mini", help="mini, or the folder of another autoencoder (taef2)")
     parser.add_argument("--run", type=Path, default=Path("runs/miniature"), help="checkpoint, log, sheets")
     parser.add_argument("--out", type=Path, default=DATA, help="where the weights go")
     parser.add_argument("--rate", type=float, default=6e-4, help="highest learning rate")

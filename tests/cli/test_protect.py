@@ -14,13 +14,14 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from velatura.cli.files import KINDS, tasks
+from velatura.cli.files import tasks
 from velatura.cli.protect import protect_command
 from velatura.errors import Cancelled, ImageError, InputError
 from velatura.images import read, save, working
 from velatura.perception.lpips import lpips
 from velatura.protect import Protector, Settings, protect
 from velatura.protect.protector import png
+from velatura.reports.places import KINDS
 
 QUICK = ["-m", "mini", "--effort", "fast", "--resolution", "128"]
 
@@ -114,7 +115,7 @@ def test_a_write_that_was_killed_is_taken_up_again(
         save(data, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr("velatura.images.save", dying)
+        patch.setattr("velatura.protect.delivery.save", dying)
         assert isinstance(run(*arguments, "-o", out, "--seed", "2").exception, Cancelled)
     assert run(*arguments, "-o", out, "--seed", "2").exit_code == 0
     assert run(*arguments, "-o", fresh, "--seed", "2").exit_code == 0

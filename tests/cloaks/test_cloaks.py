@@ -10,10 +10,12 @@ from torch import Tensor
 
 from velatura.cloaks import (
     CLOAKS,
+    DecodedSettings,
     GlazeSettings,
     NoiseSettings,
     PhotoGuardSettings,
     Step,
+    decoded,
     glaze,
     noise,
     photoguard,
@@ -44,6 +46,7 @@ def targets(make_scene) -> Tensor:
 
 
 SETTINGS = {
+    "decoded": DecodedSettings(0.05, alpha=5, steps=25, learning_rate=0.015, decay=True, beta2=0.9),
     "glaze": GlazeSettings(0.05, alpha=5, steps=25, learning_rate=0.015, decay=True, beta2=0.9),
     "noise": NoiseSettings(0.05),
     "photoguard": PhotoGuardSettings(0.05, steps=8, rounds=5),
@@ -76,6 +79,20 @@ def test_glaze_moves_the_features_and_noise_does_not(pictures: Tensor, targets: 
     assert remaining["glaze"] < 0.8
     assert remaining["photoguard"] < 0.95
     assert remaining["noise"] > 0.95
+
+
+def test_the_decoded_view_is_moved_further_by_the_cloak_that_asks_for_it(
+    pictures: Tensor, targets: Tensor, mini: Extractor
+) -> None:
+    goal = mini.view(targets)
+
+    def left(delta: Tensor) -> float:
+        return float(lpips(mini.view(pictures + delta).detach(), goal.detach()).mean())
+
+    view_only = replace(SETTINGS["decoded"], style=0.0)
+    ours = decoded(pictures, targets, extractors=[mini], settings=view_only).delta
+    glazed = glaze(pictures, targets, extractors=[mini], settings=SETTINGS["glaze"]).delta
+    assert left(ours) < 0.95 * left(glazed) < left(torch.zeros_like(pictures))
 
 
 def test_a_larger_budget_moves_further(pictures: Tensor, targets: Tensor, mini: Extractor) -> None:

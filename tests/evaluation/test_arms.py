@@ -15,6 +15,7 @@ from velatura.errors import InputError
 from velatura.evaluation import METHODS, Arm, plans
 from velatura.evaluation.arms import protect
 from velatura.evaluation.figures import cloak_rows, compared, known_as
+from velatura.evaluation.methods import BOUNDED
 from velatura.evaluation.recipes import Recipe
 from velatura.protect import Protector, Settings
 
@@ -91,11 +92,11 @@ def test_recipes_are_read_and_refused() -> None:
 def test_every_method_uses_the_same_budget_and_only_cloaks_have_an_aim(make_scene: Callable[..., Tensor]) -> None:
     pictures = [make_scene(64, 72, seed) for seed in range(3)]
     mean: dict[str, dict[str, float]] = {}
-    for method in METHODS:
+    for method in sorted({*METHODS} - {"advdm", "mist"}):  # minutes each; tests/cloaks/test_advdm.py is about them
         protector = Protector(Settings(models=("mini",), effort="fast", resolutions=(64,)))
         made = protect(Arm(method, 0.1), protector, pictures, 0)
         assert len(made.files) == 3
-        least = 0.003 if method == "velatura" else 0.08  # its other bound, on colours, may be reached first
+        least = 0.003 if method in BOUNDED else 0.08  # their other bound, on colours, may be reached first
         assert all(least < f["lpips"] <= 0.1 + 1e-6 for f in made.figures), (method, made.figures)
         mean[method] = {key: sum(f[key] for f in made.figures) / 3 for key in made.figures[0]}
     for method, most in (("glaze", 0.6), ("velatura", 0.85)):

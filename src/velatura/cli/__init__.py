@@ -19,6 +19,7 @@ COMMANDS = {
     "mimic": ("velatura.cli.mimic", "mimic_group", "The attack: fine-tune a model on pictures, and generate."),
     "models": ("velatura.cli.models", "models_group", "List, download and locate the models to cloak against."),
     "protect": ("velatura.cli.protect", "protect_command", "Protect pictures against style mimicry."),
+    "purify": ("velatura.cli.purify", "purify_command", "Countermeasures: what mimics do to pictures first."),
     "report": ("velatura.cli.report", "report_command", "Results as a page, Markdown or CSV."),
     "styles": ("velatura.cli.styles", "styles_group", "List, show and build the catalogue of target styles."),
 }

@@ -8,22 +8,20 @@ import sys
 import time
 import traceback
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from tqdm import tqdm
 
-from velatura import __version__
-from velatura.cli.files import Task, earlier
 from velatura.errors import Cancelled, ContractError, ImageError, InputError, VelaturaError
 from velatura.images.artwork import printable
+from velatura.reports.places import Task
 from velatura.reports.result import to_json
 
 if TYPE_CHECKING:
     from velatura.cloaks import Step
-    from velatura.protect import Protected, Protector, Settings
+    from velatura.protect import Protector, Settings
     from velatura.styles.choose import Choice
 
 
@@ -33,6 +31,7 @@ class Batch:
     def __init__(self, settings: Settings, todo: list[Task], options: dict[str, Any], as_json: bool) -> None:
         self.settings, self.tasks, self.options, self.as_json = settings, todo, options, as_json
         self.quiet = options["quiet"]
+        self.panels = ["sheet.png", *(["target.png"] if options["keep_target"] else [])]
         self.failed = 0
         self.words: list[str] = []
         self.bar: Any = None
@@ -77,27 +76,25 @@ class Batch:
             tree = {"file": printable(task.source), "output": printable(task.output), **report}
             click.echo(json.dumps(json.loads(to_json(tree))))
 
-    def _fingerprint(self, source: Path) -> str:
-        return f"{__version__}-{self.settings.fingerprint()}-{sha256(source.read_bytes()).hexdigest()[:16]}"
-
     def _is_done(self, task: Task) -> bool:
+        from velatura.protect.delivery import delivered
+
         try:
-            report = earlier(task).report
-            if report is None or report.get("fingerprint") != self._fingerprint(task.source):
-                return False
-        except OSError:
-            return False  # unreadable: said when its turn comes
+            report = delivered(task, self.settings)
+        except OSError:  # unreadable: said when its turn comes
+            return False
+        if report is None:
+            return False
         # Pictures that join a folder later get the style of those that are done.
         self.earlier_style = report["style"]["name"]
-        wanted = ["sheet.png", *(["target.png"] if self.options["keep_target"] else [])]
-        done = not self.options["force"] and all(task.beside(kind).exists() for kind in wanted)
+        done = not self.options["force"] and all(task.beside(kind).exists() for kind in self.panels)
         if done:
             self.emit(task, {"skipped": True})
         return done
 
     def _choice(self) -> Choice | None:
         """One T for the whole batch, from up to two dozen of its pictures, those done before among them."""
-        from velatura.images import read
+        from velatura.images import read_guarded
         from velatura.protect.protector import MOST_FOR_CENTROID
 
         places = []
@@ -105,7 +102,7 @@ class Batch:
         for task in self.tasks[::every]:
             # Reported when its turn comes.
             with contextlib.suppress(VelaturaError, OSError, RuntimeError):
-                places.append(self.protector.place(read(task.source)))
+                places.append(self.protector.place(read_guarded(task.source, page=self.settings.page)))
         if not places:
             return None
         choice = self.protector.choose(places, earlier=self.earlier_style)
@@ -160,17 +157,9 @@ class Batch:
         self.emit(task, {"error": line})
 
     def _protect(self, task: Task, choice: Choice | None, on_step: Any) -> None:
-        from velatura.images import read
+        from velatura.protect.delivery import deliver
 
-        artwork = read(task.source)
-        fingerprint = self._fingerprint(task.source)
-        before = earlier(task)
-        if before.foreign is not None:
-            where = printable(before.foreign)
-            raise ImageError(f"{where}: exists and is not Velatura's work: choose another folder with -o")
-        protected = self.protector.protect(artwork, choice, on_step)
-        own = {"output": task.output.name, "source_id": task.source_id, "fingerprint": fingerprint}
-        self._write(task, protected, to_json(protected.report | own | {"replaces_sha256": before.digest}))
+        protected = deliver(self.protector, task, choice, on_step, settings=self.settings, panels=self.panels)
         self.words.append(protected.verdict.word)
         self.emit(task, protected.report)
         if not self.quiet:
@@ -178,20 +167,10 @@ class Batch:
             self.say(f"{printable(task.output)}: {protected.verdict.sentence}; LPIPS {f['lpips']:.3f}")
             if self.options["verbose"]:
                 seconds = ", ".join(f"{k} {v:.1f} s" for k, v in protected.report["seconds"].items())
-                self.say(f"  PSNR {f['psnr_db']:.1f} dB, cast ΔE {f['colour_cast']:.1f}, {seconds}")
-            for flag in protected.report["flags"]:
-                self.say(f"  note: {flag}")
-
-    def _write(self, task: Task, protected: Protected, report: str) -> None:
-        """The report before the picture that it describes: see ``files.earlier``."""
-        from velatura.images import save
-        from velatura.protect.protector import png
-
-        save(report.encode("utf-8", "backslashreplace"), task.beside("report.json"))
-        save(protected.sheet(), task.beside("sheet.png"))
-        if self.options["keep_target"]:
-            save(png(protected.target), task.beside("target.png"))
-        save(protected.data, task.output)
+                size = f"{f['bytes_before'] / 1000:.0f} to {f['bytes_after'] / 1000:.0f} kB"
+                self.say(f"  PSNR {f['psnr_db']:.1f} dB, cast ΔE {f['colour_cast']:.1f}, {size}, {seconds}")
+            for line in (*protected.report["flags"], *protected.report["notes"]):
+                self.say(f"  note: {line}")
 
     def _sum_up(self, done: int) -> None:
         if self.quiet:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
-from velatura.cli.files import SUFFIXES
+from velatura.cli.files import opened, pictures
 from velatura.cli.options import DEVICE
-from velatura.errors import Cancelled, ImageError, InputError
+from velatura.errors import Cancelled, InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,6 +60,7 @@ def _judged(folder: Path, artists: tuple[Path, ...], training: Path | None, devi
     import torch
 
     from velatura.diffusion.device import pick_device
+    from velatura.images.formats import READ
     from velatura.judges import fit
     from velatura.judges.style import ranks
 
@@ -68,15 +69,15 @@ def _judged(folder: Path, artists: tuple[Path, ...], training: Path | None, devi
         raise InputError(f"--artist: expected folders of different names, got {twice[0]} twice")
     device = pick_device(device)
     victims = {name: _opened(path, f"reading {name}") for name, path in zip(names, artists, strict=True)}
-    pictures = _opened(folder, "reading")
-    if not pictures:
-        raise InputError(f"{folder}: expected pictures to judge (PNG, JPEG, WebP or TIFF), found none that can be read")
+    made = _opened(folder, "reading")
+    if not made:
+        raise InputError(f"{folder}: expected pictures to judge ({READ}), found none that can be read")
     with _bar(sum(map(len, victims.values())), "learning") as bar:
         samples = {name: list(found.values()) for name, found in victims.items()}
         judge = fit(samples, device=device, on_picture=lambda done, total: bar.update(1))
-    with _bar(len(pictures), "judging") as bar:
+    with _bar(len(made), "judging") as bar:
         rows = []
-        for picture in pictures.values():
+        for picture in made.values():
             rows.append(judge.probabilities([picture]))
             bar.update(1)
     likely = torch.cat(rows)
@@ -85,12 +86,12 @@ def _judged(folder: Path, artists: tuple[Path, ...], training: Path | None, devi
     known = _digests(path for found in victims.values() for path in found)
     return {
         "folder": str(folder),
-        "pictures": len(pictures),
+        "pictures": len(made),
         "classes": judge.classes,
         "artists": {name: {"pictures": len(victims[name]), **_shares(places[name])} for name in names},
         "named": dict(Counter(first).most_common()),
-        "learned_from": len(_digests(pictures) & known),
-        "copies": _copies(pictures, training, device) if training else None,
+        "learned_from": len(_digests(made) & known),
+        "copies": _copies(made, training, device) if training else None,
         "files": [
             {
                 "file": str(path),
@@ -98,7 +99,7 @@ def _judged(folder: Path, artists: tuple[Path, ...], training: Path | None, devi
                 "probability": float(likely[i].max()),
                 "ranks": {name: places[name][i] for name in names},
             }
-            for i, path in enumerate(pictures)
+            for i, path in enumerate(made)
         ],
     }
 
@@ -115,17 +116,17 @@ def _share(count: int, n: int) -> dict[str, Any]:
     return {"count": count, "n": n, "value": count / n, "low": low, "high": high}
 
 
-def _copies(pictures: dict[Path, Tensor], training: Path, device: str) -> dict[str, Any]:
+def _copies(made: dict[Path, Tensor], training: Path, device: str) -> dict[str, Any]:
     from velatura.judges import copy_rate
 
     originals = _opened(training, "reading training")
     if not originals:
         raise InputError(f"{training}: expected the mimic's training pictures, found none that can be read")
-    found: Copies = copy_rate(list(pictures.values()), list(originals.values()), device=device)
+    found: Copies = copy_rate(list(made.values()), list(originals.values()), device=device)
     paths = list(originals)
-    nearest = sorted(zip(found.distances.tolist(), pictures, found.nearest.tolist(), strict=True))
+    nearest = sorted(zip(found.distances.tolist(), made, found.nearest.tolist(), strict=True))
     return {
-        **_share(found.copied, len(pictures)),
+        **_share(found.copied, len(made)),
         "threshold": found.threshold,
         "nearest": [{"file": str(file), "training": str(paths[i]), "distance": d} for d, file, i in nearest],
     }
@@ -133,19 +134,17 @@ def _copies(pictures: dict[Path, Tensor], training: Path, device: str) -> dict[s
 
 def _opened(folder: Path, doing: str) -> dict[Path, Tensor]:
     """The pictures of a folder and its sub-folders, at 128 px; one line for each that cannot be read."""
-    from velatura.images import read, working
     from velatura.judges.views import SIDE
 
-    paths = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
-    pictures = {}
+    paths = pictures([folder])
     with _bar(len(paths), doing) as bar:
-        for path in paths:
-            try:
-                pictures[path] = working(read(path), SIDE)
-            except (ImageError, OSError) as error:
-                tqdm.write(f"left out: {error}", file=sys.stderr)
+
+        def on_picture(path: Path, reason: str | None) -> None:
+            if reason is not None:
+                tqdm.write(f"left out: {reason}", file=sys.stderr)
             bar.update(1)
-    return pictures
+
+        return opened(paths, SIDE, on_picture=on_picture)
 
 
 def _digests(paths: Any) -> set[bytes]:

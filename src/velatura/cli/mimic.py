@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
-from velatura.cli.files import artist_of, pictures
+from velatura.cli.files import artist_of, opened, pictures
 from velatura.cli.options import DEVICE, METHOD
-from velatura.errors import Cancelled, InputError, VelaturaError
+from velatura.errors import Cancelled, InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -233,18 +233,16 @@ def _bar(total: int, unit: str, done: int = 0) -> Any:
 
 def _read(paths: list[Path], side: int) -> tuple[list[Path], list[Tensor]]:
     """The pictures that can be read, at the short side; a line for each that cannot."""
-    from velatura.images import read, working
+    from velatura.images.formats import READ
 
-    kept, tensors = [], []
-    for path in paths:
-        try:
-            tensors.append(working(read(path), side))
-            kept.append(path)
-        except (VelaturaError, OSError) as error:
-            say(f"left out: {error}")
-    if not kept:
-        raise InputError("expected pictures (PNG, JPEG, WebP or TIFF), found none that can be read")
-    return kept, tensors
+    def on_picture(path: Path, reason: str | None) -> None:
+        if reason is not None:
+            say(f"left out: {reason}")
+
+    found = opened(paths, side, on_picture=on_picture)
+    if not found:
+        raise InputError(f"expected pictures ({READ}), found none that can be read")
+    return list(found), list(found.values())
 
 
 def _lines(path: Path) -> list[str]:

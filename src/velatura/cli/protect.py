@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from velatura.cli.files import tasks
-from velatura.cli.options import DEVICE
+from velatura.cli.options import DATABASE, SETTINGS, settings_from
 from velatura.errors import InputError
 
 if TYPE_CHECKING:
     from velatura.protect import Settings
-
-EFFORT_NAMES = ["fast", "default", "max", "paper"]
 
 
 @click.command("protect", context_settings={"help_option_names": ["-h", "--help"]})
@@ -28,78 +26,20 @@ EFFORT_NAMES = ["fast", "default", "max", "paper"]
     show_default=True,
     help="Folder for the protected pictures and their reports.",
 )
-@click.option(
-    "-i",
-    "--intensity",
-    default="default",
-    show_default=True,
-    help="low, default, high (LPIPS 0.05, 0.1, 0.2) or a number: how visible the cloak may be.",
-)
-@click.option(
-    "--cast",
-    type=float,
-    help="How far colours may drift, in ΔE; by default 30 times the intensity (3 at default).",
-)
-@click.option(
-    "-e",
-    "--effort",
-    type=click.Choice(EFFORT_NAMES),
-    default="default",
-    show_default=True,
-    help="How long to optimise; paper is the published recipe: 500 steps, no bound on colour casts.",
-)
-@click.option(
-    "-m",
-    "--model",
-    "models",
-    multiple=True,
-    default=("auto",),
-    show_default=True,
-    help="Model to cloak against: a name (velatura models list), hub id or folder. Repeat for an ensemble.",
-)
-@click.option(
-    "-r",
-    "--resolution",
-    "resolutions",
-    multiple=True,
-    type=int,
-    help="Short side (px) at which mimics train, 512 or the model's own by default. Repeat for several.",
-)
-@click.option("--style", help="Target style by name instead of a drawn one (velatura styles list).")
-@click.option(
-    "--artist", help="Keep one target style, drawn or named, for all of this artist's pictures, now and later."
-)
-@click.option(
-    "--catalogue",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Draw the style from this catalogue (velatura styles build).",
-)
-@click.option(
-    "--band",
-    nargs=2,
-    type=float,
-    default=(50.0, 75.0),
-    show_default=True,
-    help="Percentiles of distance within which the target style is drawn.",
-)
-@click.option("--painter", help="Paint the target with this diffusion model (hub id or folder) instead.")
-@click.option("--painter-strength", default=0.5, show_default=True, help="How much the painter changes, 0 to 1.")
-@click.option("--painter-guidance", default=7.5, show_default=True, help="The painter's guidance scale.")
-@click.option("--painter-steps", default=30, show_default=True, help="The painter's denoising steps.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
-@DEVICE
+@SETTINGS
 @click.option("--sample", is_flag=True, help="Protect the picture that comes with the package.")
 @click.option("--keep-target", is_flag=True, help="Also leave the painted target as NAME.target.png.")
 @click.option("--force", is_flag=True, help="Do again what is done already.")
-@click.option("--offline/--online", default=True, show_default=True, help="Use only what is on this machine.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON report a line on standard output.")
 @click.option("-q", "--quiet", is_flag=True, help="Errors only.")
+@click.option("--background", is_flag=True, help="Queue them and return; `velatura jobs` shows how they stand.")
+@DATABASE
 @click.option("-v", "--verbose", is_flag=True, help="Figures and timings of each picture.")
 def protect_command(files: tuple[Path, ...], output: Path, as_json: bool, **options: Any) -> None:
     """Protect FILES (pictures, folders, or - for standard input to standard output).
 
-    Leaves in the output folder each picture under its own name, in its own format, with NAME.report.json and
-    NAME.sheet.png beside it. Originals are never touched; what is done already is skipped.
+    Leaves in the output folder each picture under its own name, in its own format (or that of --format), with
+    NAME.report.json and NAME.sheet.png beside it. Originals are never touched; what is done already is skipped.
 
     Exit status: 0 all done; 1 some pictures failed; 2 wrong usage; 130 cancelled.
     """
@@ -109,52 +49,42 @@ def protect_command(files: tuple[Path, ...], output: Path, as_json: bool, **opti
         files = (*files, weights.embedded("sample"))
     if not files:
         raise click.UsageError("expected FILES: pictures, folders, or - for standard input; or --sample")
-    from velatura.cloaks.budget import intensity
-    from velatura.protect import Settings
-
-    settings = Settings(
-        budget=intensity(options["intensity"]),
-        cast=options["cast"],
-        effort=options["effort"],
-        models=tuple(options["models"]),
-        resolutions=tuple(options["resolutions"]),
-        seed=options["seed"],
-        style=options["style"],
-        artist=options["artist"],
-        catalogue=options["catalogue"],
-        band=options["band"],
-        painter=options["painter"],
-        painter_strength=options["painter_strength"],
-        painter_guidance=options["painter_guidance"],
-        painter_steps=options["painter_steps"],
-        device=options["device"],
-        offline=options["offline"],
-    )
+    settings = settings_from(options)
     if any(str(file) == "-" for file in files):
-        if len(files) > 1 or as_json or options["keep_target"]:
-            raise InputError("standard input (-) stands alone: expected no other files, no --json, no --keep-target")
+        if len(files) > 1 or as_json or options["keep_target"] or options["background"]:
+            others = "no other files, --json, --keep-target or --background"
+            raise InputError(f"standard input (-) stands alone: expected {others}")
         _pipe(settings, quiet=options["quiet"])
         return
     from velatura.cli.batch import Batch
     from velatura.images.artwork import printable
+    from velatura.images.formats import READ
 
-    todo, left_out = tasks(files, output)
+    todo, left_out = tasks(files, output, format=options["format"], page=options["page"])
     if left_out:
         names = ", ".join(printable(path) for path in left_out[:3]) + (", ..." if len(left_out) > 3 else "")
-        click.echo(f"left out {len(left_out)} pictures of formats that are not read yet: {names}", err=True)
+        click.echo(f"left out {len(left_out)} pictures of kinds that are not read: {names}", err=True)
     if not todo:
-        raise InputError(f"no pictures found in {', '.join(map(printable, files))}: expected PNG, JPEG, WebP or TIFF")
+        raise InputError(f"no pictures found in {', '.join(map(printable, files))}: expected {READ}")
+    if options["background"]:
+        from velatura.cli.background import Background
+
+        job = Background(options["database"], settings, output, options).submit(todo)
+        click.echo(job.id)
+        if not options["quiet"]:
+            click.echo(f"queued {len(todo)} pictures; see: velatura jobs show {job.id[:8]}", err=True)
+        return
     failed = Batch(settings, todo, options, as_json).run()
     raise click.exceptions.Exit(1 if failed else 0)
 
 
 def _pipe(settings: Settings, quiet: bool) -> None:
-    from velatura.images import read
+    from velatura.images import read_guarded
     from velatura.protect import Protector
 
-    artwork = read(sys.stdin.buffer.read())
+    artwork = read_guarded(sys.stdin.buffer.read(), page=settings.page)
     protected = Protector(settings).protect(artwork)
     sys.stdout.buffer.write(protected.data)
     if not quiet:
-        for line in (protected.verdict.sentence, *protected.report["flags"]):
+        for line in (protected.verdict.sentence, *protected.report["flags"], *protected.report["notes"]):
             click.echo(line, err=True)

@@ -54,9 +54,17 @@ class Goal:
         self.extractor = extractor
         self.size = _size(pictures, short_side)
         with torch.no_grad():
-            self.features = extractor.encode(self._resized(targets))
-            clean = extractor.encode(self._resized(pictures))
+            self.features = self.encode(targets)
+            clean = self.encode(pictures)
         self.initial = _squared(clean - self.features).clamp_min(1e-8)
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Φ of the pictures at this goal's resolution. Differentiable."""
+        return self.extractor.encode(self._resized(pictures))
+
+    def left(self, latents: Tensor) -> Tensor:
+        """``(B,)`` of latents: 1 for the clean picture, 0 at the target."""
+        return _squared(latents - self.features) / self.initial
 
     def _resized(self, pictures: Tensor) -> Tensor:
         if self.size == tuple(pictures.shape[-2:]):
@@ -65,7 +73,7 @@ class Goal:
 
     def remaining(self, pictures: Tensor) -> Tensor:
         """``(B,)``: 1 for the clean picture, 0 at the target. Differentiable."""
-        return _squared(self.extractor.encode(self._resized(pictures)) - self.features) / self.initial
+        return self.left(self.encode(pictures))
 
 
 def goals(

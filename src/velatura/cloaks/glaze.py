@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from velatura.cloaks.budget import fit
-from velatura.cloaks.cloak import Cloak, OnStep, Step, goals, mean_remaining
+from velatura.cloaks.cloak import Cloak, OnStep, goals, mean_remaining
+from velatura.cloaks.descent import DescentSettings, descend
 from velatura.diffusion.extractors import Extractor
-from velatura.perception.color_difference import cell_difference, cells
-from velatura.perception.lpips import load
 
 
 @dataclass(frozen=True)
-class GlazeSettings:
-    """The defaults are those of the published re-implementation: α 30, Adam at 0.01, 500 steps.
+class GlazeSettings(DescentSettings):
+    """resolutions: short sides (px) at which features are compared; empty: the pictures' own."""
 
-    budget: p, LPIPS (AlexNet) between original and cloaked picture. alpha: weight of the penalty above p. alpha_start:
-    where given, the weight grows geometrically from it to alpha: a short run moves first and settles on p later, where
-    a wall from the start would stop it (results/effort.json). beta2: Adam's second decay; 0.9 forgets within ten steps
-    what the penalty's large gradients were.
-    learning_rate: Adam's, in units of the [0, 1] picture. decay: cosine to zero over the run, which lets short runs
-    take large steps and still settle on the budget; the published recipe has none.
-    cast: q, colour cast (ΔE, ``perception.color_difference.colour_cast``); None, as published, has no bound.
-    gamma: weight of the penalty above q, in units of q; it grows along with alpha.
-    resolutions: short sides (px) at which features are compared; empty: the pictures' own.
-    """
-
-    budget: float = 0.05
-    alpha: float = 30.0
-    alpha_start: float | None = None
-    steps: int = 500
-    learning_rate: float = 0.01
-    decay: bool = False
-    beta2: float = 0.999
-    cast: float | None = None
-    gamma: float = 3.0
     resolutions: tuple[int, ...] = ()
 
 
@@ -57,40 +33,11 @@ def glaze(
 
     ``pictures`` and ``targets`` = Ω(x,T): ``(B, 3, H, W)`` in [0, 1], H and W multiples of 8. The feature distance is
     divided by the clean picture's own and averaged over extractors, so that α means the same for every model.
-    Pictures of a batch do not influence each other. The result is scaled down where the penalties left it above p or q.
     """
     aims = goals(extractors, pictures, targets, settings.resolutions)
-    perceptual = load("alex", str(pictures.device))
-    with torch.no_grad(), extractors[0].autocast():
-        reference = perceptual.features(pictures)
-    colours = cells(pictures)
-    delta = torch.zeros_like(pictures, requires_grad=True)
-    optimizer = torch.optim.Adam([delta], lr=settings.learning_rate, betas=(0.9, settings.beta2))
-    for index in range(settings.steps):
-        done = index / max(1, settings.steps - 1)
-        alpha = settings.alpha
-        if settings.alpha_start is not None:
-            alpha = settings.alpha_start * (alpha / settings.alpha_start) ** done
-        if settings.decay:
-            rate = settings.learning_rate * (0.5 + 0.5 * math.cos(math.pi * index / settings.steps))
-            optimizer.param_groups[0]["lr"] = rate
-        cloaked = pictures + delta
+
+    def objective(cloaked: Tensor) -> tuple[Tensor, Tensor]:
         remaining = mean_remaining(aims, cloaked)
-        with extractors[0].autocast():
-            distance = perceptual.compare(reference, perceptual.features(cloaked)).float()
-        loss = (remaining + alpha * (distance - settings.budget).clamp_min(0)).sum()
-        if settings.cast is not None:
-            excess = (cell_difference(colours, cells(cloaked)) / settings.cast - 1).clamp_min(0)
-            loss = loss + (settings.gamma * alpha / settings.alpha * excess).sum()
-        (delta.grad,) = torch.autograd.grad(loss, delta)
-        optimizer.step()
-        with torch.no_grad():
-            delta.copy_((pictures + delta).clamp(0, 1) - pictures)
-        if on_step is not None:
-            total, far, visible = (float(v.detach().mean()) for v in (loss / len(pictures), remaining, distance))
-            on_step(Step(index + 1, settings.steps, total, far, visible, delta.detach()))
-    delta = fit(pictures, delta.detach(), settings.budget)
-    if settings.cast is not None:  # a cast grows about as δ does
-        over = cell_difference(colours, cells(pictures + delta)) / settings.cast
-        delta = delta / over.clamp_min(1).view(-1, 1, 1, 1)
-    return Cloak(delta, "glaze", settings.steps)
+        return remaining, remaining
+
+    return Cloak(descend(pictures, objective, extractors[0], settings, on_step), "glaze", settings.steps)

@@ -19,7 +19,7 @@ from velatura.errors import ContractError, InputError, WeightsError
 from velatura.images.contract import check_pictures
 
 Precision = Literal["fp32", "bf16"]
-CLASSES = ("MiniAutoencoder", "AutoencoderKL", "AutoencoderTiny", "AutoencoderKLFlux2")
+CLASSES = ("MiniAutoencoder", "Taef2Autoencoder", "AutoencoderKL", "AutoencoderTiny", "AutoencoderKLFlux2")
 
 
 class _PictureLayer(nn.Conv2d):
@@ -187,6 +187,8 @@ def _module(name: str, folder: Path) -> nn.Module:
     cls: Any
     if name == "MiniAutoencoder":
         from velatura.diffusion.autoencoder import MiniAutoencoder as cls
+    elif name == "Taef2Autoencoder":
+        from velatura.diffusion.taef2 import Taef2Autoencoder as cls
     else:
         import diffusers
 

@@ -18,32 +18,39 @@ from velatura.errors import MissingExtra, WeightsError
 PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 
 
-def load(model: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Any:
+def load(model: str, device: str = "cpu", dtype: torch.dtype = torch.float32, *, upscaler: bool = False) -> Any:
     """The ``StableDiffusionPipeline`` of a name of the table, a cached hub id, or a folder. Never downloads.
 
-    Its parts are in eval mode and need no gradient; whoever trains one switches that on.
+    Its parts are in eval mode and need no gradient; whoever trains one switches that on. ``upscaler``: a
+    ``StableDiffusionUpscalePipeline`` will do as well.
     """
     require_transformers("using a text-to-image model")
     folder = weights.require_pipeline(model)
     with quiet():
-        from diffusers import DiffusionPipeline, StableDiffusionPipeline
+        from diffusers import DiffusionPipeline, StableDiffusionPipeline, StableDiffusionUpscalePipeline
 
         found = DiffusionPipeline.load_config(folder, local_files_only=True).get("_class_name")
-        if found != "StableDiffusionPipeline":
+        cls: Any = StableDiffusionPipeline
+        unused: dict[str, Any] = {"requires_safety_checker": False}
+        if upscaler and found == "StableDiffusionUpscalePipeline":
+            cls, unused = StableDiffusionUpscalePipeline, {"watermarker": None}
+        elif found != "StableDiffusionPipeline":
             raise WeightsError(
                 f"{model}: expected a StableDiffusionPipeline (SD 1.x, 2.x or the miniature), got {found}"
             )
-        import velatura.diffusion.autoencoder  # noqa: F401  model_index.json of the miniature names our class
+        # The model_index.json of what we train names these classes of ours.
+        import velatura.diffusion.autoencoder
+        import velatura.diffusion.taef2  # noqa: F401
 
         try:
-            pipeline = StableDiffusionPipeline.from_pretrained(
+            pipeline = cls.from_pretrained(
                 folder,
                 torch_dtype=dtype,
                 # The checker alone weighs 1.2 GB, and research pictures are looked at by whoever made them.
                 safety_checker=None,
-                requires_safety_checker=False,
                 feature_extractor=None,
                 local_files_only=True,
+                **unused,
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             why = str(error).strip().partition("\n")[0] or type(error).__name__

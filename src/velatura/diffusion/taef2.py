@@ -1,17 +1,21 @@
 """TAEF2: the tiny autoencoder (Ollin Boer Bohan, MIT) distilled from FLUX.2's 32-channel autoencoder.
 
-A diffusers-like face on the raw weights, which come as ``encoder.safetensors`` and ``decoder.safetensors`` without a
-``config.json``; their keys are positions in one ``Sequential`` each.
+The raw weights come as ``encoder.safetensors`` and ``decoder.safetensors`` without a ``config.json``; their keys are
+positions in one ``Sequential`` each. As a diffusers model it can also be part of a pipeline folder: of a U-Net that was
+trained on its latents (``training/train_miniature.py --vae``).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTinyOutput
-from diffusers.models.autoencoders.vae import DecoderOutput
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDistribution
+from diffusers.models.modeling_outputs import AutoencoderKLOutput
+from diffusers.models.modeling_utils import ModelMixin
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -66,25 +70,37 @@ def _decoder() -> nn.Sequential:
     return nn.Sequential(*layers, _conv(WIDTH, 3))
 
 
-class Taef2Autoencoder(nn.Module):
-    """Takes and gives pictures ``(B, 3, H, W)`` in [-1, 1], as diffusers has them; latents ``(B, 32, H/8, W/8)``."""
+class Taef2Autoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
+    """Takes and gives pictures ``(B, 3, H, W)`` in [-1, 1], as diffusers has them; latents ``(B, 32, H/8, W/8)``.
 
-    def __init__(self) -> None:
+    ``scaling_factor``: what brings latents to unit variance for a U-Net. The distribution has no width: the encoder
+    gives a point.
+    """
+
+    @register_to_config  # type: ignore[untyped-decorator]
+    def __init__(
+        self,
+        latent_channels: int = LATENT_CHANNELS,
+        scaling_factor: float = 1.0,
+        shift_factor: float = 0.0,
+        block_out_channels: tuple[int, ...] = (WIDTH,) * 4,  # pipelines count these for the factor of 8
+    ) -> None:
         super().__init__()
         self.encoder, self.decoder = _encoder(), _decoder()
-        # The names that ``Extractor`` reads from a diffusers model's config.
-        self.config = {"latent_channels": LATENT_CHANNELS, "scaling_factor": 1.0, "shift_factor": 0.0}
 
-    def encode(self, x: Tensor) -> AutoencoderTinyOutput:
-        return AutoencoderTinyOutput(latents=self.encoder((x + 1) / 2))
+    def encode(self, x: Tensor) -> AutoencoderKLOutput:
+        mean = self.encoder((x + 1) / 2)
+        width = torch.full_like(mean, -30.0)
+        return AutoencoderKLOutput(latent_dist=DiagonalGaussianDistribution(torch.cat([mean, width], 1)))
 
-    def decode(self, z: Tensor) -> DecoderOutput:
-        return DecoderOutput(sample=self.decoder(z) * 2 - 1)
+    def decode(self, z: Tensor, return_dict: bool = True, generator: torch.Generator | None = None) -> Any:
+        sample = self.decoder(z) * 2 - 1
+        return DecoderOutput(sample=sample) if return_dict else (sample,)
 
 
-def from_folder(folder: Path) -> Taef2Autoencoder:
-    """The autoencoder with the weights of ``folder``, float32."""
-    module = Taef2Autoencoder()
+def from_folder(folder: Path, scaling_factor: float = 1.0) -> Taef2Autoencoder:
+    """The autoencoder with the raw weights of ``folder``, float32."""
+    module = Taef2Autoencoder(scaling_factor=scaling_factor)
     for part, name in ((module.encoder, "encoder"), (module.decoder, "decoder")):
         part.load_state_dict({k: v.float() for k, v in load_file(folder / f"{name}.safetensors").items()})
     return module

@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import Tensor
 
-from velatura.cloaks import NoiseSettings, PhotoGuardSettings, noise, photoguard, shuffled
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError
+from velatura.evaluation.methods import BOUNDED, METHODS
 from velatura.images import read
 from velatura.perception.lpips import lpips
 from velatura.perception.pixels import ssim
@@ -133,7 +133,7 @@ def protect(
     choice = protector.choose([protector.place(artwork) for artwork in artworks])
     targets = [protector.paint(x, choice) for x in originals]
     assert arm.budget is not None
-    cast = None if arm.method == "velatura" else NO_BOUND
+    cast = None if arm.method in BOUNDED else NO_BOUND
     protector.settings = replace(protector.settings, budget=arm.budget, cast=cast, seed=seed)
     deltas = METHODS[arm.method](protector, originals, targets, arm.budget, seed)
     files, figures = [], []
@@ -173,45 +173,3 @@ def changed(original: Tensor, saved: Tensor) -> dict[str, float]:
 
 def _changed(original: Tensor, saved: Tensor) -> dict[str, float]:
     return {"ssim": float(ssim(original, saved)), **visible(original, saved)}
-
-
-Maker = Callable[[Protector, Sequence[Tensor], Sequence[Tensor], float, int], list[Tensor]]
-
-
-def _glaze(
-    protector: Protector, originals: Sequence[Tensor], targets: Sequence[Tensor], budget: float, seed: int
-) -> list[Tensor]:
-    return [protector.cloak(x, t) for x, t in zip(originals, targets, strict=True)]
-
-
-def _noise(
-    protector: Protector, originals: Sequence[Tensor], targets: Sequence[Tensor], budget: float, seed: int
-) -> list[Tensor]:
-    return [noise(x, settings=NoiseSettings(budget, seed + i)).delta for i, x in enumerate(originals)]
-
-
-def _shuffled(
-    protector: Protector, originals: Sequence[Tensor], targets: Sequence[Tensor], budget: float, seed: int
-) -> list[Tensor]:
-    deltas = [delta[0] for delta in _glaze(protector, originals, targets, budget, seed)]
-    return [shuffled(x, deltas, own=[i], budget=budget, seed=seed + i).delta for i, x in enumerate(originals)]
-
-
-def _photoguard(
-    protector: Protector, originals: Sequence[Tensor], targets: Sequence[Tensor], budget: float, seed: int
-) -> list[Tensor]:
-    settings = PhotoGuardSettings(budget, steps=50, rounds=9)
-    return [
-        photoguard(x, t, extractors=protector.extractors, settings=settings).delta
-        for x, t in zip(originals, targets, strict=True)
-    ]
-
-
-# "velatura" is what `velatura protect` does by default, "glaze" the objective as published, with the same steps.
-METHODS: dict[str, Maker] = {
-    "glaze": _glaze,
-    "noise": _noise,
-    "photoguard": _photoguard,
-    "shuffled": _shuffled,
-    "velatura": _glaze,
-}

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
+from velatura.images.containers import Metadata
+from velatura.images.formats import Format
 from velatura.images.libvips import pyvips
-
-Format = Literal["png", "jpeg", "webp", "tiff"]
 
 
 @dataclass(frozen=True, eq=False)  # images compare pixel by pixel, so equality of records would mean nothing
@@ -16,24 +15,27 @@ class Artwork:
     """What :func:`velatura.images.read` found.
 
     ``image`` is upright (EXIF orientation applied, its tag set back) and otherwise untouched: the file's own colour
-    values, bit depth, alpha and metadata. It is decoded once and then held by libvips, in memory or, beyond 100 MB,
-    in a temporary file.
+    values, bit depth and alpha; of CMYK, sRGB. It is decoded once and then held by libvips, in memory or, beyond 100
+    MB, in a temporary file. Metadata but the profile is beside it, not on it.
     """
 
     path: Path | None
-    format: Format
+    format: Format  # of the file to write; prepared() changes it
     image: pyvips.Image
     width: int
     height: int
-    bits: int  # 8 or 16
+    bits: int  # 8 or 16, as held in memory
+    depth: int  # bits as stored: of an AVIF or HEIC also 10 or 12
     grey: bool
     alpha: bool
     icc: bytes | None = field(repr=False)
     source_bytes: int
-    quality: int | None = None  # of a JPEG, estimated from its quantisation tables
-    lossless: bool = True  # how the file stores pixels: False for JPEG and for lossy WebP
+    quality: int | None = None  # of a JPEG, estimated from its quantisation tables; or as chosen
+    chosen: bool = False  # whether ``quality`` was chosen, and is to be taken as it is
+    lossless: bool = True  # how the file stores pixels: False for JPEG, AVIF and lossy WebP
     compression: str | None = None  # of a TIFF, in libvips' words
-    png_colour: bytes = field(default=b"", repr=False)  # PNG chunks on what values mean, which libvips drops
+    metadata: Metadata = field(default_factory=Metadata)
+    notes: tuple[str, ...] = ()  # what had to change, in words
 
     @property
     def name(self) -> str:

@@ -20,7 +20,7 @@ def flatten(image: pyvips.Image) -> pyvips.Image:
     """The picture painted over white: what most pages behind it are, and what a JPEG made from it will show."""
     if not image.hasalpha():
         return image
-    top = 255 if image.format == "uchar" else 65535
+    top = 65535 if image.format == "ushort" else 255
     return image.flatten(background=[WHITE / 255 * top], max_alpha=top)
 
 
@@ -30,14 +30,31 @@ def eight_bit_scale(image: pyvips.Image) -> pyvips.Image:
 
 
 def to_srgb(image: pyvips.Image) -> pyvips.Image:
-    """Three bands of sRGB, 0 to 255: uchar where that is exact, else float. Grey becomes three equal bands.
+    """Three bands of sRGB over white, 0 to 255: uchar where that is exact, else float. Grey becomes three equal bands.
 
     Without a profile, or with a broken one, or with one that is sRGB by another name, the values are taken as sRGB.
     """
-    image = flatten(image)
-    if profile := usable_profile(image):
+    profile = usable_profile(image)
+    if profile is None:
+        image = flatten(image)
+        return _rgb(image if image.format == "uchar" else eight_bit_scale(image))
+    if not image.hasalpha():
         return _rgb(_transform_to_srgb(image, profile))
-    return _rgb(image if image.format == "uchar" else eight_bit_scale(image))
+    # Screens blend in their own colours, not in the file's.
+    colour = _rgb(_transform_to_srgb(image[: image.bands - 1], profile))
+    return flatten(colour.bandjoin(eight_bit_scale(image[image.bands - 1])).copy(interpretation="srgb"))
+
+
+def grey_to_rgb(image: pyvips.Image) -> pyvips.Image:
+    """A grey picture (with its alpha) as sRGB of the same depth, without its profile, which is for one channel."""
+    colour, deep = image[0], image.format == "ushort"
+    colour = _rgb(_transform_to_srgb(colour, profile)) if (profile := usable_profile(image)) else _rgb(colour)
+    if profile and deep:
+        colour = colour * 257
+    colour = colour.rint().cast(image.format).copy(interpretation="rgb16" if deep else "srgb")
+    if _ICC in colour.get_fields():
+        colour.remove(_ICC)
+    return colour.bandjoin(image[1]) if image.bands == 2 else colour
 
 
 def from_srgb(srgb: pyvips.Image, profile: bytes, grey: bool) -> pyvips.Image:
@@ -46,6 +63,28 @@ def from_srgb(srgb: pyvips.Image, profile: bytes, grey: bool) -> pyvips.Image:
     lab.set_type(pyvips.GValue.blob_type, _ICC, profile)  # icc_export goes to the profile that the image carries
     values = eight_bit_scale(lab.icc_export(depth=16, pcs="lab"))
     return values[0] if grey else values
+
+
+def cmyk_profile(image: pyvips.Image) -> bool:
+    """Whether a CMYK picture says what its inks look like, in a way that works."""
+    if _ICC not in image.get_fields():
+        return False
+    try:
+        cmyk_to_srgb(pyvips.Image.black(1, 1, bands=4).copy(interpretation="cmyk"), image.get(_ICC)).avg()
+    except pyvips.Error:
+        return False
+    return True
+
+
+def cmyk_to_srgb(image: pyvips.Image, profile: bytes | None = None) -> pyvips.Image:
+    """sRGB of the same depth, relative colorimetric with black point compensation, as print programs show it."""
+    deep = image.format == "ushort"
+    if profile is not None:
+        image = image.copy()
+        image.set_type(pyvips.GValue.blob_type, _ICC, profile)
+    return image.icc_transform(
+        "srgb", embedded=True, intent="relative", black_point_compensation=True, depth=16 if deep else 8
+    )
 
 
 def usable_profile(image: pyvips.Image) -> bytes | None:

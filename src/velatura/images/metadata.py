@@ -1,27 +1,122 @@
-"""Metadata that must change because the pixels did: orientation, thumbnails. Everything else stays."""
+"""Metadata that must change because the pixels did, or that the artist wants changed. Everything else stays."""
 
 from __future__ import annotations
 
-import re
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 
+from velatura.images import exif, photoshop, xmp
+from velatura.images.containers import Metadata, png
+from velatura.images.formats import Format
 from velatura.images.libvips import pyvips
 
-# Besides the thumbnail: what libvips remembers of a palette or a bilevel file, since the output is neither.
-_STALE = ("jpeg-thumbnail-data", "palette", "bits-per-sample", "heif-bitdepth")
+# What stays in libvips' hands; it would write the rest anew, not as it was.
+_PIXELS = ("width", "height", "bands", "format", "coding", "interpretation", "xoffset", "yoffset", "xres", "yres")
+_KEPT = (*_PIXELS, "filename", "resolution-unit", "icc-profile-data")
 
 
 def upright(image: pyvips.Image) -> pyvips.Image:
-    """Apply the EXIF orientation once, and leave no trace of it for another reader to apply again."""
-    fields = image.get_fields()
-    oriented = "orientation" in fields
+    """Apply the EXIF orientation once, and leave no metadata on the image but its profile."""
     # A copy of the header only; without one the loader's own record would change.
-    image = image.autorot() if oriented and image.get("orientation") > 1 else image.copy()
-    # An EXIF thumbnail would still show the unprotected picture, turned the old way.
-    for field in _STALE:
-        if field in fields:
-            image.remove(field)
-    # Pillow and others fall back to XMP's orientation; where EXIF has one it rules, so XMP's is only a stale copy.
-    if oriented and "xmp-data" in fields:
-        xmp = re.sub(rb"(tiff:Orientation(?:=[\"']|>))[1-8]", rb"\g<1>1", image.get("xmp-data"))
-        image.set_type(pyvips.GValue.blob_type, "xmp-data", xmp)
+    image = image.autorot() if "orientation" in image.get_fields() and image.get("orientation") > 1 else image.copy()
+    for name in image.get_fields():
+        if name not in _KEPT:
+            image.remove(name)
     return image
+
+
+def renewed(metadata: Metadata) -> Metadata:
+    """Metadata for new pixels: upright in every place that says so, without thumbnails of the unprotected picture."""
+    lost, block, packet = list(metadata.lost), metadata.exif, metadata.xmp
+    try:
+        block = exif.renewed(block) if block else b""
+    except (exif.Damaged, struct.error):
+        block = b""
+        lost.append("EXIF, which is damaged")
+    if packet:
+        packet = xmp.upright(packet)
+        with suppress(xmp.Damaged):  # kept as it is: readers that are less strict may make sense of it
+            packet = xmp.without_thumbnails(packet)
+    resources = photoshop.without(metadata.photoshop, photoshop.THUMBNAILS)
+    return replace(metadata, exif=block, xmp=packet, photoshop=resources, lost=tuple(lost))
+
+
+def resized(metadata: Metadata, width: int, height: int) -> Metadata:
+    """Metadata of the picture at another size: EXIF repeats it."""
+    block = metadata.exif
+    return replace(metadata, exif=exif.renewed(block, width=width, height=height) if block else b"")
+
+
+def without_gps(metadata: Metadata) -> Metadata:
+    """Without the place where it was made: in EXIF, in XMP, and in copies of both. Raises ``xmp.Damaged``."""
+    named = {chunk for word, chunk in png.texts(metadata) if word.lower().startswith("raw profile type")}
+    return replace(
+        metadata,
+        exif=exif.renewed(metadata.exif, gps=False) if metadata.exif else b"",
+        xmp=xmp.without_gps(metadata.xmp) if metadata.xmp else b"",
+        photoshop=photoshop.without(metadata.photoshop, photoshop.COPIES),
+        native=tuple(chunk for chunk in metadata.native if chunk not in named),
+    )
+
+
+def bare(metadata: Metadata) -> Metadata:
+    """Nothing but what says what the values mean and how large they are printed."""
+    meaning = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"pHYs")
+    kept = (part for part in metadata.native if part[4:8] in meaning or part[:2] == b"\xff\xe0")
+    return Metadata(native=tuple(kept))
+
+
+def marked(metadata: Metadata, *, do_not_train: bool, rights: str | None) -> Metadata:
+    """With the artist's reservations in XMP. Raises ``xmp.Damaged``."""
+    return replace(metadata, xmp=xmp.marked(metadata.xmp, do_not_train=do_not_train, rights=rights))
+
+
+def moved(metadata: Metadata, old: Format, new: Format) -> Metadata:
+    """Metadata for a file of another kind; ``lost`` says what has no place there."""
+    if old == new:
+        return metadata
+    lost = [*metadata.lost, *_without_place(metadata, old)]
+    record = metadata.iptc or photoshop.iptc(metadata.photoshop)
+    places = {"jpeg": (photoshop.with_iptc(metadata.photoshop, record), b""), "tiff": (metadata.photoshop, record)}
+    resources, iptc = places.get(new, (b"", b""))
+    if record and new not in places:
+        lost.append(f"IPTC, for which a {new} has no place")
+    return replace(metadata, photoshop=resources, iptc=iptc, native=(), lost=tuple(lost))
+
+
+def _without_place(metadata: Metadata, old: Format) -> Iterator[str]:
+    if words := [word for word, _ in png.texts(metadata)] if old == "png" else []:
+        yield f"texts that only a PNG holds ({', '.join(words)})"
+    if old == "jpeg" and any(part[:2] == b"\xff\xfe" for part in metadata.native):
+        yield "a comment that only a JPEG holds"
+
+
+def summary(metadata: Metadata) -> dict[str, object]:
+    """What there is, for a person to read: see ``velatura inspect``."""
+    found: dict[str, object] = {}
+    tags = {}
+    try:
+        tags = {v.tag: v for v in exif.values(metadata.exif)} if metadata.exif else {}
+    except (exif.Damaged, struct.error):
+        found["exif"] = "damaged"
+    for tag, name in ((315, "artist"), (33432, "copyright"), (305, "software"), (306, "changed")):
+        if tag in tags and tags[tag].kind == 2:
+            found[name] = tags[tag].data.rstrip(b"\0").decode("utf-8", "replace")
+    if tags:
+        found["exif tags"] = sum(1 + len(value.below) for value in tags.values())
+    found["gps"] = exif.GPS in tags
+    if metadata.xmp:
+        try:
+            found["xmp properties"] = len(xmp.properties(metadata.xmp))
+            found["data mining"] = xmp.value(metadata.xmp, xmp.PLUS, "DataMining")
+            found["rights"] = xmp.value(metadata.xmp, xmp.DC, "rights")
+            found["gps"] = found["gps"] or any(p.name.startswith("GPS") for p in xmp.properties(metadata.xmp))
+        except xmp.Damaged:
+            found["xmp properties"] = "damaged"
+    if record := metadata.iptc or photoshop.iptc(metadata.photoshop):
+        found["iptc"] = f"{len(record)} bytes"
+    if words := [word for word, _ in png.texts(metadata)]:
+        found["texts"] = ", ".join(words)
+    return {key: value for key, value in found.items() if value is not None}

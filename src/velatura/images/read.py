@@ -2,107 +2,168 @@
 
 from __future__ import annotations
 
-import io
+import mmap
 import os
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
-from velatura.errors import ImageError
-from velatura.images import metadata
+from velatura.errors import ImageError, MissingExtra
+from velatura.images import color, containers, heic, metadata
 from velatura.images.artwork import Artwork, printable
+from velatura.images.containers import Facts, Metadata, Unsupported
+from velatura.images.formats import Format
 from velatura.images.libvips import pyvips
-from velatura.images.sniff import Facts, Unsupported, sniff
 
 MOST_PIXELS = 300_000_000
 _GREY, _COLOUR = ("b-w", "grey16"), ("srgb", "rgb", "rgb16")
 _CONVERT = "convert it to 8 or 16 bit RGB first"
+_LOADERS = {"avif": "heif"}
 
 
-def read(source: Path | bytes) -> Artwork:
-    """Read a PNG, JPEG, WebP or TIFF, recognised by its content.
+def read(source: Path | bytes, *, page: int | None = None) -> Artwork:
+    """Read a PNG, JPEG, WebP, TIFF, AVIF, GIF or HEIC, recognised by its content; ``page`` (from 1) of a TIFF.
 
     All pixels are decoded once here, so that a damaged file is refused now and not half-way through its protection.
-    Raises :class:`ImageError`: "NAME: what is wrong; what to do".
+    Raises :class:`ImageError`: "NAME: what is wrong; what to do", or :class:`MissingExtra`.
     """
     name = printable(source) if isinstance(source, Path) else "the picture"
     try:
-        with _opened(source) as file:
-            size = file.seek(0, os.SEEK_END)
-            if size == 0:
-                raise Unsupported("is empty; copy or export it again")
-            file.seek(0)
-            facts = sniff(file)
-        image = _loaded(source, facts)
-        _refuse_unsuitable(image)
-        # libvips decodes at the first pixel asked for; asking for the mean makes it decode, and find the damage, now.
-        image.avg()
-        image = metadata.upright(image)
+        with _opened(source) as data:
+            return _read(source, data, page)
     except Unsupported as error:
         raise ImageError(f"{name}: {error}") from None
+    except MissingExtra:
+        raise
     except OSError as error:
         raise ImageError(f"{name}: {error.strerror or error}; check the path and its permissions") from None
     except pyvips.Error as error:
-        detail = " ".join(str(error.detail).split())[:120]
-        raise ImageError(
-            f"{name}: cannot be decoded, damaged or cut short ({detail}); copy or export it again"
-        ) from None
-    fields = image.get_fields()
+        raise _damaged(name, error.detail) from None
+    except (ValueError, RuntimeError, SyntaxError, EOFError) as error:  # pillow-heif's and Pillow's words for damage
+        raise _damaged(name, str(error)) from None
+
+
+def _read(source: Path | bytes, data: Any, page: int | None) -> Artwork:
+    format = containers.sniff(data)
+    facts = containers.facts(format, data)
+    if format == "heic":
+        found = heic.load(bytes(data), MOST_PIXELS)
+        image, taken, depth = found.image, found.metadata, found.depth
+        _refuse_unsuitable(image, None)
+    else:
+        image = _loaded(source, format, page)
+        _refuse_unsuitable(image, page)
+        depth = image.get("bits-per-sample") if format == "avif" else 8 if image.format == "uchar" else 16
+        taken = _of_libvips(image) if format == "avif" else containers.take(format, data, page or 1)
+        # libvips decodes at the first pixel asked for; asking for the mean makes it decode, and find the damage, now.
+        image.avg()
+        image = metadata.upright(image)
+    notes = []
+    if format == "avif" and image.format == "ushort":
+        image = image | (image >> depth)  # the value's bits stand in the upper ones: white becomes 65535
+    if image.interpretation == "cmyk":
+        image = color.cmyk_to_srgb(image)
+        notes.append("was CMYK, is sRGB now, by its own profile: keep the original for print")
+    return _artwork(source, len(data), format, facts, image, depth, metadata.renewed(taken), notes)
+
+
+def _artwork(
+    source: Path | bytes,
+    size: int,
+    format: Format,
+    facts: Facts,
+    image: pyvips.Image,
+    depth: int,
+    kept: Metadata,
+    notes: list[str],
+) -> Artwork:
     return Artwork(
         path=source if isinstance(source, Path) else None,
-        format=facts.format,
+        format=format,
         image=image,
         width=image.width,
         height=image.height,
         bits=8 if image.format == "uchar" else 16,
+        depth=depth,
         grey=image.bands < 3,
         alpha=bool(image.hasalpha()),
-        icc=image.get("icc-profile-data") if "icc-profile-data" in fields else None,
+        icc=image.get("icc-profile-data") if "icc-profile-data" in image.get_fields() else None,
         source_bytes=size,
         quality=facts.quality,
         lossless=facts.lossless,
         compression=facts.compression,
-        png_colour=facts.png_colour,
+        metadata=kept,
+        notes=(*notes, *(f"left out: {what}" for what in kept.lost)),
     )
 
 
-def _opened(source: Path | bytes) -> BinaryIO | nullcontext[BinaryIO]:
+@contextmanager
+def _opened(source: Path | bytes) -> Iterator[Any]:
+    """The file's bytes, mapped rather than read."""
     if isinstance(source, bytes):
-        return nullcontext(io.BytesIO(source))
+        if not source:
+            raise Unsupported("is empty; copy or export it again")
+        yield source
+        return
     if "\0" in str(source) or not source.exists():
         raise Unsupported("does not exist; check the path")
     if source.is_dir():
         raise Unsupported("is a folder; name the pictures inside it")
     if not source.is_file():  # a pipe or a device could block for ever
         raise Unsupported("is not a regular file; copy it to one first")
-    return source.open("rb")
+    with source.open("rb") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            raise Unsupported("is empty; copy or export it again")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            yield data
 
 
-def _loaded(source: Path | bytes, facts: Facts) -> pyvips.Image:
+def _loaded(source: Path | bytes, format: Format, page: int | None) -> pyvips.Image:
     """libvips' own loader for the format, for random access, strict about damage; nothing is decoded yet."""
+    options: dict[str, Any] = {"fail_on": "error"}
+    if page is not None and format == "tiff":
+        options["page"] = page - 1
+    loader = f"{_LOADERS.get(format, format)}load"
     if isinstance(source, bytes):
-        image = getattr(pyvips.Image, f"{facts.format}load_buffer")(source, fail_on="error")
+        image = getattr(pyvips.Image, f"{loader}_buffer")(source, **options)
     else:
         # As bytes: a name need not be UTF-8.
-        image = getattr(pyvips.Image, f"{facts.format}load")(os.fsencode(source), fail_on="error")
+        image = getattr(pyvips.Image, loader)(os.fsencode(source), **options)
     if not isinstance(image, pyvips.Image):
         raise TypeError(f"libvips gave back {type(image)}")
     return image
 
 
-def _refuse_unsuitable(image: pyvips.Image) -> None:
+def _of_libvips(image: pyvips.Image) -> Metadata:
+    exif, xmp = (image.get(name) if name in image.get_fields() else b"" for name in ("exif-data", "xmp-data"))
+    return Metadata(exif=exif.removeprefix(b"Exif\0\0"), xmp=xmp)
+
+
+def _refuse_unsuitable(image: pyvips.Image, page: int | None) -> None:
     """Refuse, by its header alone, what the rest of the package could not give back as it was."""
     kind, bands, megapixels = image.interpretation, image.bands, image.width * image.height / 1e6
     fields = image.get_fields()
-    if "n-pages" in fields and image.get("n-pages") > 1:
-        raise Unsupported(f"holds {image.get('n-pages')} pages; save each page as a picture of its own")
+    pages = image.get("n-pages") if "n-pages" in fields else 1
+    if "gif" in str(image.get("vips-loader") if "vips-loader" in fields else "") and pages > 1:
+        raise Unsupported("is an animated GIF; save one frame of it as a still picture")
+    if pages > 1 and page is None:
+        raise Unsupported(f"holds {pages} pages; choose one with --page N, or save each as a picture of its own")
     if megapixels > MOST_PIXELS / 1e6:
         raise Unsupported(f"has {megapixels:.0f} megapixels, more than {MOST_PIXELS / 1e6:.0f}; make it smaller")
-    if kind == "cmyk":
-        raise Unsupported("is CMYK; convert it to RGB first")
     if image.format not in ("uchar", "ushort"):
         raise Unsupported(f"stores its values as {image.format}, not as 8 or 16 bit whole numbers; {_CONVERT}")
-    if kind not in _GREY + _COLOUR:
+    if kind == "cmyk":
+        if bands != 4:
+            raise Unsupported(f"is CMYK with {bands} channels; convert it to RGB first")
+        if not color.cmyk_profile(image):
+            raise Unsupported("is CMYK without a usable profile of its inks; convert it to RGB first")
+    elif kind not in _GREY + _COLOUR:
         raise Unsupported(f"has the colour model {kind}, not RGB or grey; {_CONVERT}")
-    if bands not in ((1, 2) if kind in _GREY else (3, 4)):
+    elif bands not in ((1, 2) if kind in _GREY else (3, 4)):
         raise Unsupported(f"has {bands} channels, more than colour and one alpha; flatten it first")
+
+
+def _damaged(name: str, detail: str) -> ImageError:
+    words = " ".join(detail.split())[:120]
+    return ImageError(f"{name}: cannot be decoded, damaged or cut short ({words}); copy or export it again")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from velatura.errors import InputError
 from velatura.images.artwork import Artwork
-from velatura.images.color import eight_bit_scale, flatten, to_srgb
+from velatura.images.color import eight_bit_scale, flatten, to_srgb, usable_profile
 from velatura.images.libvips import pyvips
+
+if TYPE_CHECKING:  # torch itself is imported where it is used: the process that only decodes does not need it
+    from torch import Tensor
 
 
 def working_size(width: int, height: int, short_side: int, multiple: int = 8) -> tuple[int, int]:
@@ -33,7 +35,10 @@ def working(picture: Artwork | pyvips.Image, short_side: int) -> Tensor:
 def at_size(image: pyvips.Image, width: int, height: int) -> pyvips.Image:
     """Float sRGB at another size. Colours are converted after the reduction: the same to the eye and far cheaper."""
     # Float throughout: libvips reduces 8 bit pictures with 8 bit results, and δ is only a few steps of 1/255.
-    small = resized(eight_bit_scale(flatten(image)), width, height)
+    if image.hasalpha() and usable_profile(image):  # blended after the conversion
+        small = resized(eight_bit_scale(image).premultiply(max_alpha=255), width, height).unpremultiply(max_alpha=255)
+    else:
+        small = resized(eight_bit_scale(flatten(image)), width, height)
     return to_srgb((small > 255).ifthenelse(255, (small < 0).ifthenelse(0, small)))  # Lanczos overshoots
 
 
@@ -48,6 +53,8 @@ def crops(picture: Artwork | pyvips.Image, size: int, boxes: Sequence[tuple[int,
 
 def tensor(srgb: pyvips.Image) -> Tensor:
     """An sRGB image (0 to 255) as ``(1, 3, h, w)`` in [0, 1]."""
+    import torch
+
     array = np.ascontiguousarray(srgb.cast("float").numpy().transpose(2, 0, 1)[None])
     return torch.from_numpy(array).div_(255).clamp_(0, 1)
 
@@ -78,6 +85,8 @@ def resize_delta(delta: Tensor, width: int, height: int) -> pyvips.Image:
     Enlarging with bicubic and reducing with Lanczos would leave white noise 69 % of its amplitude. So δ is sharpened
     once by what a trip up and down loses of it, then doubled with Lanczos3; only the smooth rest is bicubic: 85 %.
     """
+    import torch
+
     _, _, h, w = delta.shape
     values = delta.detach().to("cpu", torch.float32)
     if width > w and height > h:
@@ -93,6 +102,8 @@ def resize_delta(delta: Tensor, width: int, height: int) -> pyvips.Image:
 @lru_cache(maxsize=32)
 def _lanczos3(size: int, new_size: int) -> Tensor:
     """The matrix ``(new_size, size)`` that resamples one axis with Lanczos3, rows summing to 1."""
+    import torch
+
     ratio = new_size / size
     centres = (torch.arange(new_size) + 0.5) / ratio - 0.5
     distance = (torch.arange(size)[None] - centres[:, None]) * min(ratio, 1)

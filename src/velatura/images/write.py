@@ -6,15 +6,19 @@ import contextlib
 import os
 import secrets
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from velatura.errors import ContractError, ImageError
+from velatura.images import containers
 from velatura.images.artwork import Artwork, printable
 from velatura.images.color import from_srgb, usable_profile
+from velatura.images.containers import avif
+from velatura.images.formats import WRITTEN
 from velatura.images.libvips import pyvips
 from velatura.images.resample import at_size, resize_delta, tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LOWEST_QUALITY = 90  # below it, JPEG and WebP throw away more of δ than they throw away of the picture
 
@@ -40,18 +44,29 @@ def apply(artwork: Artwork, delta: Tensor) -> pyvips.Image:
 
 def encode(artwork: Artwork, image: pyvips.Image) -> bytes:
     """``image`` as a file of the artwork's format, with its metadata and ICC profile."""
+    if artwork.format not in WRITTEN:
+        raise unwritable(artwork)
+    alpha = bool(image.hasalpha())
     try:
-        return {"png": _png, "jpeg": _jpeg, "webp": _webp, "tiff": _tiff}[artwork.format](artwork, image)
+        return containers.put(artwork.format, _pixels(artwork, image), artwork.metadata, alpha=alpha)
     except pyvips.Error as error:
         detail = " ".join(str(error.detail).split())[:120]
-        raise ImageError(f"{artwork.name}: cannot be written as {artwork.format} ({detail}); try PNG") from None
+        raise ImageError(
+            f"{artwork.name}: cannot be written as {artwork.format} ({detail}); try --format png"
+        ) from None
+
+
+def unwritable(artwork: Artwork) -> ImageError:
+    why = {"gif": "the 256 colours of a GIF would not keep a cloak", "heic": "HEIC is read, but not written"}
+    return ImageError(f"{artwork.name}: {why[artwork.format]}; choose another format, as with --format png")
 
 
 def as_saved(artwork: Artwork, image: pyvips.Image) -> pyvips.Image:
     """What a reader of the saved file would see: ``image`` itself where the format is lossless, else decoded again."""
     if artwork.lossless:
         return image
-    return getattr(pyvips.Image, f"{artwork.format}load_buffer")(encode(artwork, image))
+    loader = {"avif": "heif"}.get(artwork.format, artwork.format)
+    return getattr(pyvips.Image, f"{loader}load_buffer")(_pixels(artwork, image))
 
 
 def save(data: bytes, path: Path) -> None:
@@ -76,6 +91,8 @@ def save(data: bytes, path: Path) -> None:
 
 
 def _check(delta: Tensor) -> None:
+    import torch
+
     if delta.ndim != 4 or delta.shape[:2] != (1, 3) or delta.dtype != torch.float32:
         raise ContractError(f"delta: expected float32 (1, 3, h, w), got {delta.dtype} {tuple(delta.shape)}")
     low, high = delta.detach().aminmax()
@@ -85,6 +102,8 @@ def _check(delta: Tensor) -> None:
 
 def _in_own_colours(artwork: Artwork, delta: Tensor) -> Tensor:
     """δ, still at its own resolution, as a difference in the file's colour space: three channels, or one for grey."""
+    import torch
+
     delta = delta.detach().cpu()
     if artwork.grey:
         delta = delta.mean(1, keepdim=True)
@@ -105,26 +124,29 @@ def _image(picture: Tensor) -> pyvips.Image:
     return pyvips.Image.new_from_array((picture[0].permute(1, 2, 0) * 255).contiguous().numpy())
 
 
+def _pixels(artwork: Artwork, image: pyvips.Image) -> bytes:
+    """The file without metadata but the profile."""
+    return _SAVERS[artwork.format](artwork, image)
+
+
 def _png(artwork: Artwork, image: pyvips.Image) -> bytes:
     # filter: all of PNG's five, chosen row by row; the default (none) makes files a quarter larger.
-    data: bytes = image.pngsave_buffer(compression=6, filter=0xF8, bitdepth=artwork.bits, palette=False, keep="all")
-    # libvips drops the chunks that say what the values mean where no ICC profile does; they follow IHDR (33 bytes).
-    return data[:33] + artwork.png_colour + data[33:] if artwork.png_colour else data
+    data: bytes = image.pngsave_buffer(compression=6, filter=0xF8, bitdepth=artwork.bits, palette=False, keep="icc")
+    return data
 
 
 def _jpeg(artwork: Artwork, image: pyvips.Image) -> bytes:
     # Full chroma: 4:2:0 would average away what δ does to colour, and δ would have to become stronger in brightness.
-    quality = max(LOWEST_QUALITY, artwork.quality or 0)
     # Optimal Huffman tables save a sixth, but hold all coefficients in memory: 6 bytes a pixel.
     small = image.width * image.height < 50_000_000
-    data: bytes = image.jpegsave_buffer(Q=quality, subsample_mode="off", optimize_coding=small, keep="all")
+    data: bytes = image.jpegsave_buffer(Q=_quality(artwork), subsample_mode="off", optimize_coding=small, keep="icc")
     return data
 
 
 def _webp(artwork: Artwork, image: pyvips.Image) -> bytes:
     # Lossy WebP always halves chroma; smart_subsample is the sharpest it offers. exact: colours under alpha 0 stay.
     data: bytes = image.webpsave_buffer(
-        Q=LOWEST_QUALITY, lossless=artwork.lossless, exact=True, alpha_q=100, smart_subsample=True, keep="all"
+        Q=_quality(artwork), lossless=artwork.lossless, exact=True, alpha_q=100, smart_subsample=True, keep="icc"
     )
     return data
 
@@ -132,5 +154,26 @@ def _webp(artwork: Artwork, image: pyvips.Image) -> bytes:
 def _tiff(artwork: Artwork, image: pyvips.Image) -> bytes:
     compression = artwork.compression or "deflate"
     predictor = "horizontal" if compression in ("lzw", "deflate") else "none"
-    data: bytes = image.tiffsave_buffer(compression=compression, predictor=predictor, keep="all")
+    data: bytes = image.tiffsave_buffer(compression=compression, predictor=predictor, keep="icc")
     return data
+
+
+def _avif(artwork: Artwork, image: pyvips.Image) -> bytes:
+    image, metadata = image.copy(), artwork.metadata
+    if metadata.exif:
+        image.set_type(pyvips.GValue.gstr_type, "exif-ifd0-ImageDescription", avif.placeholder(metadata))
+    if metadata.xmp:
+        image.set_type(pyvips.GValue.blob_type, "xmp-data", metadata.xmp)
+    keep = "icc|xmp|exif" if metadata.exif else "icc|xmp"
+    data: bytes = image.heifsave_buffer(
+        compression="av1", Q=_quality(artwork), bitdepth=artwork.depth, subsample_mode="off", effort=4, keep=keep
+    )
+    return data
+
+
+def _quality(artwork: Artwork) -> int:
+    quality = artwork.quality or 0
+    return quality if artwork.chosen else max(LOWEST_QUALITY, quality)
+
+
+_SAVERS = {"png": _png, "jpeg": _jpeg, "webp": _webp, "tiff": _tiff, "avif": _avif}

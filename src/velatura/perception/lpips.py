@@ -67,7 +67,7 @@ class LPIPS(nn.Module):
 
     def features(self, pictures: torch.Tensor) -> list[torch.Tensor]:
         """Unit-normalised activations of the five compared layers of ``(B, 3, H, W)`` in [0, 1]."""
-        return [x / (x.pow(2).sum(1, keepdim=True).clamp_min(1e-12).sqrt() + 1e-10) for x in self.activations(pictures)]
+        return unit(self.activations(pictures))
 
     def activations(self, pictures: torch.Tensor) -> list[torch.Tensor]:
         """ReLU activations of the five compared layers as they are, ``(B, C, h, w)`` each."""
@@ -91,6 +91,11 @@ class LPIPS(nn.Module):
         """Distance ``(B,)`` between two results of :meth:`features`."""
         terms = [((x - y).pow(2) * w).sum(1).mean((1, 2)) for x, y, w in zip(a, b, self.heads, strict=True)]
         return torch.stack(terms).sum(0)
+
+
+def unit(activations: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Activations ``(B, C, h, w)`` whose channels are of unit length at each place: what LPIPS compares."""
+    return [x / (x.pow(2).sum(1, keepdim=True).clamp_min(1e-12).sqrt() + 1e-10) for x in activations]
 
 
 @lru_cache(maxsize=4)

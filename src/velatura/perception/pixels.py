@@ -34,3 +34,13 @@ def ssim(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     light = (2 * mean_a * mean_b + 0.01**2) / (mean_a**2 + mean_b**2 + 0.01**2)
     structure = (2 * covariance + 0.03**2) / (variance_a + variance_b + 0.03**2)
     return (light * structure).flatten(1).mean(1)
+
+
+def share_left(original: torch.Tensor, cloaked: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """How much of δ = ``cloaked`` − ``original`` is in ``other`` − ``original``: ``(B,)``, the projection's length.
+
+    1 for the cloaked picture itself, about 0 for the original or for anything unrelated; above 1 where δ was amplified
+    (sharpening). 0 where there is no δ.
+    """
+    delta, found = (cloaked - original).flatten(1), (other - original).flatten(1)
+    return (found * delta).sum(1) / delta.pow(2).sum(1).clamp_min(1e-12)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from velatura.images import read
+from velatura.images import read_guarded
 from velatura.protect.protector import Protected, Protector
 from velatura.protect.settings import EFFORTS, Settings
 
@@ -14,10 +14,10 @@ __all__ = ["EFFORTS", "Protected", "Protector", "Settings", "protect"]
 def protect(data: bytes, settings: Settings | None = None) -> bytes:
     """Protect one picture file: bytes in, bytes out, in the same format. Networks are kept between calls.
 
-    Raises ``ImageError`` where the bytes are not a picture that can be protected. For the report and the sheet use
-    ``Protector(settings).protect(read(data))``.
+    The bytes are decoded in a process of its own, with limits. Raises ``ImageError`` where they are not a picture that
+    can be protected. For the report and the sheet use ``Protector(settings).protect(read_guarded(data))``.
     """
-    return _protector(settings or Settings()).protect(read(data)).data
+    return _protector(settings or Settings()).protect(read_guarded(data)).data
 
 
 @lru_cache(maxsize=2)

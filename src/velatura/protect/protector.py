@@ -20,11 +20,13 @@ from velatura.cloaks.windows import over_windows
 from velatura.diffusion import device, extractors
 from velatura.diffusion.autoencoder import MiniAutoencoder
 from velatura.errors import ImageError
-from velatura.images import Artwork, apply, as_saved, encode, read, working
+from velatura.images import Artwork, apply, as_saved, encode, prepared, read, working
 from velatura.images.artwork import printable
 from velatura.perception.color_difference import colour_cast
 from velatura.perception.lpips import lpips
+from velatura.perception.pixels import share_left
 from velatura.protect.figures import View, Visibility, views, visible
+from velatura.protect.publishing import after_platform, notes
 from velatura.protect.settings import Settings
 from velatura.reports.checks import flags
 from velatura.reports.sheet import amplified, sheet
@@ -34,7 +36,7 @@ from velatura.styles.choose import Choice, centroid, choose, remember, remembere
 
 STYLE_MODEL = "mini"  # the style space is the miniature's, whatever model the cloak uses
 MOST_FOR_CENTROID = 24
-MOST_ELONGATED = 10
+MOST_ELONGATED = 50
 GAIN = 8.0
 
 
@@ -113,9 +115,10 @@ class Protector:
         return choice
 
     def protect(self, artwork: Artwork, choice: Choice | None = None, on_step: OnStep | None = None) -> Protected:
-        """Cloak one picture. ``choice``: T for the body of work; None draws one for this picture alone."""
+        """Cloak one picture, as its delivery wants it. ``choice``: T for the body of work; None draws its own."""
         s, started = self.settings, time.perf_counter()
         clock = _Clock()
+        artwork = prepared(artwork, s.delivery)
         if max(artwork.width, artwork.height) > MOST_ELONGATED * min(artwork.width, artwork.height):
             size = f"{artwork.width}x{artwork.height}"
             raise ImageError(
@@ -125,7 +128,7 @@ class Protector:
         original = self.working(artwork)
         target = self.paint(original, choice)
         clock("paint")
-        delta = self.cloak(original, target, on_step)
+        delta = self.cloak(original, target, on_step, grey=artwork.grey) if s.budget else torch.zeros_like(original)
         clock("cloak")
         data, saved_file, lpips_native, scale = self.fit(artwork, original, delta)
         clock("fit and write")
@@ -140,7 +143,12 @@ class Protector:
         word = verdict(shifts, noise_shift=max(noise.values()), scale_models=miniatures)
         figures: dict[str, Any] = {"lpips": distance, "lpips_native_crops": lpips_native, **visible(original, saved)}
         figures["delta_scale"] = scale
+        figures["delta_kept"] = float(share_left(original, original + scale * delta, saved)) if scale else None
         figures |= {"bytes_before": artwork.source_bytes, "bytes_after": len(data)}
+        platform = s.delivery.platform
+        published = None
+        if platform is not None:
+            published = after_platform(platform, saved_file, original, saved, target, self.extractors)
         report = {
             "velatura": __version__,
             "source": {
@@ -154,6 +162,7 @@ class Protector:
             "verdict": asdict(word),
             "figures": figures,
             "models": per_model,
+            "platform": published,
             "flags": flags(
                 budget=s.budget,
                 lpips=distance,
@@ -163,6 +172,7 @@ class Protector:
                 shifts=shifts,
                 noise=noise,
             ),
+            "notes": notes(artwork, figures, published),
             "settings": asdict(s) | {"method": "glaze", "cloak": asdict(s.cloak())},
             "settings_fingerprint": s.fingerprint(),
             "style": {
@@ -211,9 +221,9 @@ class Protector:
         """The picture as the cloak sees it: ``(1, 3, h, w)`` at the working resolution."""
         return working(artwork, self.settings.working).to(self.device)
 
-    def cloak(self, original: Tensor, target: Tensor, on_step: OnStep | None = None) -> Tensor:
-        """δ of a picture at the working resolution, window by window where it is long."""
-        settings = self.settings.cloak()
+    def cloak(self, original: Tensor, target: Tensor, on_step: OnStep | None = None, *, grey: bool = False) -> Tensor:
+        """δ of a picture at the working resolution, window by window where it is long; ``grey`` for a grey file."""
+        settings = replace(self.settings.cloak(), grey=grey)
 
         def window(pictures: Tensor, where: tuple[slice, slice], index: int, count: int) -> Tensor:
             def report(step: Step) -> None:
@@ -234,6 +244,10 @@ class Protector:
         of the budget is used. Returns the file, what is read back from it, LPIPS of its crops, and the scale.
         """
         visibility = Visibility(artwork, original, delta, self.settings.working, self.device)
+        if not self.settings.budget:
+            data = encode(artwork, apply(artwork, delta.cpu()))
+            saved = read(data)
+            return data, saved, visibility.native(saved.image), 0.0
         if (bound := self.settings.cloak().cast) is not None:  # what grows for LPIPS' sake must not outgrow the other
             cast = float(colour_cast(original, (original + delta).clamp(0, 1)))
             largest = min(largest, max(1.0, bound / max(cast, 1e-6)))
@@ -261,7 +275,7 @@ class Protector:
         if low == 0:
             raise ImageError(
                 f"{artwork.name}: as {artwork.format}, even a faint cloak changes it by more than LPIPS {budget:g}; "
-                "convert it to PNG first or choose a higher intensity"
+                "choose --format png or a higher intensity"
             )
         data = encode(artwork, apply(artwork, (low * delta).clamp(-1, 1)))
         saved = read(data)

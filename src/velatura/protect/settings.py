@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
 from velatura.cloaks import GlazeSettings
 from velatura.errors import InputError
+from velatura.images import Delivery
 from velatura.styles.choose import BAND
 
 # "paper" is the published re-implementation's recipe; the short ones were chosen on Kate Greenaway and Ivan Aivazovsky
@@ -28,13 +29,14 @@ CAST_PER_LPIPS = 30.0  # ΔE 1.5, 3 and 6 at the three intensities
 class Settings:
     """How to protect.
 
-    budget: LPIPS (AlexNet) between original and saved file. cast: how far colours may drift (ΔE, ``colour_cast``);
-    None: 30 times the budget, or, at effort "paper", no bound, as published. models: names, hub ids or paths of the
-    models to cloak against; "auto" is the best on disk. resolutions: short sides (px) that mimics train at; the
-    largest is the cloak's working resolution; none: the models' own, at least 512. style: force T by name. artist:
-    keep T for this artist. catalogue: of target styles, or the embedded one. band: percentiles of distance within which
-    T is drawn. painter: None for the embedded Ω, or hub id or folder of a diffusers img2img pipeline, with its strength
-    (0 to 1), guidance scale and steps (the defaults are the published re-implementation's).
+    budget: LPIPS (AlexNet) between original and saved file; 0 writes an uncloaked copy. cast: how far colours may drift
+    (ΔE, ``colour_cast``); None: 30 times the budget, or, at effort "paper", no bound, as published. models: names, hub
+    ids or paths of the models to cloak against; "auto" is the best on disk. resolutions: short sides (px) that mimics
+    train at; the largest is the cloak's working resolution; none: the models' own, at least 512. style: force T by
+    name. artist: keep T for this artist. catalogue: of target styles, or the embedded one. band: percentiles of
+    distance within which T is drawn. painter: None for the embedded Ω, or hub id or folder of a diffusers img2img
+    pipeline, with its strength (0 to 1), guidance scale and steps (the defaults are the published re-implementation's).
+    page: of files that hold several, from 1. delivery: the file's format, size and metadata.
     """
 
     budget: float = 0.1
@@ -53,10 +55,12 @@ class Settings:
     painter_steps: int = 30
     device: str = "auto"
     offline: bool = True
+    page: int | None = None
+    delivery: Delivery = field(default_factory=Delivery)
 
     def __post_init__(self) -> None:
-        if not 0 < self.budget <= 1:
-            raise InputError(f"intensity: expected an LPIPS budget above 0 and up to 1, got {self.budget}")
+        if not 0 <= self.budget <= 1:
+            raise InputError(f"intensity: expected an LPIPS budget between 0 and 1, got {self.budget}")
         if self.cast is not None and not 0 < self.cast <= 100:
             raise InputError(f"cast: expected a ΔE above 0 and up to 100, got {self.cast}")
         if self.effort not in EFFORTS:

@@ -17,10 +17,9 @@ from velatura import weights
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import ImageError, InputError, WeightsError
 from velatura.images import read, save, working
+from velatura.images.formats import SUFFIXES
 from velatura.reports.result import to_json
 from velatura.styles import space, transfer
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,88 @@
+"""AdvDM and Mist: make pictures hard to learn for the diffusion model itself, through its denoising loss.
+
+AdvDM (Liang et al., ICML 2023, eq. 6): maximise the loss. Mist (Liang & Wu 2023, eq. 4): also pull Φ(x+δ) to a texture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from velatura.cloaks.ball import bisect, signed_descent
+from velatura.cloaks.cloak import Cloak, OnStep, Step, goals, mean_remaining
+from velatura.diffusion import denoising
+from velatura.diffusion.extractors import Extractor
+
+
+@dataclass(frozen=True)
+class AdvDMSettings:
+    """budget: LPIPS to reach. steps: of PGD at each radius (both papers: 100). rounds: of bisection over the radius.
+
+    texture: weight of the textural term, 0 for AdvDM. (Mist's weight of 10⁴ is on a mean, here the distance is relative
+    to the clean picture's: 1 makes both terms of one size.) draws: times and noises a step, whose mean is the loss.
+    """
+
+    budget: float = 0.05
+    steps: int = 100
+    rounds: int = 6
+    largest_radius: float = 32 / 255
+    texture: float = 0.0
+    draws: int = 1
+    prompt: str = "a painting"
+    seed: int = 0
+
+
+def advdm(
+    pictures: Tensor,
+    targets: Tensor | None = None,
+    *,
+    extractors: Sequence[Extractor],
+    pipeline: Any,
+    settings: AdvDMSettings,
+    on_step: OnStep | None = None,
+) -> Cloak:
+    """max over ‖δ‖∞ ≤ r of E[‖prediction error of z_t‖²] − w·‖Φ(x+δ) − Φ(texture)‖², z = Φ(x+δ), r from LPIPS ≤ p.
+
+    ``pictures``: ``(B, 3, H, W)`` in [0, 1]. ``pipeline``: of :func:`velatura.diffusion.pipeline.load`. The style
+    target is not looked at; the texture is :func:`texture`.
+    """
+    scheduler = denoising.training_scheduler(pipeline)
+    with torch.no_grad():
+        states = denoising.context(pipeline, [settings.prompt] * len(pictures))
+    aims = goals(extractors, pictures, texture(pictures))
+
+    def gradient(cloaked: Tensor, index: int) -> tuple[Tensor, float, float]:
+        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + index)
+        cloaked.requires_grad_(True)
+        losses = []
+        for _ in range(settings.draws):
+            latents = denoising.encode(pipeline.vae, cloaked, generator)
+            losses.append(denoising.loss(pipeline.unet, scheduler, latents, states, generator=generator))
+        error = torch.stack(losses).mean(0)
+        remaining = mean_remaining(aims, cloaked) if settings.texture else torch.zeros_like(error)
+        loss = (settings.texture * remaining - error).sum()
+        (found,) = torch.autograd.grad(loss, cloaked)
+        return found, float(loss.detach()) / len(pictures), float(remaining.detach().mean())
+
+    def attack(radius: Tensor, tell: Callable[[Step], None]) -> Tensor:
+        # Both papers: steps of 1/17 to 1/16 of the radius.
+        return signed_descent(pictures, gradient, radius, settings.steps, tell, rate=(0.06, 0.06))
+
+    delta, radius = bisect(
+        pictures, attack, settings.budget, steps=settings.steps, rounds=settings.rounds,
+        largest=settings.largest_radius, on_step=on_step,
+    )  # fmt: skip
+    name = "mist" if settings.texture else "advdm"
+    return Cloak(delta, name, settings.rounds * settings.steps, {"radius_255": float(radius.mean() * 255)})
+
+
+def texture(pictures: Tensor) -> Tensor:
+    """A periodic pattern of high contrast of the pictures' size, as Mist's target is: rings in squares of 32 px."""
+    height, width = pictures.shape[-2:]
+    y, x = torch.meshgrid(torch.arange(height) % 32 - 15.5, torch.arange(width) % 32 - 15.5, indexing="ij")
+    rings = ((x.square() + y.square()).sqrt() / 4).floor() % 2
+    return rings.to(pictures).expand_as(pictures).contiguous()

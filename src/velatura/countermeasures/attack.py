@@ -1,0 +1,91 @@
+"""One countermeasure, ready to use: its settings, and the model that it needs, loaded once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from velatura import weights
+from velatura.countermeasures import COUNTERMEASURES, Settings, purifier
+from velatura.countermeasures.settings import parse
+from velatura.diffusion import extractors, pipeline
+from velatura.errors import InputError, WeightsError
+
+
+@dataclass(frozen=True, eq=False)
+class Attack:
+    """A function of pictures. ``weights``: sha256 by name of the networks in it; ``model`` is None where none is."""
+
+    name: str
+    settings: Settings
+    model: Any
+    weights: dict[str, str]
+
+    def __call__(self, pictures: Tensor, *, shift: int = 0) -> Tensor:
+        """``(B, 3, H, W)`` in [0, 1] to the same. ``shift`` is added to the seed: other draws for other pictures."""
+        settings: Any = self.settings
+        if shift and hasattr(settings, "seed"):
+            settings = replace(settings, seed=settings.seed + shift)
+        given = {} if self.model is None else {"model": self.model}
+        changed: Tensor = COUNTERMEASURES[self.name].function(pictures, settings=settings, **given)
+        return changed
+
+    def describe(self) -> dict[str, Any]:
+        """Name and settings, for reports."""
+        return {"countermeasure": self.name, **asdict(self.settings)}
+
+
+def prepare(
+    name: str, changes: Mapping[str, str] | None = None, *, model: str = "mini", device: str = "cpu", seed: int = 0
+) -> Attack:
+    """The attack of a name with ``changes`` to its settings.
+
+    ``model``: name, hub id or folder of what the attack needs: an autoencoder, a text-to-image model (or an upscaler),
+    or the file of a purifier.
+    """
+    if name not in COUNTERMEASURES:
+        raise InputError(f"countermeasure {name!r}: expected one of {', '.join(COUNTERMEASURES)}")
+    row = COUNTERMEASURES[name]
+    drawn = {"seed": str(seed)} if any(found.name == "seed" for found in fields(row.settings)) else {}
+    settings = parse(row.settings, {**drawn, **(changes or {})})
+    if row.needs == "nothing":
+        return Attack(name, settings, None, {})
+    if row.needs == "autoencoder":
+        extractor = _extractor(model, device)
+        return Attack(name, settings, extractor, {extractor.name: extractor.sha256})
+    if row.needs == "purifier":
+        if weights.lookup(model) is not None:
+            raise InputError(
+                f"{name}: expected a purifier's file as model, got {model!r}; no purifier is shipped, make one with "
+                "`velatura purify train CLOAKED CLEAN -o FILE`"
+            )
+        return Attack(
+            name, settings, purifier.load(model, device), {"purifier": weights.sha256(Path(model).expanduser())}
+        )
+    return Attack(name, settings, _pipeline(model, device, row.needs != "diffusion model"), _digests(model))
+
+
+@lru_cache(maxsize=4)
+def _extractor(model: str, device: str) -> extractors.Extractor:
+    return extractors.load(model, device)
+
+
+@lru_cache(maxsize=2)
+def _pipeline(model: str, device: str, upscaler: bool) -> Any:
+    return pipeline.load(model, device, upscaler=upscaler)
+
+
+def _digests(model: str) -> dict[str, str]:
+    folder = weights.require_pipeline(model)
+    digests = {}
+    for part in ("vae", "unet"):
+        try:
+            digests[f"{part} of {model}"] = weights.sha256(folder / part)
+        except WeightsError:  # older folders hold pickles, which have no digest here
+            continue
+    return digests

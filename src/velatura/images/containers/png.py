@@ -1,0 +1,78 @@
+"""PNG: chunks (PNG specification, 3rd edition)."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+from velatura.images.containers.parts import CREDENTIALS, MOST_BYTES, Facts, Metadata, Parts, TooMuch, Unsupported
+
+_XMP = b"XML:com.adobe.xmp\0"
+_HEADER = 33  # bytes of signature and IHDR, which come first
+# Besides those that say by their name that they survive new pixels: what values mean, sizes, the time stamp.
+_KEPT = {b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"pHYs", b"tIME"}
+
+
+def facts(data: bytes) -> Facts:
+    for name, _, _ in _chunks(data):
+        if name == b"acTL":
+            raise Unsupported("is an animated PNG; save one frame of it as a still picture")
+        if name == b"IDAT":
+            break
+    return Facts()
+
+
+def take(data: bytes, parts: Parts) -> None:
+    for name, at, size in _chunks(data):
+        if name == b"eXIf":
+            parts.exif = parts.keep(data[at : at + size]).removeprefix(b"Exif\0\0")
+        elif name == b"iTXt" and data[at : at + len(_XMP)] == _XMP:
+            parts.xmp = parts.keep(_text(data[at : at + size]))
+        elif name == b"caBX":
+            parts.lose(CREDENTIALS)
+        elif name in _KEPT or (name[0] & 32 and name[3] & 32 and name != b"sPLT"):
+            parts.native.append(parts.keep(data[at - 8 : at + size + 4]))
+
+
+def put(data: bytes, metadata: Metadata) -> bytes:
+    # libvips makes up a size of the pixels where there is none.
+    written = b"".join(data[at - 8 : at + size + 4] for name, at, size in _chunks(data, _HEADER) if name != b"pHYs")
+    own = b"".join(metadata.native)
+    own += _chunk(b"eXIf", metadata.exif) if metadata.exif else b""
+    own += _chunk(b"iTXt", _XMP + bytes(4) + metadata.xmp) if metadata.xmp else b""
+    return data[:_HEADER] + own + written
+
+
+def texts(metadata: Metadata) -> Iterator[tuple[str, bytes]]:
+    """Keyword and chunk of each text."""
+    for chunk in metadata.native:
+        if chunk[4:8] in (b"tEXt", b"zTXt", b"iTXt"):
+            yield chunk[8:].partition(b"\0")[0].decode("latin-1"), chunk
+
+
+def _chunks(data: bytes, at: int = 8) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start and size of each chunk's body."""
+    while at + 12 <= len(data):
+        size, name = struct.unpack_from(">I4s", data, at)
+        if at + 12 + size > len(data):
+            return
+        yield name, at + 8, size
+        at += 12 + size
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def _text(body: bytes) -> bytes:
+    """The text of an iTXt chunk: keyword, compression flag and method, language, translated keyword, text."""
+    rest = body.partition(b"\0")[2]
+    text = rest[2:].split(b"\0", 2)[2]
+    if rest[0] != 1:
+        return text
+    inflate = zlib.decompressobj()
+    text = inflate.decompress(text, MOST_BYTES)
+    if inflate.unconsumed_tail:
+        raise TooMuch
+    return text

@@ -1,0 +1,124 @@
+"""Where jobs are kept: a SQLite file in the user's data folder, or a PostgreSQL named by a URL."""
+
+from __future__ import annotations
+
+import logging
+import os
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import sqlalchemy as sa
+from dbos import DBOS
+
+from velatura.errors import InputError
+
+# Paths are bytes: a name need not be UTF-8.
+metadata = sa.MetaData()
+jobs = sa.Table(
+    "velatura_jobs",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("run", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("order", sa.JSON, nullable=False),
+    sa.Column("choice", sa.JSON, nullable=False),
+    sa.Column("idempotency_key", sa.String(128), unique=True),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("finished", sa.Float),
+    sa.Column("expires", sa.Float, nullable=False),
+)
+pictures = sa.Table(
+    "velatura_pictures",
+    metadata,
+    sa.Column("job", sa.ForeignKey(jobs.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("source", sa.LargeBinary, nullable=False),
+    sa.Column("output", sa.LargeBinary, nullable=False),
+    sa.Column("title", sa.LargeBinary, nullable=False),
+    sa.Column("stamp", sa.Text, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("step", sa.Integer, nullable=False),
+    sa.Column("steps", sa.Integer, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("error", sa.Text, nullable=False),
+    sa.Column("summary", sa.JSON, nullable=False),
+)
+uploads = sa.Table(
+    "velatura_uploads",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("path", sa.LargeBinary, nullable=False),
+    sa.Column("format", sa.String(8), nullable=False),
+    sa.Column("width", sa.Integer, nullable=False),
+    sa.Column("height", sa.Integer, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("expires", sa.Float, nullable=False),
+)
+
+
+def home() -> Path:
+    """The folder of uploads, results of the application and the default database; made if it is missing."""
+    root = os.environ.get("VELATURA_DATA") or platformdirs.user_data_dir("velatura", appauthor=False)
+    path = Path(root)
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot make this folder ({error.strerror}); set VELATURA_DATA to another") from None
+    return path
+
+
+def default_url() -> str:
+    return f"sqlite:///{home() / 'jobs.sqlite'}"
+
+
+def lock_file(url: str) -> Path:
+    """The lock of this machine's one worker of a database."""
+    return home() / f"worker-{sha256(url.encode()).hexdigest()[:12]}.lock"
+
+
+def connect(url: str) -> sa.Engine:
+    """An engine for the database of ``url``, whose tables exist. Raises :class:`InputError` where that cannot be."""
+    logging.getLogger("dbos").setLevel(logging.ERROR)
+    if not url.startswith(("sqlite:///", "postgresql://")):
+        raise InputError(f"database: expected sqlite:///FILE or postgresql://HOST/NAME, got {_without_password(url)}")
+    try:
+        DBOS.migrate(url)
+        engine = _engine(url)
+        metadata.create_all(engine)
+    except (sa.exc.SQLAlchemyError, OSError) as error:
+        reason = str(getattr(error, "orig", error)).strip().splitlines()
+        raise InputError(
+            f"database {_without_password(url)}: cannot be used ({reason[0] if reason else type(error).__name__}); "
+            "check the URL and that it is running"
+        ) from None
+    return engine
+
+
+def _engine(url: str) -> sa.Engine:
+    if url.startswith("postgresql://"):
+        return sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1), pool_pre_ping=True)
+    engine = sa.create_engine(url)
+
+    @sa.event.listens_for(engine, "connect")
+    def set_up(connection: Any, _: Any) -> None:
+        connection.isolation_level = "IMMEDIATE"  # writers queue, as DBOS has it
+        # WAL: a page that shows progress never waits for the worker, nor the other way round.
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    return engine
+
+
+def _without_password(url: str) -> str:
+    try:
+        return sa.make_url(url).render_as_string(hide_password=True)
+    except sa.exc.ArgumentError:
+        return repr(url.partition("@")[2] or url)

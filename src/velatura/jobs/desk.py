@@ -1,0 +1,141 @@
+"""Where jobs are ordered, cancelled and resumed. Loads no torch: the work is done by ``worker``, another process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from dbos import DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
+from filelock import FileLock, Timeout
+
+from velatura.errors import InputError
+from velatura.jobs import database
+from velatura.jobs.ledger import Ledger
+from velatura.jobs.records import Job, Kind, Picture
+
+APPLICATION, VERSION = "velatura", "1"  # of the workflows: a job of an older version must still be carried out
+QUEUES: dict[Kind, str] = {"protect": "batches", "preview": "previews"}
+KEEP_DAYS = 30.0
+
+
+class Desk:
+    """Orders for one database. ``url``: of SQLite or PostgreSQL; None: the file in the user's data folder."""
+
+    def __init__(self, url: str | None = None) -> None:
+        self.url = url or database.default_url()
+        self.engine = database.connect(self.url)
+        self.ledger = Ledger(self.engine)
+        # JSON, not DBOS's default, which is pickles.
+        serializer = DBOSPortableJSONSerializer()
+        self.client = DBOSClient(
+            system_database_engine=self.engine, serializer=serializer, application_name=APPLICATION, lazy=True
+        )
+
+    def submit(
+        self,
+        pictures: Sequence[Picture],
+        order: dict[str, Any],
+        *,
+        kind: Kind = "protect",
+        id: str | None = None,
+        key: str | None = None,
+        keep_days: float = KEEP_DAYS,
+    ) -> Job:
+        """Order a job; it is in the queue when this returns. The same idempotency ``key`` gives the same job."""
+        if not pictures:
+            raise InputError("job: expected one picture or more, got none")
+        now = time.time()
+        job = Job(id or str(uuid.uuid4()), kind, 1, "waiting", order, now, now + 86400 * keep_days)
+        job = replace(job, pictures=tuple(pictures))
+        try:
+            with self.engine.begin() as connection:  # both or neither: a job that is entered is in the queue
+                self.ledger.add(connection, job, key)
+                self._enqueue(connection, job, [p.number for p in pictures])
+        except sa.exc.IntegrityError:
+            if key is None or (earlier := self.ledger.by_key(key)) is None:
+                raise
+            return earlier
+        return job
+
+    def cancel(self, id: str) -> bool:
+        """Stop a job at its next gradient step; what is done stays. False where it was over already."""
+        job = self.ledger.job(id)
+        if job is None or not job.unfinished or not self.ledger.set_job(id, job.run, state="cancelled"):
+            return False
+        self.client.cancel_workflow(workflow_id(id, job.run))
+        for picture in job.pictures:
+            if picture.state == "working":
+                self.ledger.set_picture(id, picture.number, state="waiting", step=0)
+        return True
+
+    def resume(self, id: str) -> bool:
+        """Take up a cancelled job again, or the failed pictures of one that is over. False where nothing is left."""
+        job = self.ledger.job(id)
+        if job is None or job.unfinished or all(p.state == "done" for p in job.pictures):
+            return False
+        with self.engine.begin() as connection:
+            run, numbers = self.ledger.restart(connection, id)
+            self._enqueue(connection, replace(job, run=run), numbers)
+        return True
+
+    def delete(self, id: str) -> bool:
+        """Forget a job that is over, with the files that the application keeps of it. False where it is not over."""
+        job = self.ledger.job(id)
+        if job is None or job.unfinished:
+            return False
+        shutil.rmtree(folder_of(id), ignore_errors=True)
+        self.ledger.delete(database.jobs, id)
+        return True
+
+    def _enqueue(self, connection: sa.Connection, job: Job, numbers: list[int]) -> None:
+        options: EnqueueOptions = {
+            "workflow_name": job.kind,
+            "queue_name": QUEUES[job.kind],
+            "workflow_id": workflow_id(job.id, job.run),
+            "app_version": VERSION,
+        }
+        self.client.enqueue_in_transaction(connection, options, job.id, job.run, numbers)
+
+    def call_worker(self) -> None:
+        """See to it that this machine has a worker, even where one is just about to end: it waits for its turn."""
+        start_worker(self.url)
+
+    def ensure_worker(self) -> subprocess.Popen[bytes] | None:
+        """Start this machine's worker in the background, unless one is at work; for those who look again later."""
+        lock = FileLock(database.lock_file(self.url), timeout=0)
+        try:
+            with lock:
+                pass
+        except Timeout:
+            return None
+        return start_worker(self.url)
+
+
+def workflow_id(id: str, run: int) -> str:
+    return f"{id}:{run}"
+
+
+def folder_of(id: str) -> Path:
+    """Where the application keeps a job's results."""
+    return database.home() / "jobs" / id
+
+
+def start_worker(url: str) -> subprocess.Popen[bytes]:
+    """A worker that outlives its parent, and ends when it has been idle for a while."""
+    # By the environment: a URL may hold a password, and everyone can read a command line.
+    environment = os.environ | {"VELATURA_DATABASE": url}
+    own = {"creationflags": 0x208} if os.name == "nt" else {"start_new_session": True}
+    with (database.home() / "worker.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "velatura.jobs.worker"],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, **own,  # type: ignore[call-overload]
+        )  # fmt: skip

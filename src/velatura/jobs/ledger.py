@@ -1,0 +1,165 @@
+"""The tables of jobs and their pictures, as calls. Each is one transaction, and may be repeated."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from velatura.errors import InputError
+from velatura.jobs.database import jobs, pictures, uploads
+from velatura.jobs.records import UNFINISHED, Job, Picture, Upload
+
+_PATHS = ("source", "output", "path")
+_BYTES = (*_PATHS, "title")
+
+
+class Ledger:
+    """How all jobs stand. ``engine``: of ``database.connect``."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+
+    def add(self, connection: sa.Connection, job: Job, key: str | None) -> None:
+        """Enter a job and its pictures, in the caller's transaction."""
+        row = {name: getattr(job, name) for name in ("id", "kind", "run", "state", "reason", "order", "choice")}
+        row |= {name: getattr(job, name) for name in ("created", "finished", "expires")}
+        connection.execute(jobs.insert().values(**row, idempotency_key=key))
+        if job.pictures:
+            connection.execute(pictures.insert(), [{"job": job.id, **_row(p)} for p in job.pictures])
+
+    def by_key(self, key: str) -> Job | None:
+        """The job that was ordered with this idempotency key."""
+        with self.engine.connect() as connection:
+            found = connection.execute(sa.select(jobs.c.id).where(jobs.c.idempotency_key == key)).scalar()
+        return self.job(found) if found else None
+
+    def find(self, start: str) -> Job:
+        """The job whose id is, or starts with, ``start``."""
+        pattern = start.replace("%", "").replace("_", "") + "%"
+        with self.engine.connect() as connection:
+            ids = connection.execute(sa.select(jobs.c.id).where(jobs.c.id.like(pattern)).limit(2)).scalars().all()
+        if len(ids) != 1:
+            raise InputError(f"job {start!r}: expected the id of one job or its beginning, found {len(ids)} of them")
+        found = self.job(ids[0])
+        assert found is not None
+        return found
+
+    def job(self, id: str) -> Job | None:
+        found = self._jobs(jobs.c.id == id)
+        return found[0] if found else None
+
+    def jobs(self, *, kind: str = "protect", most: int = 100) -> list[Job]:
+        """The latest jobs, newest first."""
+        return self._jobs(jobs.c.kind == kind, most=most)
+
+    def unfinished(self) -> list[Job]:
+        """Jobs that are waiting or being worked on, of any kind."""
+        return self._jobs(jobs.c.state.in_(UNFINISHED))
+
+    def _jobs(self, where: sa.ColumnElement[bool], most: int = 10_000) -> list[Job]:
+        query = sa.select(jobs).where(where).order_by(jobs.c.created.desc(), jobs.c.id).limit(most)
+        with self.engine.connect() as connection:
+            rows = connection.execute(query).mappings().all()
+            ids = [row["id"] for row in rows]
+            inside = sa.select(pictures).where(pictures.c.job.in_(ids)).order_by(pictures.c.number)
+            parts: dict[str, list[Picture]] = {id: [] for id in ids}
+            for part in connection.execute(inside).mappings():
+                parts[part["job"]].append(_record(Picture, part))
+        return [_record(Job, {**row, "pictures": tuple(parts[row["id"]])}) for row in rows]
+
+    def set_job(self, id: str, run: int, **values: Any) -> bool:
+        """Change a job as long as this ``run`` of it was not cancelled; whether that was so."""
+        mine = (jobs.c.id == id) & (jobs.c.run == run) & (jobs.c.state != "cancelled")
+        with self.engine.begin() as connection:
+            return bool(connection.execute(jobs.update().where(mine).values(**values)).rowcount)
+
+    def is_stopped(self, id: str, run: int) -> bool:
+        """Whether a run was cancelled, or its job resumed in another one, or deleted."""
+        query = sa.select(jobs.c.state, jobs.c.run).where(jobs.c.id == id)
+        with self.engine.connect() as connection:
+            row = connection.execute(query).first()
+        return row is None or row.state == "cancelled" or row.run != run
+
+    def set_picture(self, id: str, number: int, **values: Any) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(pictures.update().where(_one(id, number)).values(**values))
+
+    def begin_picture(self, id: str, number: int) -> int:
+        """Enter that a picture is being worked on; the how-manieth attempt this is."""
+        start = {"state": "working", "step": 0, "attempts": pictures.c.attempts + 1}
+        with self.engine.begin() as connection:
+            connection.execute(pictures.update().where(_one(id, number)).values(**start))
+            return int(connection.execute(sa.select(pictures.c.attempts).where(_one(id, number))).scalar_one())
+
+    def forgive(self) -> None:
+        """Take back the attempts that are under way: the worker was asked to stop, the pictures are not to blame."""
+        back = {"state": "waiting", "step": 0, "attempts": pictures.c.attempts - 1}
+        with self.engine.begin() as connection:
+            connection.execute(pictures.update().where(pictures.c.state == "working").values(**back))
+
+    def restart(self, connection: sa.Connection, id: str) -> tuple[int, list[int]]:
+        """A new run of a job's unfinished and failed pictures: its number and theirs."""
+        open_ones = (pictures.c.job == id) & (pictures.c.state != "done")
+        again = {"state": "waiting", "step": 0, "attempts": 0, "error": ""}
+        connection.execute(pictures.update().where(open_ones).values(**again))
+        fresh = {"run": jobs.c.run + 1, "state": "waiting", "reason": "", "finished": None}
+        connection.execute(jobs.update().where(jobs.c.id == id).values(**fresh))
+        run = connection.execute(sa.select(jobs.c.run).where(jobs.c.id == id)).scalar_one()
+        return int(run), list(connection.execute(sa.select(pictures.c.number).where(open_ones)).scalars())
+
+    def stamps(self, folder: Path) -> set[tuple[Path, str]]:
+        """Source and stamp of every picture that was ordered into ``folder`` and not cancelled."""
+        query = sa.select(pictures.c.source, pictures.c.stamp, pictures.c.output).join(jobs)
+        with self.engine.connect() as connection:
+            rows = connection.execute(query.where(jobs.c.state != "cancelled")).all()
+        found = [(_path(row.source), row.stamp, _path(row.output)) for row in rows]
+        return {(source, stamp) for source, stamp, output in found if folder in output.parents}
+
+    def add_upload(self, upload: Upload) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(uploads.insert().values(**_row(upload)))
+
+    def uploads(self, ids: Sequence[str]) -> list[Upload]:
+        """Those of ``ids`` that are still here, in their order."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(sa.select(uploads).where(uploads.c.id.in_(ids))).mappings().all()
+        found = {row["id"]: _record(Upload, row) for row in rows}
+        return [found[id] for id in ids if id in found]
+
+    def delete(self, table: sa.Table, id: str) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(table.delete().where(table.c.id == id))
+
+    def expired(self, now: float | None = None) -> tuple[list[Job], list[Upload]]:
+        """Finished jobs and uploads whose time is over; uploads that an unfinished job needs are not among them."""
+        now = time.time() if now is None else now
+        old = self._jobs((jobs.c.expires < now) & jobs.c.state.not_in(UNFINISHED))
+        needed = {p.source for job in self.unfinished() for p in job.pictures}
+        with self.engine.connect() as connection:
+            rows = connection.execute(sa.select(uploads).where(uploads.c.expires < now)).mappings().all()
+        return old, [_record(Upload, row) for row in rows if _path(row["path"]) not in needed]
+
+
+def _one(id: str, number: int) -> sa.ColumnElement[bool]:
+    return (pictures.c.job == id) & (pictures.c.number == number)
+
+
+def _row(record: Picture | Upload) -> dict[str, Any]:
+    row = asdict(record)
+    return row | {name: os.fsencode(row[name]) for name in _BYTES if name in row}
+
+
+def _record(kind: Any, row: Any) -> Any:
+    values = {field.name: row[field.name] for field in fields(kind)}
+    values |= {name: _path(values[name]) for name in _PATHS if name in values}
+    return kind(**values | ({"title": os.fsdecode(values["title"])} if "title" in values else {}))
+
+
+def _path(stored: bytes) -> Path:
+    return Path(os.fsdecode(stored))

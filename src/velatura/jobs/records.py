@@ -1,0 +1,106 @@
+"""What the ledger holds: a job, its pictures, an uploaded picture. Times are seconds since 1970."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from velatura.reports.places import Task
+
+# A job: waiting, working, done (some pictures may have failed), cancelled, or failed as a whole.
+# A picture: waiting, working, done or failed.
+State = Literal["waiting", "working", "done", "failed", "cancelled"]
+Kind = Literal["protect", "preview"]
+UNFINISHED = ("waiting", "working")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of a job.
+
+    ``name`` is what the person called it, for showing; ``source``, ``output`` and ``title`` (the stem of the files
+    beside it) are where it lies and goes. ``step`` of ``steps`` gradient steps are done. ``summary`` is what a list
+    shows of the report: verdict, sentence, advice, flags, LPIPS.
+    """
+
+    number: int
+    name: str
+    source: Path
+    output: Path
+    title: str
+    stamp: str = ""
+    state: State = "waiting"
+    step: int = 0
+    steps: int = 0
+    attempts: int = 0
+    seconds: float = 0.0
+    error: str = ""
+    summary: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def task(self) -> Task:
+        return Task(self.source, self.output, self.title)
+
+    @property
+    def share(self) -> float:
+        """How much of it is done, 0 to 1."""
+        if self.state in ("done", "failed"):
+            return 1.0
+        # Reading, fitting to the file and measuring take time before and after the steps.
+        return 0.95 * self.step / self.steps if self.steps else 0.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """An order. ``run`` counts how often it was begun or resumed; ``order`` is what was asked for; ``choice`` the T."""
+
+    id: str
+    kind: Kind
+    run: int
+    state: State
+    order: dict[str, Any]
+    created: float
+    expires: float
+    finished: float | None = None
+    reason: str = ""
+    choice: dict[str, Any] = field(default_factory=dict)
+    pictures: tuple[Picture, ...] = ()
+
+    @property
+    def unfinished(self) -> bool:
+        return self.state in UNFINISHED
+
+    def count(self, state: State) -> int:
+        return sum(picture.state == state for picture in self.pictures)
+
+    @property
+    def share(self) -> float:
+        """How much of it is done, 0 to 1."""
+        return sum(p.share for p in self.pictures) / max(1, len(self.pictures))
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds of work left, by what its pictures took so far; None before anything is known."""
+        if not self.unfinished:
+            return 0.0
+        known = [p.seconds / p.share for p in self.pictures if p.share > 0 and p.seconds > 0 and p.state != "failed"]
+        if not known:
+            return None
+        each = sum(known) / len(known)
+        return sum(each * (1 - p.share) for p in self.pictures)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A picture that was handed in and waits for an order."""
+
+    id: str
+    name: str
+    path: Path
+    format: str
+    width: int
+    height: int
+    size: int
+    created: float
+    expires: float

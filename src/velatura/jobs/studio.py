@@ -1,0 +1,149 @@
+"""What a worker does for a job: choose T, protect a picture, make a preview. Networks are kept between pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from velatura.cloaks import Step, glaze
+from velatura.diffusion import extractors
+from velatura.errors import VelaturaError
+from velatura.images import Delivery, read_guarded, save
+from velatura.jobs.records import Job, Picture
+from velatura.protect import Protector, Settings
+from velatura.protect.delivery import deliver, delivered
+from velatura.protect.protector import MOST_FOR_CENTROID, png
+from velatura.reports.places import report_at
+from velatura.styles.choose import Choice, choose, remembered
+
+OnProgress = Callable[[int, int], None]  # steps done, steps in all; may raise Cancelled
+
+# The settings that decide which networks are loaded.
+_NETWORKS = ("models", "resolutions", "catalogue", "device", "offline", "painter")
+PREVIEW_STEPS = 12
+PREVIEW_SIDE = 256  # px at the working resolution
+
+
+class Studio:
+    """The work itself, without queues and retries. An ``order`` holds "settings", and how to deliver (``panels``)."""
+
+    def __init__(self) -> None:
+        self.kept: tuple[dict[str, Any], Protector] | None = None
+
+    def choose(self, job: Job) -> dict[str, Any]:
+        """One T for the body of work, from up to two dozen of its pictures; empty where none of them can be read."""
+        settings = settings_of(job)
+        protector = self._protector(settings)
+        places = []
+        every = max(1, -(-len(job.pictures) // MOST_FOR_CENTROID))
+        for picture in job.pictures[::every]:
+            # Reported when its turn comes.
+            with contextlib.suppress(VelaturaError, OSError, RuntimeError):
+                places.append(protector.place(read_guarded(picture.source, page=settings.page)))
+        if not places:
+            return {}
+        choice = protector.choose(places, earlier=_style_beside(job, protector.settings))
+        style = {"name": choice.style.name, "artist": choice.style.artist}
+        return {"style": style, "reason": choice.reason, "place": choice.centroid, "models": protector.settings.models}
+
+    def protect(self, job: Job, picture: Picture, on_progress: OnProgress) -> dict[str, Any]:
+        """Protect one picture and write it with its report; what was written before a restart is not made again."""
+        settings = settings_of(job)
+        panels = job.order.get("panels", ["sheet.png"])
+        if not job.order.get("force"):
+            report = delivered(picture.task, settings)
+            if report is not None and all(picture.task.beside(kind).exists() for kind in panels):
+                return summary(report)
+        picture.output.parent.mkdir(parents=True, exist_ok=True)
+        protector = self._protector(settings)
+        choice = _choice(protector, job) if job.choice else None
+
+        def on_step(step: Step) -> None:
+            on_progress(step.index, step.total)
+
+        done = deliver(protector, picture.task, choice, on_step, settings=settings, panels=panels)
+        return summary(done.report)
+
+    def preview(self, job: Job, picture: Picture, on_progress: OnProgress) -> dict[str, Any]:
+        """A few steps on a square of the picture, as it is at the working resolution: before.png and after.png.
+
+        The order's ``x`` and ``y``, 0 to 1, say where in the picture the square's middle is.
+        """
+        settings = settings_of(job)
+        if settings.style is None and settings.artist is not None:
+            settings = replace(settings, style=remembered(settings.artist))
+        settings = replace(settings, artist=None)  # a preview decides nothing for later
+        protector = self._protector(settings)
+        artwork = read_guarded(picture.source, page=settings.page)
+        choice = protector.choose([protector.place(artwork)])
+        whole = protector.working(artwork)
+        height, width = whole.shape[-2:]
+        side = min(PREVIEW_SIDE, height, width) // 8 * 8
+        top = round(min(max(job.order["y"] * height - side / 2, 0), height - side))
+        left = round(min(max(job.order["x"] * width - side / 2, 0), width - side))
+        part = whole[..., top : top + side, left : left + side]
+
+        def on_step(step: Step) -> None:
+            on_progress(step.index, step.total)
+
+        quick = replace(settings, effort="fast").cloak()
+        quick = replace(quick, steps=PREVIEW_STEPS, resolutions=())
+        target = protector.paint(whole, choice)[..., top : top + side, left : left + side]
+        cloak = glaze(part, target, extractors=protector.extractors, settings=quick, on_step=on_step)
+        picture.output.parent.mkdir(parents=True, exist_ok=True)
+        save(png(part), picture.task.beside("before.png"))
+        save(png((part + cloak.delta).clamp(0, 1)), picture.output)
+        return {"style": choice.style.name, "box": [left / width, top / height, side / width, side / height]}
+
+    def _protector(self, settings: Settings) -> Protector:
+        """A protector of these settings, on the networks that are loaded already if they are the same."""
+        networks = {name: getattr(settings, name) for name in _NETWORKS}
+        if self.kept is None or self.kept[0] != networks:
+            self.kept = None  # frees the last ones' memory before the next are loaded
+            self.kept = (networks, Protector(settings))
+        # A copy: a preview must not change the settings of the batch that it interrupts.
+        protector = copy.copy(self.kept[1])
+        found = protector.settings
+        protector.settings = replace(settings, models=found.models, resolutions=found.resolutions)
+        return protector
+
+
+def _choice(protector: Protector, job: Job) -> Choice:
+    kept, s = job.choice, protector.settings
+    name, reason = kept["style"]["name"], kept["reason"]
+    return choose(protector.catalogue, kept["place"], band=s.band, seed=s.seed, name=name, reason=reason)
+
+
+def _style_beside(job: Job, settings: Settings) -> str | None:
+    """The style of results that lie where the job's will: pictures that join a folder later get the same."""
+    for folder in sorted({picture.output.parent for picture in job.pictures}):
+        for path in sorted(folder.glob("*.report.json")):
+            report = report_at(path)
+            if report is not None and report.get("settings_fingerprint") == settings.fingerprint():
+                return str(report["style"]["name"])
+    return None
+
+
+def settings_of(job: Job) -> Settings:
+    """The settings of an order, as JSON gave them back."""
+    tree = dict(job.order["settings"])
+    known = {field.name for field in fields(Settings)}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in tree.items() if k in known}
+    if values.get("catalogue"):
+        values["catalogue"] = Path(values["catalogue"])
+    values["delivery"] = Delivery(**tree.get("delivery", {}))
+    # "auto" means another model once a better one is on disk; a job stays with what it began with.
+    models = job.choice.get("models") or extractors.resolve(values.get("models", Settings.models))
+    return replace(Settings(**values), models=tuple(models))
+
+
+def summary(report: dict[str, Any]) -> dict[str, Any]:
+    """What a list shows of a report."""
+    figures = {name: report["figures"][name] for name in ("lpips", "psnr_db", "colour_cast")}
+    style = {key: report["style"][key] for key in ("name", "artist")}
+    shown = {"verdict": report["verdict"], "flags": report["flags"], "figures": figures}
+    return shown | {"style": style, "models": list(report["models"])}

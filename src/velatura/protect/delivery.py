@@ -1,0 +1,86 @@
+"""One picture from its file to the files beside its result; the same for a command line and for a job.
+
+Delivery may be repeated: a result of the same picture and settings is recognised, and one that was cut short is
+written again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from velatura import __version__
+from velatura.cloaks import OnStep
+from velatura.errors import ImageError
+from velatura.images import read_guarded, save
+from velatura.images.artwork import printable
+from velatura.protect.protector import GAIN, Protected, Protector, png
+from velatura.protect.settings import Settings
+from velatura.reports.places import Task, earlier
+from velatura.reports.result import to_json
+from velatura.styles.choose import Choice
+
+
+def _amplified(done: Protected) -> Tensor:
+    return (0.5 + GAIN * (done.saved - done.original)).clamp(0, 1)
+
+
+# What can be left beside a result, by the end of its name; all but the sheet are at the working resolution.
+PANELS: Mapping[str, Callable[[Protected], bytes]] = {
+    "sheet.png": Protected.sheet,
+    "target.png": lambda done: png(done.target),
+    "before.png": lambda done: png(done.original),
+    "after.png": lambda done: png(done.saved),
+    "difference.png": lambda done: png(_amplified(done)),
+    "seen-before.png": lambda done: png(done.view.before),
+    "seen-after.png": lambda done: png(done.view.after),
+}
+
+
+def fingerprint(settings: Settings, source: Path) -> str:
+    """Of a picture's bytes and all that changes its result."""
+    return f"{__version__}-{settings.fingerprint()}-{sha256(source.read_bytes()).hexdigest()[:16]}"
+
+
+def delivered(task: Task, settings: Settings) -> dict[str, Any] | None:
+    """The report of a finished result of this picture with these settings, or None."""
+    report = earlier(task).report
+    if report is None or report.get("fingerprint") != fingerprint(settings, task.source):
+        return None
+    return report
+
+
+def deliver(
+    protector: Protector,
+    task: Task,
+    choice: Choice | None,
+    on_step: OnStep | None = None,
+    *,
+    settings: Settings,
+    panels: Sequence[str] = ("sheet.png",),
+) -> Protected:
+    """Protect ``task.source`` and write the result with its report and ``panels`` beside it.
+
+    ``settings``: as asked for, by which :func:`delivered` will know the result; the protector has filled in its own.
+    Raises :class:`ImageError` where the picture cannot be read or protected, or where a file stands in the way that
+    is not Velatura's work.
+    """
+    artwork = read_guarded(task.source, page=settings.page)
+    mark = fingerprint(settings, task.source)
+    before = earlier(task)
+    if before.foreign is not None:
+        where = printable(before.foreign)
+        raise ImageError(f"{where}: exists and is not Velatura's work: choose another folder with -o")
+    done = protector.protect(artwork, choice, on_step)
+    own = {"output": task.output.name, "source_id": task.source_id, "fingerprint": mark}
+    report = to_json(done.report | own | {"replaces_sha256": before.digest})
+    # The report before the picture that it describes: see ``places.earlier``.
+    save(report.encode("utf-8", "backslashreplace"), task.beside("report.json"))
+    for kind in panels:
+        save(PANELS[kind](done), task.beside(kind))
+    save(done.data, task.output)
+    return done

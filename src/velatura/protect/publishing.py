@@ -1,0 +1,76 @@
+"""What becomes of a protected file when it is published, and what its owner should know of the file itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pyvips
+import torch
+from torch import Tensor
+
+from velatura.cloaks.cloak import Goal
+from velatura.diffusion.extractors import Extractor
+from velatura.images import Artwork, working
+from velatura.images.color import flatten
+from velatura.images.delivery import Platform
+from velatura.perception.pixels import share_left
+from velatura.protect.figures import squares
+
+GROWTH = 1.5  # times the source's bytes, from which it is said
+KEPT = 0.8  # of δ in the file, below which another format is named
+LOWEST = 30  # quality to which a platform is assumed to go down for its limit of bytes
+
+
+def recompressed(image: pyvips.Image, platform: Platform) -> tuple[pyvips.Image, int]:
+    """The picture after the platform's assumed JPEG, and that one's quality."""
+    image = flatten(image)
+    quality = platform.quality
+    while True:
+        data = image.jpegsave_buffer(Q=quality, subsample_mode="on", keep="icc")
+        if platform.most_bytes is None or len(data) <= platform.most_bytes or quality <= LOWEST:
+            return pyvips.Image.jpegload_buffer(data), quality
+        quality -= 5
+
+
+@torch.no_grad()
+def after_platform(
+    platform: Platform,
+    saved_file: Artwork,
+    original: Tensor,
+    saved: Tensor,
+    target: Tensor,
+    extractors: Sequence[Extractor],
+) -> dict[str, Any]:
+    """What an assumed recompression leaves: share of δ, and latent distance to the target by model (1: none left)."""
+    image, quality = recompressed(saved_file.image, platform)
+    published = working(image, min(original.shape[-2:])).to(original.device)
+    remaining = {}
+    for extractor in extractors:
+        parts = []
+        for rows, columns in squares(original):
+            goal = Goal(extractor, original[..., rows, columns], target[..., rows, columns])
+            parts.append([float(goal.remaining(x[..., rows, columns])) for x in (saved, published)])
+        before, after = (sum(part[i] for part in parts) / len(parts) for i in range(2))
+        remaining[extractor.name] = {"file": before, "published": after}
+    left = float(share_left(original, saved, published))
+    return {**asdict(platform), "assumed_quality": quality, "delta_left": left, "latent_remaining": remaining}
+
+
+def notes(artwork: Artwork, figures: Mapping[str, Any], platform: Mapping[str, Any] | None) -> list[str]:
+    """What had to change, what the format costs, and what publishing is assumed to leave."""
+    found = list(artwork.notes)
+    before, after = figures["bytes_before"], figures["bytes_after"]
+    if after > GROWTH * before:
+        hint = "" if artwork.lossless else "; --quality N makes it smaller, at the cloak's expense"
+        found.append(f"the file grew from {before / 1000:.0f} to {after / 1000:.0f} kB{hint}")
+    kept = figures["delta_kept"]
+    if not artwork.lossless and kept is not None and kept < KEPT:
+        found.append(f"as {artwork.format} the file keeps {kept:.0%} of the cloak: --format png keeps it all")
+    if platform is not None:
+        found.append(
+            f"{platform['name']} is assumed to make a JPEG of quality {platform['assumed_quality']} of it: "
+            f"{platform['delta_left']:.0%} of the cloak would be left (compare ORIGINAL PROTECTED DOWNLOADED tells)"
+        )
+    return found

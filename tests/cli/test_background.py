@@ -1,0 +1,158 @@
+"""``velatura protect --background``, ``jobs`` and ``watch``, with the real work on tiny pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+pytest.importorskip("dbos", reason="needs the extra web")
+from velatura.cli.jobs import jobs_group
+from velatura.cli.protect import protect_command
+from velatura.cli.watch import Watch, watch_command
+from velatura.errors import InputError
+from velatura.images import save
+from velatura.jobs import desk as desks
+from velatura.jobs.desk import Desk
+from velatura.protect.protector import png
+
+TINY = ["-m", "mini", "--effort", "fast", "--resolution", "64"]
+PATIENCE = 600.0  # seconds; a busy machine is no failure
+
+
+@pytest.fixture(autouse=True)
+def _own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VELATURA_DATA", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No worker is started: orders stay where they are."""
+    monkeypatch.setattr(desks.Desk, "call_worker", lambda self: None)
+    monkeypatch.setattr(desks.Desk, "ensure_worker", lambda self: None)
+
+
+@pytest.fixture
+def art(tmp_path: Path, make_scene) -> Path:
+    (tmp_path / "art/sub").mkdir(parents=True)
+    for number, name in enumerate(("a.png", "sub/b.png", "c.png")):
+        save(png(make_scene(64, 64, number)), tmp_path / "art" / name)
+    return tmp_path / "art"
+
+
+def run(command: click.Command, *arguments: str | Path) -> Result:
+    return CliRunner().invoke(command, [str(a) for a in arguments])
+
+
+def test_queued_listed_cancelled_resumed(art: Path, tmp_path: Path, idle: None) -> None:
+    assert "no jobs" in run(jobs_group, "list").output
+    done = run(protect_command, art, "-o", tmp_path / "out", *TINY, "--background")
+    assert done.exit_code == 0, done.output
+    id = done.stdout.strip()
+    assert "queued 3 pictures" in done.stderr
+    assert f"{id[:8]}" in run(jobs_group, "list").stdout
+    assert "0 of 3 done" in run(jobs_group, "list").stdout
+    shown = json.loads(run(jobs_group, "show", id[:6], "--json").stdout)
+    assert [p["name"] for p in shown["pictures"]] == ["a.png", "c.png", "b.png"]
+    assert shown["pictures"][2]["output"] == str(tmp_path / "out/sub/b.png")
+    assert run(jobs_group, "cancel", id).exit_code == 0
+    assert "cancelled" in run(jobs_group, "show", id).stdout
+    again = run(jobs_group, "cancel", id)
+    assert isinstance(again.exception, InputError)
+    assert "is cancelled" in str(again.exception)
+    assert run(jobs_group, "resume", id).exit_code == 0
+    assert "waiting" in run(jobs_group, "show", id).stdout
+    assert isinstance(run(protect_command, "-", *TINY, "--background").exception, InputError)
+
+
+def test_watch_waits_until_a_file_is_complete(art: Path, tmp_path: Path, idle: None) -> None:
+    from velatura.cli.background import Background
+    from velatura.protect import Settings
+
+    out = art / "protected"  # inside the folder that is watched
+    background = Background(None, Settings(), out, {"keep_target": False, "force": False})
+    watch = Watch(background, art, out, settle=0.2)
+    ledger = background.desk.ledger
+    assert not watch.look()
+    assert ledger.jobs() == []  # seen once: may be growing still
+    with (art / "late.png").open("wb") as file:
+        file.write(b"half")
+        file.flush()
+        time.sleep(0.25)
+        watch.look()
+        file.write(b" and half")
+    watch.look()
+    assert [len(job.pictures) for job in ledger.jobs()] == [3]  # those that had been there; late.png had grown
+    time.sleep(0.25)
+    watch.look()
+    assert [p.name for p in ledger.jobs()[0].pictures] == ["late.png"]
+    watch.look()
+    fresh = Watch(background, art, out, settle=0)
+    fresh.look()
+    assert len(ledger.jobs()) == 2  # nothing twice, not even by another watch
+    (art / "late.png").write_bytes(b"changed")
+    fresh.look()
+    assert len(ledger.jobs()) == 3
+
+
+def test_watch_needs_a_folder_to_write_to(art: Path) -> None:
+    assert run(watch_command, art).exit_code == 2
+    assert run(watch_command, art / "none", "-o", art).exit_code == 2
+
+
+def test_killed_in_earnest_and_resumed(art: Path, tmp_path: Path) -> None:
+    """The real thing: three pictures, SIGKILL in the middle of the second, all three the same as without it."""
+    desk = Desk()
+    done = run(protect_command, art, "-o", tmp_path / "out", *TINY, "--background", "-q")
+    id = done.stdout.strip()
+    end = time.monotonic() + PATIENCE
+
+    def wait(until) -> None:  # type: ignore[no-untyped-def]
+        while not until(desk.ledger.find(id)):
+            assert time.monotonic() < end, desk.ledger.find(id)
+            time.sleep(0.02)
+
+    wait(lambda job: job.count("done") == 1 and job.pictures[1].state == "working")
+    first = (tmp_path / "out/a.png").stat().st_mtime_ns
+    log = (tmp_path / "data/worker.log").read_text()
+    os.kill(worker_pid(), signal.SIGKILL)
+    assert desk.ledger.find(id).unfinished
+    assert run(jobs_group, "resume", id[:8]).exit_code == 0  # starts another worker
+    wait(lambda job: not job.unfinished)
+    worker = worker_pid()
+    try:
+        job = desk.ledger.find(id)
+        assert [p.state for p in job.pictures] == ["done"] * 3, (job, log)
+        assert (tmp_path / "out/a.png").stat().st_mtime_ns == first  # what was done stayed
+        reports = [json.loads(p.read_text()) for p in (tmp_path / "out").rglob("*.report.json")]
+        assert len({report["style"]["name"] for report in reports}) == 1
+        assert all((tmp_path / "out").joinpath(f"{name}.sheet.png").exists() for name in ("a", "sub/b", "c"))
+        assert not list((tmp_path / "out").rglob("*.tmp"))
+        # A watch of the same folder, with the same worker: nothing new but what was never done.
+        save((art / "a.png").read_bytes(), art / "d.png")
+        seen = run(watch_command, art, "-o", tmp_path / "out", *TINY, "--once", "--settle", "0")
+        assert seen.exit_code == 0, seen.output
+        assert "d.png: " in seen.stdout
+        assert len(desk.ledger.jobs()) == 2
+        assert [len(j.pictures) for j in desk.ledger.jobs()] == [1, 3]
+        assert json.loads((tmp_path / "out/d.report.json").read_text())["style"]["name"] == reports[0]["style"]["name"]
+    finally:
+        os.kill(worker, signal.SIGTERM)
+
+
+def worker_pid() -> int:
+    """The worker of this test's data folder, by its environment."""
+    data = f"VELATURA_DATA={os.environ['VELATURA_DATA']}\0".encode()
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"velatura.jobs.worker" in (place / "cmdline").read_bytes() and data in (place / "environ").read_bytes():
+                return int(place.name)
+        except OSError:
+            continue
+    raise AssertionError("no worker is running")

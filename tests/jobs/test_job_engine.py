@@ -1,0 +1,246 @@
+"""The engine alone, with a stand-in for the work: order, progress, kill -9, retries, cancel, resume, expiry."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("dbos", reason="needs the extra web")
+from velatura.errors import InputError
+from velatura.jobs.desk import Desk, folder_of
+from velatura.jobs.records import Job, Picture, Upload
+from velatura.jobs.turns import Turns
+from velatura.jobs.workflows import sweep
+
+PATIENCE = 120.0  # seconds; a busy machine is no failure
+
+
+class Bench:
+    """A desk on a database of its own, and workers to start and kill."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.diary = folder, folder / "diary"
+        self.desk = Desk()
+        self.workers: list[subprocess.Popen[bytes]] = []
+
+    def order(self, *names: str, kind: str = "protect", key: str | None = None) -> Job:
+        pictures = []
+        for number, name in enumerate(names):
+            source = self.folder / name
+            source.write_bytes(name.encode())
+            pictures.append(Picture(number, name, source, self.folder / "out" / name, source.stem))
+        return self.desk.submit(pictures, {"settings": {}}, kind=kind, key=key)  # type: ignore[arg-type]
+
+    def start(self) -> subprocess.Popen[bytes]:
+        script = Path(__file__).with_name("stand_in.py")
+        worker = subprocess.Popen([sys.executable, str(script), self.desk.url, str(self.diary)])
+        self.workers.append(worker)
+        return worker
+
+    def notes(self) -> list[str]:
+        return self.diary.read_text().splitlines() if self.diary.exists() else []
+
+    def wait(self, job: Job, until: Callable[[Job], bool] = lambda job: not job.unfinished) -> Job:
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            now = self.desk.ledger.job(job.id)
+            assert now is not None
+            if until(now):
+                return now
+            time.sleep(0.05)
+        raise AssertionError(f"waited {PATIENCE} s in vain: {now}")
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setenv("VELATURA_DATA", str(tmp_path / "data"))
+    bench = Bench(tmp_path)
+    yield bench
+    for worker in bench.workers:
+        worker.kill()
+        worker.wait()
+
+
+def test_failures_stay_with_their_picture_and_retries_end(bench: Bench) -> None:
+    job = bench.order("a.png", "bad.png", "weary.png", "doomed.png", "b.png")
+    bench.start()
+    done = bench.wait(job)
+    assert done.state == "done"
+    assert [p.state for p in done.pictures] == ["done", "failed", "done", "failed", "done"]
+    assert "cannot be decoded" in done.pictures[1].error
+    assert bench.notes().count("begin bad.png") == 1
+    assert bench.notes().count("begin weary.png") == 3
+    assert bench.notes().count("begin doomed.png") == 3
+    assert "given up after 3 attempts: no space left" in done.pictures[3].error
+    assert (bench.folder / "out/b.png").read_bytes() == b"b.png"
+    assert done.share == 1
+    assert done.seconds_left == 0
+    # A retry works on what failed, and on that alone.
+    assert bench.desk.resume(job.id)
+    again = bench.wait(job)
+    assert again.run == 2
+    assert bench.notes().count("begin doomed.png") == 6
+    assert bench.notes().count("end a.png") == 1
+    assert bench.notes().count("choose") == 1
+
+
+def test_kill_9_loses_nothing_and_redoes_one_picture(bench: Bench) -> None:
+    job = bench.order("a.png", "b.png", "slow.png", "c.png")
+    worker = bench.start()
+    half = bench.wait(job, lambda job: job.pictures[2].step >= 1)
+    assert half.state == "working"
+    assert half.count("done") == 2
+    assert 0.5 < half.share < 0.75
+    assert half.seconds_left is not None
+    assert half.seconds_left > 0
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    assert bench.desk.ledger.job(job.id).unfinished  # type: ignore[union-attr]
+    bench.start()
+    done = bench.wait(job)
+    assert [p.state for p in done.pictures] == ["done"] * 4
+    notes = bench.notes()
+    assert [notes.count(f"begin {name}") for name in ("a.png", "b.png", "slow.png", "c.png")] == [1, 1, 2, 1]
+    assert notes.count("choose") == 1
+    assert all(notes.count(f"end {name}") == 1 for name in ("a.png", "b.png", "slow.png", "c.png"))
+
+
+def test_a_picture_that_kills_the_worker_is_given_up(bench: Bench) -> None:
+    job = bench.order("deadly.png", "a.png")
+    for _ in range(3):
+        assert bench.start().wait(PATIENCE) == 9
+    bench.start()
+    done = bench.wait(job)
+    assert [p.state for p in done.pictures] == ["failed", "done"]
+    assert "the program ended" in done.pictures[0].error
+
+
+def test_cancel_stops_within_a_picture_and_resume_goes_on(bench: Bench) -> None:
+    job, later = bench.order("a.png", "slow.png", "b.png"), bench.order("z.png")
+    bench.start()
+    bench.wait(job, lambda job: job.pictures[1].step >= 1)
+    assert bench.desk.cancel(job.id)
+    assert not bench.desk.cancel(job.id)
+    assert bench.wait(later).state == "done"  # the queue goes on
+    stopped = bench.desk.ledger.job(job.id)
+    assert stopped is not None
+    assert (stopped.state, [p.state for p in stopped.pictures]) == ("cancelled", ["done", "waiting", "waiting"])
+    assert "end slow.png" not in bench.notes()
+    assert bench.desk.resume(job.id)
+    assert bench.wait(job).count("done") == 3
+    assert bench.notes().count("end a.png") == 1
+
+
+def test_a_preview_goes_before_the_rest_of_a_picture(bench: Bench) -> None:
+    job = bench.order("slow.png", "a.png")
+    bench.start()
+    bench.wait(job, lambda job: job.pictures[0].step >= 1)
+    preview = bench.order("look.png", kind="preview")
+    bench.wait(preview)
+    bench.wait(job)
+    notes = bench.notes()
+    assert notes.index("begin slow.png") < notes.index("end look.png") < notes.index("end slow.png")
+
+
+def test_being_asked_to_stop_is_no_attempt(bench: Bench) -> None:
+    job = bench.order("slow.png")
+    for _ in range(2):
+        worker = bench.start()
+        bench.wait(job, lambda job: job.pictures[0].step >= 1)
+        worker.terminate()
+        assert worker.wait(PATIENCE) == 0
+        stopped = bench.desk.ledger.job(job.id)
+        assert stopped is not None
+        assert (stopped.pictures[0].attempts, stopped.pictures[0].state) == (0, "waiting")
+
+
+def test_one_worker_on_a_machine(bench: Bench) -> None:
+    job = bench.order("slow.png", "a.png")
+    first = bench.start()
+    bench.wait(job, lambda job: job.pictures[0].step >= 1)
+    assert bench.desk.ensure_worker() is None
+    bench.wait(job)
+    assert first.wait(PATIENCE) == 0  # idle for a second
+
+
+def test_the_same_key_is_the_same_job(bench: Bench) -> None:
+    first, second = bench.order("a.png", key="k"), bench.order("a.png", key="k")
+    assert first.id == second.id
+    assert bench.order("a.png", key="other").id != first.id
+    assert len(bench.desk.ledger.jobs()) == 2
+    with pytest.raises(InputError, match="one picture or more"):
+        bench.desk.submit([], {})
+
+
+def test_jobs_are_found_by_the_beginning_of_their_id(bench: Bench) -> None:
+    job = bench.order("a.png")
+    assert bench.desk.ledger.find(job.id[:8]).id == job.id
+    for wrong in ("nothing", "%"):
+        with pytest.raises(InputError, match="expected the id of one job"):
+            bench.order("b.png") and bench.desk.ledger.find(wrong)
+
+
+def test_what_has_expired_is_deleted_and_nothing_else(bench: Bench) -> None:
+    kept = bench.order("a.png")
+    old = bench.order("b.png")
+    assert bench.desk.cancel(old.id)
+    folder_of(old.id).mkdir(parents=True)
+    for name, expires in (("old", 1.0), ("new", 9e9)):
+        place = bench.folder / name
+        place.mkdir()
+        (place / "source.png").write_bytes(b"")
+        upload = Upload(name, f"{name}.png", place / "source.png", "png", 1, 1, 0, 0.0, expires)
+        bench.desk.ledger.add_upload(upload)
+    assert sweep(bench.desk.ledger, now=2.0) == (0, 1)
+    assert not (bench.folder / "old").exists()
+    assert (bench.folder / "new/source.png").exists()
+    assert sweep(bench.desk.ledger, now=time.time() + 40 * 86400) == (1, 0)
+    assert not folder_of(old.id).exists()
+    assert bench.desk.ledger.job(kept.id) is not None  # it waits still
+    assert (bench.folder / "b.png").exists()  # the user's own file
+
+
+def test_a_database_out_of_reach_is_one_line() -> None:
+    for url, says in (("mysql://x", "expected sqlite"), ("sqlite:////proc/none/x.sqlite", "cannot be used")):
+        with pytest.raises(InputError, match=says):
+            Desk(url)
+    with pytest.raises(InputError) as caught:
+        Desk("mysql://me:secret@host/x")
+    assert "secret" not in str(caught.value)
+
+
+def test_names_that_are_not_utf8_are_kept(bench: Bench) -> None:
+    source = Path(os.fsdecode(os.fsencode(bench.folder) + b"/caf\xe9.png"))
+    job = bench.desk.submit([Picture(0, "caf.png", source, source, source.stem)], {})
+    kept = bench.desk.ledger.job(job.id)
+    assert kept is not None
+    assert kept.pictures[0].source == source
+
+
+def test_those_in_a_hurry_go_first() -> None:
+    import threading
+
+    turns, order = Turns(), []
+
+    def take(name: str, hurry: bool) -> None:
+        with turns.turn(hurry=hurry):
+            order.append(name)
+
+    with turns.turn():
+        others = [threading.Thread(target=take, args=(n, h)) for n, h in (("calm", False), ("hurried", True))]
+        for thread in others:
+            thread.start()
+        while turns.hurried == 0:
+            time.sleep(0.01)
+        turns.give_way()
+        order.append("first")
+    for thread in others:
+        thread.join()
+    assert order == ["hurried", "first", "calm"]
