@@ -12,10 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from velatura import weights
+from velatura.reports import page as reports
+from velatura.reports.result import load
 from velatura.styles import catalogue
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/styles.md", "docs/cloaks.md", "docs/mimicry.md", "src/velatura/data/mini/README.md")
+PAGES = (
+    *("README.md", "docs/styles.md", "docs/cloaks.md", "docs/mimicry.md", "docs/evaluation.md"),
+    "src/velatura/data/mini/README.md",
+)
 SHOWN = (
     "vincent-van-gogh",
     "kate-greenaway",
@@ -142,6 +147,15 @@ def autoencoder() -> str:
     )
 
 
+def evaluation() -> str:
+    """Every result of results/evaluation, with its flags and its words, and whether fast figures predict slow ones."""
+    files = sorted((ROOT / "results/evaluation").glob("*.json"))
+    if not files:
+        return "Nothing is measured yet: results/evaluation holds no result."
+    text = reports.markdown([reports.Run(file.stem, load(file)) for file in files])
+    return re.sub(r"^##", "###", text, flags=re.M).strip()
+
+
 def miniature() -> str:
     """What the miniature can do and what it remembers."""
     tree = result("miniature")
@@ -185,6 +199,7 @@ def mimicry() -> str:
 
 
 PARTS = {
+    "evaluation": evaluation,
     "miniature": miniature,
     "mimicry": mimicry,
     "models": models,

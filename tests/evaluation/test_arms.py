@@ -146,6 +146,7 @@ def test_the_plan_of_several_artists_wants_a_folder_each(tmp_path: Path) -> None
     for arguments, says in (
         ([tmp_path / "ada"], "the folders of two artists or more"),
         ([tmp_path / "ada", tmp_path / "ada", "--artist", "x"], "expected no --artist"),
+        ([tmp_path / "ada", tmp_path / "ada"], "folders of different names"),
     ):
         done = CliRunner().invoke(evaluate_command, [*map(str, arguments), "-o", str(tmp_path), "--plan", "known"])
         assert says in str(done.exception)

@@ -143,7 +143,12 @@ def test_a_trial_tells_the_cost_of_every_kind_of_work(tiny_model: Path, art: lis
     assert all(0 < rate < 600 for rate in rates.values())
 
 
-def test_for_an_artist_the_last_lines_are_plain(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
+def test_a_dry_run_says_the_cost_and_leaves_nothing(
+    tiny_model: Path, art: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "velatura.evaluation.calibration.calibrate", lambda setup, tasks: {task.kind: 1.0 for task in tasks}
+    )
     (art[0].parent / "broken.png").write_bytes(b"no picture")
     arguments = [str(art[0].parent), "-o", str(tmp_path / "out"), "--model", str(tiny_model)]
     small = ["--train-steps", "1", "--training", "4", "-n", "1", "--arm", "clean", "--arm", "noise:0.1"]

@@ -103,6 +103,8 @@ def evaluate_command(
     if several and artist is not None:
         raise InputError(f"plan {plan}: every folder names its artist, so expected no --artist")
     groups = [(path,) for path in art] if several else [art]
+    if len({artist_of(group) for group in groups}) < len(groups):
+        raise InputError(f"plan {plan}: expected folders of different names, since each names its artist")
     setups = []
     for group in groups:
         name = artist or artist_of(group)

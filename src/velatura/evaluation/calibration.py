@@ -22,9 +22,10 @@ from velatura.mimicry import captions, finetune, generate
 from velatura.protect import EFFORTS, Protector, Settings
 
 STEPS = 3  # that are timed, after one that warms up
-# Gradient steps of a picture for methods that do not follow the effort; fitting to the file costs about ten more.
-GRADIENTS = {"noise": 0, "photoguard": 450}
-FITTING = 10
+# Of a picture, in gradient steps through an encoder: methods that do not follow the effort; a U-Net's count for three.
+GRADIENTS = {"noise": 0, "photoguard": 450, "advdm": 900, "mist": 900}
+DECODED = 3  # times as long, there and back
+FITTING = 10  # to the file
 JUDGED = 0.15  # seconds to judge a picture: style, copies, fidelity; a guess for the very first run
 
 
@@ -68,7 +69,8 @@ def _protecting(setup: Setup, arm: Arm) -> float:
     protector = Protector(settings)
     with suppress(Cancelled):
         protector.cloak(picture.to(protector.device), picture.flip(-1).to(protector.device), watch)
-    return watch.seconds * (GRADIENTS.get(arm.method, EFFORTS[setup.protocol.effort].steps) + FITTING)
+    steps = EFFORTS[setup.protocol.effort].steps * (DECODED if arm.method == "decoded" else 1)
+    return watch.seconds * (GRADIENTS.get(arm.method, steps) + FITTING)
 
 
 def _treating(setup: Setup, arm: Arm) -> float:

@@ -91,3 +91,4 @@ METHODS: dict[str, Maker] = {
     "velatura": _glaze,
 }
 BOUNDED = ("decoded", "velatura")  # whose colour cast is bounded as the product's is; the rest as published
+THROUGH_UNET = ("advdm", "mist")  # which need a whole text-to-image model, and depend on its U-Net

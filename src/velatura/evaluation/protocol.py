@@ -20,6 +20,7 @@ from velatura.diffusion import pipeline as models
 from velatura.errors import InputError
 from velatura.evaluation.arms import PLAIN, Arm
 from velatura.evaluation.cost import Task
+from velatura.evaluation.methods import THROUGH_UNET
 from velatura.evaluation.recipes import Recipe, Way
 from velatura.images import read, working
 from velatura.judges.validation import near_duplicates, thumbnails
@@ -138,7 +139,9 @@ class Setup:
         return tuple(self.protocol.model if name == "mimic" else name for name in names)
 
     def _models(self, arm: Arm) -> list[str]:
-        return [weights.sha256(weights.require(name)) for name in self.extractors(arm)]
+        names = self.extractors(arm)
+        unets = [weights.require_pipeline(names[0]) / "unet"] if arm.method in THROUGH_UNET else []
+        return [weights.sha256(folder) for folder in (*map(weights.require, names), *unets)]
 
     def elsewhere(self, arm: Arm) -> list[Path]:
         """The pictures that an arm with a folder brings along, in the order of the training pictures."""
