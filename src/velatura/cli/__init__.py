@@ -20,6 +20,7 @@ COMMANDS = {
     "models": ("velatura.cli.models", "models_group", "List, download and locate the models to cloak against."),
     "protect": ("velatura.cli.protect", "protect_command", "Protect pictures against style mimicry."),
     "purify": ("velatura.cli.purify", "purify_command", "Countermeasures: what mimics do to pictures first."),
+    "robustness": ("velatura.cli.robustness", "robustness_command", "What countermeasures leave of a cloak."),
     "styles": ("velatura.cli.styles", "styles_group", "List, show and build the catalogue of target styles."),
 }
 
