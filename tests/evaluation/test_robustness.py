@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from velatura.cli.robustness import robustness_command
 from velatura.countermeasures import COUNTERMEASURES
-from velatura.errors import InputError
+from velatura.errors import Cancelled, InputError
 from velatura.evaluation import robustness
 from velatura.evaluation.robustness import Robustness, run
 from velatura.images import save
@@ -40,16 +41,33 @@ class Stranger:
         return torch.tensor([1 if float(x.mean()) > 0.5 else 9 for x in pictures])
 
 
-def test_every_arm_meets_every_countermeasure(art: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_arm_meets_every_countermeasure_and_a_stopped_run_continues(
+    art: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     taught: list[Path] = []
     monkeypatch.setattr(robustness.judges, "fit", lambda victims, device: taught.extend(victims["ada"]) or Stranger())
     said: list[str] = []
+
+    def stop(what: str, done: int, total: int) -> None:
+        if what == "glaze-0.2: jpeg":
+            raise Cancelled("stop")
+
     plan = Robustness(
         art, "ada", budgets=(0.2,), countermeasures=("jpeg", "blur"), changes={"blur.sigma": "6"},
         method="glaze", effort="fast", pictures=4, side=64, seen=("jpeg",),
     )  # fmt: skip
-    result = run(plan, lambda what, done, total: said.append(what))
-    assert len(taught) == 9, "the judge learns from the pictures that are not attacked"
+    out = tmp_path / "r.json"
+    with pytest.raises(Cancelled):
+        run(plan, out, stop)
+    assert not out.exists()
+    with pytest.raises(InputError, match="other pictures or settings"):
+        run(replace(plan, changes={"blur.sigma": "5"}), out)
+    made = robustness.protect
+    monkeypatch.setattr(robustness, "protect", lambda *args: pytest.fail("protected before"))
+    result = run(plan, out, lambda what, done, total: said.append(what))
+    monkeypatch.setattr(robustness, "protect", made)
+    assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
+    assert len(set(taught)) == 9, "the judge learns from the pictures that are not attacked"
     rows = {(r.arm, r.budget, r.countermeasure, r.metric): r for r in result.rows}
     for arm, budget in (("clean", None), ("noise", 0.2), ("cloaked", 0.2)):
         for name in ("none", "jpeg", "blur"):

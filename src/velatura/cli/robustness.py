@@ -90,7 +90,8 @@ def robustness_command(
     """Protect some of the pictures in ART, apply every countermeasure, and measure what the model still sees.
 
     The fast depth: without fine-tuning. Noise of equal visibility and clean pictures go through the same. The other
-    pictures in ART (eight or more) teach the style judge. Needs the extra velatura[lab].
+    pictures in ART (eight or more) teach the style judge. A stopped run continues with the same command. Needs the
+    extra velatura[lab].
     """
     from velatura.cloaks.budget import intensity
     from velatura.diffusion.device import pick_device
@@ -117,10 +118,9 @@ def robustness_command(
             bar.update(done - bar.n)
 
         try:
-            result = run(plan, say)
+            result = run(plan, output, say)
         except KeyboardInterrupt:
-            raise Cancelled("cancelled: nothing was written") from None
-    result.save(output)
+            raise Cancelled("cancelled: the same command continues") from None
     _show(result)
     click.echo(output)
 

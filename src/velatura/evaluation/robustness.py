@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from velatura.diffusion import extractors
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError, WeightsError
 from velatura.evaluation.arms import METHODS, Arm, protect
+from velatura.evaluation.kept import Kept
 from velatura.evaluation.protocol import FEWEST_TO_TRAIN, Say, split
 from velatura.images import read, working
 from velatura.perception import lpips as distances
@@ -65,8 +68,11 @@ class Robustness:
             raise InputError("budgets: expected one or more, got none")
 
 
-def run(plan: Robustness, say: Say = lambda what, done, total: None) -> Result:
-    """Protect, attack, look: rows with 95 % intervals over pictures, for every arm, budget and countermeasure."""
+def run(plan: Robustness, out: Path | None = None, say: Say = lambda what, done, total: None) -> Result:
+    """Protect, attack, look: rows with 95 % intervals over pictures, for every arm, budget and countermeasure.
+
+    With ``out`` the result is written there; a stopped run leaves ``out.partial`` and continues from there.
+    """
     attacks, flags = _attacks(plan)
     chosen, others = _split(plan, flags)
     originals = [working(read(path), plan.side) for path in chosen]
@@ -81,6 +87,10 @@ def run(plan: Robustness, say: Say = lambda what, done, total: None) -> Result:
     protector.settings = replace(protector.settings, style=choice.style.name)  # one target for every arm
     targets = [protector.paint(x, choice) for x in originals]
     measure = _Measure(seen, originals, targets, judge, plan)
+    used = _settings(plan, chosen, others, choice.style.name, attacks)
+    digests = _weights(plan, seen, attacks, judge is not None)
+    partial = None if out is None else out.with_name(out.name + ".partial")
+    kept = Kept(partial, _mark([__version__, used, digests], [*originals, *targets]))
     rows: list[Row] = []
     arms = [Arm("clean"), *(Arm(method, b) for b in plan.budgets for method in dict.fromkeys(("noise", plan.method)))]
     total, done = len(arms) * (len(attacks) + 1), 0
@@ -89,20 +99,36 @@ def run(plan: Robustness, say: Say = lambda what, done, total: None) -> Result:
         pictures = originals
         if arm.method != "clean":
             say(f"protecting: {arm.key}", done, total)
-            files = protect(arm, protector, originals, plan.seed).files
+            files = kept.files(arm.key, len(originals))
+            if files is None:
+                files = protect(arm, protector, originals, plan.seed).files
+                kept.add_files(arm.key, files)
             pictures = [working(read(data), plan.side) for data in files]
         for attack in (None, *attacks):
             name = NONE if attack is None else attack.name
             say(f"{arm.key}: {name}", done, total)
-            changed = [x if attack is None else _applied(attack, x, i, plan.device) for i, x in enumerate(pictures)]
-            found, shifts[arm.method, arm.budget, name] = measure(arm, name, changed)
+            key = f"{arm.key}: {name}"
+            if key not in kept.cells:
+                changed = [x if attack is None else _applied(attack, x, i, plan.device) for i, x in enumerate(pictures)]
+                kept.add(key, measure(arm, name, changed))
+            found, shifts[arm.method, arm.budget, name] = kept.cells[key]
             rows += found
             done += 1
     rows += _gains(plan, shifts)
-    return Result(
-        "robustness", __version__, plan.seed, plan.device, _settings(plan, chosen, others, choice.style.name, attacks),
-        _weights(plan, seen, attacks, judge is not None), rows, flags + _warnings(plan, rows),
-    )  # fmt: skip
+    result = Result(
+        "robustness", __version__, plan.seed, plan.device, used, digests, rows, flags + _warnings(plan, rows)
+    )
+    if out is not None:
+        result.save(out)
+        kept.drop()
+    return result
+
+
+def _mark(tree: Any, pictures: Sequence[Tensor]) -> str:
+    digest = hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode())
+    for picture in pictures:
+        digest.update(picture.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 class _Measure:
