@@ -130,7 +130,8 @@ def test_the_command_writes_the_schema_and_takes_lists(art: list[Path], tmp_path
     done = CliRunner().invoke(
         robustness_command,
         ["--budgets", "low", "0.2", "--countermeasures", "vae", "diffuse", *map(str, art[:2]), "-o", str(out),
-         "--model", str(tiny_model), "--cloak-model", "mini", "--cloak", "noise", "--artist", "ada lovelace", "-r", "64",
+         "--model", str(tiny_model), "--cloak-model", "mini", "--cloak", "noise", "-r", "64",
+         "--artist", "ada lovelace",
          "--set", "diffuse.steps=4", "--set", "diffuse.strength=0.5"],
     )  # fmt: skip
     assert done.exit_code == 0, done.output
