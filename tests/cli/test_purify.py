@@ -14,7 +14,8 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from torch import Tensor
 
-from velatura.cli.purify import purify_command, train_command
+from velatura.cli.purify import purify_command
+from velatura.cli.purify_train import train_command
 from velatura.countermeasures import COUNTERMEASURES
 from velatura.errors import InputError
 from velatura.images import save

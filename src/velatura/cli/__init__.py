@@ -14,6 +14,7 @@ from velatura.errors import Cancelled, InputError, VelaturaError
 
 # name: (module, object, line of help)
 COMMANDS = {
+    "detect": ("velatura.cli.detect", "detect_command", "Could a mimic find the cloaked pictures?"),
     "evaluate": ("velatura.cli.evaluate", "evaluate_command", "Measure what cloaks do to a mimic's pictures."),
     "judge": ("velatura.cli.judge", "judge_command", "Whose style are the pictures of a folder?"),
     "mimic": ("velatura.cli.mimic", "mimic_group", "The attack: fine-tune a model on pictures, and generate."),
@@ -21,6 +22,7 @@ COMMANDS = {
     "protect": ("velatura.cli.protect", "protect_command", "Protect pictures against style mimicry."),
     "purify": ("velatura.cli.purify", "purify_command", "Countermeasures: what mimics do to pictures first."),
     "report": ("velatura.cli.report", "report_command", "Results as a page, Markdown or CSV."),
+    "robustness": ("velatura.cli.robustness", "robustness_command", "What countermeasures leave of a cloak."),
     "styles": ("velatura.cli.styles", "styles_group", "List, show and build the catalogue of target styles."),
 }
 

@@ -13,6 +13,7 @@ import click
 from tqdm import tqdm
 
 from velatura.cli.files import artist_of, opened, pictures
+from velatura.cli.invert import invert_command
 from velatura.cli.options import DEVICE, METHOD
 from velatura.errors import Cancelled, InputError
 
@@ -44,6 +45,9 @@ def mimic_group() -> None:
 
     For measuring protection, on pictures that you may use. `velatura judge` tells whose style comes out.
     """
+
+
+mimic_group.add_command(invert_command)
 
 
 @mimic_group.command("train")

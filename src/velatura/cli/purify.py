@@ -15,14 +15,13 @@ from tqdm import tqdm
 
 from velatura.cli.files import pictures
 from velatura.cli.options import DEVICE
+from velatura.cli.purify_train import SEED, train_command
 from velatura.errors import Cancelled, ContractError, ImageError, InputError, VelaturaError
 
 if TYPE_CHECKING:
     from velatura.countermeasures.attack import Attack
 
 LEDGER = "purified.json"
-FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
-SEED = click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of every random choice.")
 
 
 class PurifyCommand(click.Command):
@@ -241,72 +240,3 @@ def _list() -> None:
         for field in fields(row.settings):
             shown = repr(field.default) if field.default == "" else field.default
             click.echo(f"    {field.name}={shown}  {field.metadata['about']} ({words(field)})")
-
-
-@click.command("train", context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("cloaked", type=FOLDER)
-@click.argument("clean", type=FOLDER)
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The new file.")
-@click.option("--steps", default=2000, show_default=True, type=click.IntRange(1), help="Training steps.")
-@click.option("--batch", default=8, show_default=True, type=click.IntRange(1), help="Squares a step.")
-@click.option("--lr", "rate", default=1e-3, show_default=True, type=float, help="Learning rate at the start.")
-@click.option("--crop", default=96, show_default=True, type=click.IntRange(32), help="Side of the squares in pixels.")
-@click.option(
-    "-r",
-    "--resolution",
-    default=512,
-    show_default=True,
-    type=click.IntRange(32),
-    help="Short side (px) that pictures are brought to: what the mimic trains at.",
-)
-@SEED
-def train_command(cloaked: Path, clean: Path, output: Path, resolution: int, **given: Any) -> None:
-    """Train the learned countermeasure on pairs: the pictures in CLOAKED and those of the same names in CLEAN.
-
-    Take art of other artists than the one whose pictures it is for. A stopped run continues with the same command. Use
-    it with `velatura purify FILES --with learned --model FILE`.
-    """
-    from velatura.countermeasures import purifier_training as training
-
-    settings = training.TrainingSettings(side=resolution, **given)
-    pairs = _read_pairs(cloaked, clean, resolution)
-    click.echo(f"{len(pairs)} pairs, {settings.steps} steps of {settings.batch}", err=True)
-    with tqdm(total=settings.steps, unit="step", disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
-
-        def on_step(step: training.Step) -> None:
-            bar.set_postfix_str(f"loss {step.loss:.4f}", refresh=False)
-            bar.update(step.done - bar.n)
-
-        try:
-            made = training.train(pairs, output, settings, on_step=on_step)
-        except KeyboardInterrupt:
-            raise Cancelled("cancelled: the same command continues from the last checkpoint") from None
-    facts = made.facts
-    click.echo(
-        f"{facts['held_out']} held-out pairs: PSNR to the clean picture {facts['psnr_before']:.1f} dB as cloaked, "
-        f"{facts['psnr_after']:.1f} dB purified",
-        err=True,
-    )
-    click.echo(output)
-
-
-def _read_pairs(cloaked: Path, clean: Path, side: int) -> list[Any]:
-    """Tensors of the pictures that have a namesake; a line for each that cannot be used."""
-    from velatura.images import read, working
-
-    originals = {path.relative_to(clean).with_suffix(""): path for path in pictures([clean]) if path != clean}
-    found: list[Any] = []
-    for path in pictures([cloaked]):
-        original = originals.get(path.relative_to(cloaked).with_suffix(""))
-        if path == cloaked or original is None:
-            continue
-        try:
-            pair = tuple(working(read(file), side) for file in (path, original))
-            if pair[0].shape != pair[1].shape:
-                raise ImageError(f"{path}: expected the same proportions as {original}")
-            found.append(pair)
-        except (VelaturaError, OSError) as error:
-            click.echo(f"left out: {error}", err=True)
-    if len(found) < 2:
-        raise InputError(f"expected two pictures or more in {cloaked} with namesakes in {clean}, got {len(found)}")
-    return found

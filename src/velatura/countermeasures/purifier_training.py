@@ -9,13 +9,13 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from velatura import __version__
 from velatura.countermeasures.purifier import LearnedSettings, Network, Purifier, learned
 from velatura.countermeasures.settings import Settings, seed, setting
 from velatura.errors import InputError
@@ -86,7 +86,7 @@ def train(
             saved = time.monotonic()
     network.requires_grad_(False).eval()
     facts: dict[str, Any] = {
-        "version": __version__,
+        "version": version("velatura"),
         "settings": asdict(settings),
         "pairs": len(pairs),
         "pairs_sha256": mark,

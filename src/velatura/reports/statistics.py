@@ -34,3 +34,23 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
     half = z * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
     low, high = ((centre + sign * half) / (1 + z * z / n) for sign in (-1, 1))
     return (0.0 if successes == 0 else low), (1.0 if successes == n else high)
+
+
+def auc(positive: Sequence[float], negative: Sequence[float]) -> tuple[float, float, float]:
+    """Area under the ROC curve of scores that should be higher for ``positive``, and its 95 % interval.
+
+    The interval is Newcombe's fifth (2006): all areas A from which the found one lies within 1.96 of Hanley & McNeil's
+    standard error *at A*. Like :func:`wilson`, it stays in [0, 1] and is no point where the classes are told apart
+    without a mistake, as DeLong's and the bootstrap's are.
+    """
+    high, low = np.asarray(positive, dtype=float), np.asarray(negative, dtype=float)
+    if not len(high) or not len(low):
+        raise InputError(f"auc: expected scores of both classes, got {len(high)} and {len(low)}")
+    difference = high[:, None] - low[None, :]
+    area = float((difference > 0).mean() + 0.5 * (difference == 0).mean())
+    grid = np.linspace(0, 1, 20001)
+    others = (len(high) + len(low)) / 2 - 1
+    spread = 1 + others * (1 - grid) / (2 - grid) + others * grid / (1 + grid)
+    error = np.sqrt(grid * (1 - grid) * spread / (len(high) * len(low)))
+    inside = grid[np.abs(grid - area) <= 1.959964 * error + 1e-12]
+    return area, float(min(inside.min(), area)), float(max(inside.max(), area))

@@ -1,0 +1,73 @@
+"""``velatura mimic invert``: the words behind pictures, without any fine-tuning."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from velatura.cli.files import pictures
+from velatura.cli.options import DEVICE
+from velatura.errors import Cancelled, InputError, VelaturaError
+
+
+@click.command("invert")
+@click.argument("model")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The new file of one prompt."
+)
+@click.option("--tokens", default=16, show_default=True, type=click.IntRange(1), help="Words of the prompt.")
+@click.option("--steps", default=3000, show_default=True, type=click.IntRange(1), help="Iterations.")
+@click.option("--lr", "rate", default=0.1, show_default=True, type=float, help="Learning rate.")
+@click.option("--batch", default=4, show_default=True, type=click.IntRange(1), help="Pictures an iteration.")
+@click.option("--resolution", type=click.IntRange(8), help="Side in pixels; else the model's own.")
+@click.option("--seed", default=0, show_default=True, help="The same seed makes the same result.")
+@DEVICE
+def invert_command(
+    model: str, files: tuple[Path, ...], output: Path, resolution: int | None, device: str, **given: Any
+) -> None:
+    """Find words that MODEL paints FILES by (PEZ): mimicry of a picture, or of a set, without training on it.
+
+    The words go into a file that `velatura mimic generate MODEL --prompts FILE` takes. For new words with vectors of
+    their own, which is stronger, use `velatura mimic train --method textual-inversion`.
+    """
+    from velatura.diffusion import pipeline as models
+    from velatura.diffusion.device import pick_device
+    from velatura.images import read, save, working
+    from velatura.mimicry.invert import PezSettings, pez
+
+    if output.exists():
+        raise InputError(f"{output} exists already: choose another name, or delete it")
+    pipeline = models.load(model, pick_device(device))
+    side = resolution or int(pipeline.unet.config.sample_size) * pipeline.vae_scale_factor
+    if side % pipeline.vae_scale_factor:
+        raise InputError(f"resolution: expected a multiple of {pipeline.vae_scale_factor}, got {side}")
+    tensors = []
+    for path in pictures(files):
+        try:
+            whole = working(read(path), side)
+            top, left = ((length - side) // 2 for length in whole.shape[-2:])
+            tensors.append(whole[..., top : top + side, left : left + side])
+        except (OSError, VelaturaError) as error:
+            click.echo(f"left out: {error}", err=True)
+    settings = PezSettings(**given)
+    with tqdm(total=settings.steps, unit="step", disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
+
+        def on_step(done: int, total: int, loss: float) -> None:
+            bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
+            bar.update(done - bar.n)
+
+        try:
+            found = pez(pipeline, tensors, settings, on_step=on_step)
+        except KeyboardInterrupt:
+            raise Cancelled("cancelled: nothing was written") from None
+    about = {"model": model, "pictures": len(tensors), "loss": found.loss, "loss_of_nothing": found.loss_of_nothing}
+    # A line that starts with # is no prompt.
+    save(f"# {json.dumps(about)}\n{' '.join(found.prompt.split())}\n".encode(), output)
+    click.echo(f"loss {found.loss:.4f}, without words {found.loss_of_nothing:.4f}", err=True)
+    click.echo(found.prompt)

@@ -1,0 +1,274 @@
+"""What countermeasures leave of a cloak, without fine-tuning: the fast table, every attack in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from velatura import __version__, judges, weights
+from velatura.countermeasures import COUNTERMEASURES
+from velatura.countermeasures.attack import Attack, prepare
+from velatura.diffusion import extractors
+from velatura.diffusion.extractors import Extractor
+from velatura.errors import InputError, WeightsError
+from velatura.evaluation.arms import METHODS, Arm, protect
+from velatura.evaluation.kept import Kept
+from velatura.evaluation.protocol import FEWEST_TO_TRAIN, Say, split
+from velatura.images import read, working
+from velatura.perception import lpips as distances
+from velatura.perception.pixels import psnr
+from velatura.protect import Protector, Settings
+from velatura.reports.result import Result, Row
+from velatura.reports.statistics import mean_interval, wilson
+
+NONE = "none"  # the row of pictures as they were saved
+FEWEST_TO_JUDGE = judges.style.FEWEST
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """What is attacked, and how.
+
+    art: the artist's pictures; ``pictures`` of them are protected, the others teach the judge. method: of
+    :data:`~velatura.evaluation.arms.METHODS`. model: what the mimic sees and attacks with; its autoencoder is what
+    the cloaks are made on, unless ``cloak_models`` names others. side: short side in pixels. countermeasures: names,
+    or none for all. changes: settings by "name.key". seen: those that the cloak was optimised under.
+    """
+
+    art: Sequence[Path]
+    artist: str
+    budgets: Sequence[float] = (0.1,)
+    countermeasures: Sequence[str] = ()
+    changes: Mapping[str, str] = field(default_factory=dict)
+    method: str = "velatura"
+    model: str = "mini"
+    cloak_models: tuple[str, ...] = ()
+    purifier: Path | None = None
+    effort: str = "default"
+    pictures: int = 8
+    side: int = 128
+    seen: Sequence[str] = ()
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise InputError(f"cloak {self.method!r}: expected one of {', '.join(METHODS)}")
+        for name in (*self.countermeasures, *self.seen, *(key.partition(".")[0] for key in self.changes)):
+            if name not in COUNTERMEASURES:
+                raise InputError(f"countermeasure {name!r}: expected one of {', '.join(COUNTERMEASURES)}")
+        if not self.budgets:
+            raise InputError("budgets: expected one or more, got none")
+
+
+def run(plan: Robustness, out: Path | None = None, say: Say = lambda what, done, total: None) -> Result:
+    """Protect, attack, look: rows with 95 % intervals over pictures, for every arm, budget and countermeasure.
+
+    With ``out`` the result is written there; a stopped run leaves ``out.partial`` and continues from there.
+    """
+    attacks, flags = _attacks(plan)
+    chosen, others = _split(plan, flags)
+    originals = [working(read(path), plan.side) for path in chosen]
+    seen = extractors.load(plan.model, plan.device)
+    judge = judges.fit({plan.artist: others}, device=plan.device) if others else None
+    settings = Settings(
+        models=plan.cloak_models or (plan.model,), effort=plan.effort, resolutions=(plan.side,), seed=plan.seed,
+        device=plan.device,
+    )  # fmt: skip
+    protector = Protector(settings)
+    choice = protector.choose([protector.place(read(path)) for path in chosen])
+    protector.settings = replace(protector.settings, style=choice.style.name)  # one target for every arm
+    targets = [protector.paint(x, choice) for x in originals]
+    measure = _Measure(seen, originals, targets, judge, plan)
+    used = _settings(plan, chosen, others, choice.style.name, attacks)
+    digests = _weights(plan, seen, attacks, judge is not None)
+    partial = None if out is None else out.with_name(out.name + ".partial")
+    kept = Kept(partial, _mark([__version__, used, digests], [*originals, *targets]))
+    rows: list[Row] = []
+    arms = [Arm("clean"), *(Arm(method, b) for b in plan.budgets for method in dict.fromkeys(("noise", plan.method)))]
+    total, done = len(arms) * (len(attacks) + 1), 0
+    shifts: dict[tuple[str, float | None, str], list[float]] = {}
+    for arm in arms:
+        pictures = originals
+        if arm.method != "clean":
+            say(f"protecting: {arm.key}", done, total)
+            files = kept.files(arm.key, len(originals))
+            if files is None:
+                files = protect(arm, protector, originals, plan.seed).files
+                kept.add_files(arm.key, files)
+            pictures = [working(read(data), plan.side) for data in files]
+        for attack in (None, *attacks):
+            name = NONE if attack is None else attack.name
+            say(f"{arm.key}: {name}", done, total)
+            key = f"{arm.key}: {name}"
+            if key not in kept.cells:
+                changed = [x if attack is None else _applied(attack, x, i, plan.device) for i, x in enumerate(pictures)]
+                kept.add(key, measure(arm, name, changed))
+            found, shifts[arm.method, arm.budget, name] = kept.cells[key]
+            rows += found
+            done += 1
+    rows += _gains(plan, shifts)
+    result = Result(
+        "robustness", __version__, plan.seed, plan.device, used, digests, rows, flags + _warnings(plan, rows)
+    )
+    if out is not None:
+        result.save(out)
+        kept.drop()
+    return result
+
+
+def _mark(tree: Any, pictures: Sequence[Tensor]) -> str:
+    digest = hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode())
+    for picture in pictures:
+        digest.update(picture.cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+class _Measure:
+    """Figures of attacked pictures, beside the clean originals and the painted targets as the model sees them."""
+
+    def __init__(
+        self, seen: Extractor, originals: Sequence[Tensor], targets: Sequence[Tensor], judge: Any, plan: Robustness
+    ) -> None:
+        self.seen, self.originals, self.judge, self.plan = seen, originals, judge, plan
+        self.vgg = distances.load("vgg", plan.device)
+        self.goals = [self._features(target) for target in targets]
+        self.start = [self._to_goal(x, i) for i, x in enumerate(originals)]
+
+    @torch.no_grad()
+    def _features(self, picture: Tensor) -> list[Tensor]:
+        return self.vgg.features(self.seen.view(picture.to(self.plan.device)))
+
+    def _to_goal(self, picture: Tensor, index: int) -> float:
+        return float(self.vgg.compare(self._features(picture), self.goals[index]))
+
+    def __call__(self, arm: Arm, countermeasure: str, pictures: Sequence[Tensor]) -> tuple[list[Row], list[float]]:
+        """Rows, and the decoded shift of each picture."""
+        about: dict[str, Any] = {
+            "artist": self.plan.artist, "arm": arm.kind, "cloak": arm.method if arm.kind == "cloaked" else None,
+            "budget": arm.budget, "countermeasure": countermeasure, "seed": self.plan.seed,
+            "recipe": _recipe(self.plan, countermeasure),
+        }  # fmt: skip
+        shifts = [1 - self._to_goal(x, i) / max(self.start[i], 1e-6) for i, x in enumerate(pictures)]
+        figures = {"decoded_shift": shifts}
+        pairs = list(zip(self.originals, pictures, strict=True))
+        figures["lpips_to_clean"] = [float(distances.lpips(x, y)) for x, y in pairs]
+        # Equal pictures are infinitely near: 8 bits cannot tell more than about 59 dB.
+        figures["psnr_to_clean"] = [min(60.0, float(psnr(x, y))) for x, y in pairs]
+        rows = []
+        for metric, values in figures.items():
+            mean, low, high = mean_interval(values)
+            rows.append(Row(metric, mean, len(values), low, high, **about))
+        if self.judge is not None:
+            # The judge looks through the miniature's autoencoder by itself.
+            own = self.seen.name == "mini"
+            with torch.no_grad():
+                shown = [x if own else self.seen.view(x.to(self.plan.device)).cpu() for x in pictures]
+            ranks = self.judge.ranks(shown, self.plan.artist)
+            for top in (1, 3):
+                count = int((ranks > top).sum())
+                low, high = wilson(count, len(ranks))
+                rows.append(Row(f"view_style_shift_top{top}", count / len(ranks), len(ranks), low, high, **about))
+        return rows, shifts
+
+
+def _attacks(plan: Robustness) -> tuple[list[Attack], list[str]]:
+    """Those that can run; of "all", each other one leaves a flag, a named one is an error."""
+    found, flags = [], []
+    for name in plan.countermeasures or COUNTERMEASURES:
+        row = COUNTERMEASURES[name]
+        model = str(plan.purifier) if row.needs == "purifier" and plan.purifier is not None else plan.model
+        changes = {key.partition(".")[2]: v for key, v in plan.changes.items() if key.partition(".")[0] == name}
+        try:
+            found.append(prepare(name, changes, model=model, device=plan.device, seed=plan.seed))
+        except (WeightsError, InputError) as error:
+            missing = isinstance(error, WeightsError) or (row.needs == "purifier" and plan.purifier is None)
+            if plan.countermeasures or not missing:
+                raise
+            flags.append(f"{name}: not measured: {error}")
+    return found, flags
+
+
+def _applied(attack: Attack, picture: Tensor, index: int, device: str) -> Tensor:
+    return attack(picture.to(device), shift=index).cpu()
+
+
+def _split(plan: Robustness, flags: list[str]) -> tuple[list[Path], list[Path]]:
+    """Pictures to protect, and others for the judge: none where there are too few to teach it."""
+    if len(plan.art) >= FEWEST_TO_JUDGE + FEWEST_TO_TRAIN:
+        count = min(plan.pictures, len(plan.art) - FEWEST_TO_JUDGE)
+        return split(plan.art, max(count, FEWEST_TO_TRAIN), plan.seed)
+    if len(plan.art) < 2:
+        raise InputError(f"expected two pictures or more, got {len(plan.art)}")
+    flags.append(f"no style judge: {FEWEST_TO_JUDGE} pictures besides those protected would be needed")
+    return sorted(plan.art)[: plan.pictures], []
+
+
+def _recipe(plan: Robustness, countermeasure: str) -> str:
+    if countermeasure == NONE:
+        return "fast"
+    return "fast, seen" if countermeasure in plan.seen else "fast, held out"
+
+
+def _gains(plan: Robustness, shifts: Mapping[tuple[str, float | None, str], list[float]]) -> list[Row]:
+    """Decoded shift above that of noise of equal LPIPS after the same countermeasure, picture by picture."""
+    rows = []
+    for (method, budget, name), values in shifts.items():
+        noise = shifts.get(("noise", budget, name))
+        if method != plan.method or method == "noise" or noise is None:
+            continue
+        mean, low, high = mean_interval([a - b for a, b in zip(values, noise, strict=True)])
+        arm = Arm(method, budget)
+        rows.append(
+            Row("decoded_shift_over_noise", mean, len(values), low, high, plan.artist, arm.kind,
+                method if arm.kind == "cloaked" else None, budget, name, _recipe(plan, name), plan.seed)
+        )  # fmt: skip
+    return rows
+
+
+def _warnings(plan: Robustness, rows: Sequence[Row]) -> list[str]:
+    found = []
+    for budget in plan.budgets:
+        lost = [
+            str(row.countermeasure)
+            for row in rows
+            if row.metric == "decoded_shift_over_noise"
+            and row.budget == budget
+            and row.low is not None
+            and row.low <= 0
+        ]
+        if lost:
+            found.append(f"{plan.method} at {budget:g}: not shown to be better than noise after {', '.join(lost)}")
+    if plan.seen:
+        found.append(f"seen by the cloak's optimiser, so not a test of it: {', '.join(plan.seen)}")
+    if plan.model == "mini":
+        found.append("measured on the miniature, a scale model")
+    return found
+
+
+def _settings(
+    plan: Robustness, chosen: Sequence[Path], others: Sequence[Path], style: str, attacks: Sequence[Attack]
+) -> dict[str, Any]:
+    kept = {key: value for key, value in asdict(plan).items() if key not in ("art", "purifier")}
+    return {
+        **kept,
+        "style": style,
+        "protected": [path.name for path in chosen],
+        "judge_pictures": len(others),
+        "attacks": [attack.describe() for attack in attacks],
+    }
+
+
+def _weights(plan: Robustness, seen: Extractor, attacks: Sequence[Attack], judged: bool) -> dict[str, str]:
+    names = ["lpips-alex", "lpips-vgg", "style-predict", "style-transform", *(["judge-style"] if judged else [])]
+    digests = {name: weights.sha256(weights.embedded(name)) for name in names} | {seen.name: seen.sha256}
+    for attack in attacks:
+        digests |= attack.weights
+    return digests

@@ -1,0 +1,158 @@
+"""The fast table: every arm goes through every countermeasure, and what stands in the way of belief is said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import Tensor
+
+from velatura.cli.robustness import robustness_command
+from velatura.countermeasures import COUNTERMEASURES
+from velatura.errors import Cancelled, InputError
+from velatura.evaluation import robustness
+from velatura.evaluation.robustness import Robustness, run
+from velatura.images import save
+from velatura.protect.protector import png
+
+pytest.importorskip("sklearn")
+pytest.importorskip("cv2")
+
+
+@pytest.fixture(scope="module")
+def art(tmp_path_factory: pytest.TempPathFactory, make_scene: Callable[..., Tensor]) -> list[Path]:
+    folder = tmp_path_factory.mktemp("art") / "ada-lovelace"
+    folder.mkdir()
+    paths = [folder / f"{i:02}.png" for i in range(13)]
+    for i, path in enumerate(paths):
+        save(png(make_scene(64, 72, 20 + i)), path)
+    return paths
+
+
+class Stranger:
+    """A judge to whom a picture is the artist's if it is bright."""
+
+    def ranks(self, pictures: list[Tensor], artist: str) -> Tensor:
+        return torch.tensor([1 if float(x.mean()) > 0.5 else 9 for x in pictures])
+
+
+def test_every_arm_meets_every_countermeasure_and_a_stopped_run_continues(
+    art: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taught: list[Path] = []
+    monkeypatch.setattr(robustness.judges, "fit", lambda victims, device: taught.extend(victims["ada"]) or Stranger())
+    said: list[str] = []
+
+    def stop(what: str, done: int, total: int) -> None:
+        if what == "glaze-0.2: jpeg":
+            raise Cancelled("stop")
+
+    plan = Robustness(
+        art, "ada", budgets=(0.2,), countermeasures=("jpeg", "blur"), changes={"blur.sigma": "6"},
+        method="glaze", effort="fast", pictures=4, side=64, seen=("jpeg",),
+    )  # fmt: skip
+    out = tmp_path / "r.json"
+    with pytest.raises(Cancelled):
+        run(plan, out, stop)
+    assert not out.exists()
+    with pytest.raises(InputError, match="other pictures or settings"):
+        run(replace(plan, changes={"blur.sigma": "5"}), out)
+    made = robustness.protect
+    monkeypatch.setattr(robustness, "protect", lambda *args: pytest.fail("protected before"))
+    result = run(plan, out, lambda what, done, total: said.append(what))
+    monkeypatch.setattr(robustness, "protect", made)
+    assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
+    assert len(set(taught)) == 9, "the judge learns from the pictures that are not attacked"
+    rows = {(r.arm, r.budget, r.countermeasure, r.metric): r for r in result.rows}
+    for arm, budget in (("clean", None), ("noise", 0.2), ("cloaked", 0.2)):
+        for name in ("none", "jpeg", "blur"):
+            for metric in ("decoded_shift", "lpips_to_clean", "psnr_to_clean", "view_style_shift_top1"):
+                row = rows[arm, budget, name, metric]
+                assert row.n == 4
+                assert row.low is not None
+                assert row.low <= row.value <= row.high
+    assert rows["clean", None, "none", "decoded_shift"].value == pytest.approx(0, abs=1e-5)
+    assert rows["clean", None, "none", "psnr_to_clean"].value == 60
+    plain, blurred = (rows["cloaked", 0.2, name, "decoded_shift"].value for name in ("none", "blur"))
+    assert plain > 0.2
+    assert rows["cloaked", 0.2, "none", "decoded_shift_over_noise"].value > 0.2
+    assert abs(blurred) < plain, "a strong blur takes the cloak with it"
+    assert rows["cloaked", 0.2, "blur", "psnr_to_clean"].value < 30, "and the picture"
+    recipes = {r.countermeasure: r.recipe for r in result.rows}
+    assert recipes == {"none": "fast", "jpeg": "fast, seen", "blur": "fast, held out"}
+    assert any("seen by the cloak's optimiser" in flag for flag in result.flags)
+    assert result.settings["attacks"][1]["sigma"] == 6
+    assert any(what == "glaze-0.2: blur" for what in said)
+
+
+def test_of_all_what_cannot_run_is_flagged_and_what_was_asked_for_is_an_error(art: list[Path]) -> None:
+    attacks, flags = robustness._attacks(Robustness(art, "ada", model="mini"))
+    missing = {flag.partition(":")[0] for flag in flags}
+    assert {attack.name for attack in attacks} | missing == set(COUNTERMEASURES)
+    assert "learned" in missing
+    assert "jpeg" not in missing
+    with pytest.raises(InputError, match="no purifier is shipped"):
+        robustness._attacks(Robustness(art, "ada", countermeasures=("learned",)))
+    with pytest.raises(InputError, match="quality: expected"):
+        robustness._attacks(Robustness(art, "ada", changes={"jpeg.quality": "900"}))
+
+
+def test_few_pictures_leave_no_judge(art: list[Path]) -> None:
+    flags: list[str] = []
+    assert robustness._split(Robustness(art[:3], "ada", pictures=2), flags) == (art[:2], [])
+    assert "no style judge" in flags[0]
+    with pytest.raises(InputError, match="two pictures or more"):
+        robustness._split(Robustness(art[:1], "ada"), flags)
+
+
+def test_a_cloak_that_is_lost_is_named() -> None:
+    plan = Robustness([], "ada", budgets=(0.1,))
+    shifts = {
+        ("noise", 0.1, "none"): [0.0, 0.01, 0.02],
+        ("velatura", 0.1, "none"): [0.5, 0.6, 0.55],
+        ("noise", 0.1, "blur"): [0.0, 0.1, 0.05],
+        ("velatura", 0.1, "blur"): [0.05, 0.08, 0.02],
+    }
+    rows = robustness._gains(plan, shifts)
+    assert [row.countermeasure for row in rows] == ["none", "blur"]
+    assert rows[0].value == pytest.approx(0.54)
+    (lost, _) = robustness._warnings(plan, rows)
+    assert lost == "velatura at 0.1: not shown to be better than noise after blur"
+
+
+def test_the_command_writes_the_schema_and_takes_lists(art: list[Path], tmp_path: Path, tiny_model: Path) -> None:
+    out = tmp_path / "r.json"
+    done = CliRunner().invoke(
+        robustness_command,
+        ["--budgets", "low", "0.2", "--countermeasures", "vae", "diffuse", *map(str, art[:2]), "-o", str(out),
+         "--model", str(tiny_model), "--cloak-model", "mini", "--cloak", "noise", "-r", "64",
+         "--artist", "ada lovelace",
+         "--set", "diffuse.steps=4", "--set", "diffuse.strength=0.5"],
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    tree = json.loads(out.read_text())
+    assert {"experiment", "command", "version", "seed", "device", "settings", "weights", "rows", "flags"} <= set(tree)
+    assert {row["budget"] for row in tree["rows"]} == {None, 0.05, 0.2}
+    assert {row["countermeasure"] for row in tree["rows"]} == {"none", "vae", "diffuse"}
+    assert {row["artist"] for row in tree["rows"]} == {"ada lovelace"}
+    assert "noise 0.2        diffuse" in done.output
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    (["--countermeasures", "magic"], "countermeasure 'magic': expected one of noise"),
+    (["--budgets", "loud"], "expected low, default, high"),
+    (["--cloak", "magic"], "cloak 'magic'"),
+    (["--set", "quality=4"], "NAME.KEY=VALUE"),
+    (["--set", "magic.quality=4"], "expected one of noise"),
+    (["-r", "100"], "multiple of 8"),
+])  # fmt: skip
+def test_wrong_requests_cost_a_line(arguments: list[str], says: str, art: list[Path], tmp_path: Path) -> None:
+    asked = [str(art[0].parent), "-o", str(tmp_path / "r.json"), *arguments]
+    failed = CliRunner().invoke(robustness_command, asked)
+    assert isinstance(failed.exception, InputError), failed.output
+    assert says in str(failed.exception)
