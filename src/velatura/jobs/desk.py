@@ -133,9 +133,7 @@ def start_worker(url: str) -> subprocess.Popen[bytes]:
     """A worker that outlives its parent, and ends when it has been idle for a while."""
     # By the environment: a URL may hold a password, and everyone can read a command line.
     environment = os.environ | {"VELATURA_DATABASE": url}
-    own = {"creationflags": 0x208} if os.name == "nt" else {"start_new_session": True}
+    own: dict[str, Any] = {"creationflags": 0x208} if os.name == "nt" else {"start_new_session": True}
+    command = [sys.executable, "-m", "velatura.jobs.worker"]
     with (database.home() / "worker.log").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "velatura.jobs.worker"],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, **own,  # type: ignore[call-overload]
-        )  # fmt: skip
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, **own)

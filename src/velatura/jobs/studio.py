@@ -132,7 +132,7 @@ def settings_of(job: Job) -> Settings:
     """The settings of an order, as JSON gave them back."""
     tree = dict(job.order["settings"])
     known = {field.name for field in fields(Settings)}
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in tree.items() if k in known}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in tree.items() if k in known}
     if values.get("catalogue"):
         values["catalogue"] = Path(values["catalogue"])
     # "auto" means another model once a better one is on disk; a job stays with what it began with.
