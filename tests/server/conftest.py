@@ -84,7 +84,6 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def site(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_scene) -> Site:
     monkeypatch.setenv("VELATURA_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(Desk, "ensure_worker", lambda self: None)
     (tmp_path / "data").mkdir()
     shutil.copy(empty, tmp_path / "data/jobs.sqlite")
     desk = Desk()

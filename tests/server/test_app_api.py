@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra web")
 from PIL import Image
 
+from velatura.jobs.records import Picture
 from velatura.server.archive import distinct, zipped
 from velatura.server.catalogue import _swatches
 from velatura.server.uploads import shown
@@ -147,8 +148,21 @@ def test_cancel_resume_delete(site) -> None:
     assert site.client.post(f"/api/jobs/{id}/cancel").status_code == 409
     assert site.client.post(f"/api/jobs/{id}/resume").json()["state"] == "waiting"
     site.desk.ledger.set_job(id, 2, state="done")
+    assert site.files() != []
     assert site.client.delete(f"/api/jobs/{id}").status_code == 204
     assert site.client.get(f"/api/jobs/{id}").status_code == 404
+    assert site.files() == []
+
+
+def test_a_picture_of_two_jobs_outlives_one_of_them(site) -> None:
+    picture = site.hand_in()["id"]
+    ids = [site.client.post("/api/jobs", json={"pictures": [picture]}).json()["id"] for _ in range(2)]
+    for id in ids:
+        site.finish(id)
+    site.client.delete(f"/api/jobs/{ids[0]}")
+    assert site.client.get(f"/api/jobs/{ids[1]}/pictures/0/original").content == site.picture
+    site.client.delete(f"/api/jobs/{ids[1]}")
+    assert site.files() == []
 
 
 def test_results_panels_and_zip(site) -> None:
@@ -266,3 +280,14 @@ def test_a_zip_is_made_in_pieces(tmp_path) -> None:
     pieces = list(zipped([("large.png", tmp_path / "large.png")]))
     assert max(map(len, pieces)) < 3_000_000
     assert zipfile.ZipFile(io.BytesIO(b"".join(pieces))).read("large.png") == b"x" * 5_000_000
+
+
+def test_a_job_of_the_command_line_is_shown_without_the_panels_that_it_lacks(site, tmp_path) -> None:
+    (tmp_path / "a.png").write_bytes(site.picture)
+    picture = Picture(0, "a.png", tmp_path / "a.png", tmp_path / "out/a.png", "a")
+    id = site.desk.submit([picture], {"settings": {}, "panels": ["sheet.png"]}).id
+    site.finish(id)
+    page = site.client.get(f"/jobs/{id}/0").text
+    assert "Before and after" in page
+    assert "What a model sees" not in page
+    assert site.client.get(f"/jobs/{id}").status_code == 200

@@ -108,6 +108,13 @@ def test_three_pictures_from_drop_to_download_through_a_kill(launched: Launched,
         page.on("console", lambda m: complaints.append(m.text) if "Content Security Policy" in m.text else None)
         page.on("pageerror", lambda e: complaints.append(str(e)))
 
+        def until(script: str) -> None:
+            """``wait_for_function`` would evaluate text inside the page, which its policy forbids."""
+            end = time.monotonic() + PATIENCE / 1000
+            while not page.evaluate(script):
+                assert time.monotonic() < end, script
+                page.wait_for_timeout(50)
+
         def fits() -> None:
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page.url
 
@@ -131,7 +138,7 @@ def test_three_pictures_from_drop_to_download_through_a_kill(launched: Launched,
         assert frame.bounding_box()["x"] > before["x"]
         page.get_by_role("button", name="Preview this part").click()
         page.get_by_text("Approximate.").wait_for()
-        page.wait_for_function("document.querySelector('#preview-after').naturalWidth === 256")
+        until("document.querySelector('#preview-after').naturalWidth === 256")
 
         page.get_by_text("Target style:").click()
         page.get_by_placeholder("Filter by name").fill("carav")
@@ -147,7 +154,7 @@ def test_three_pictures_from_drop_to_download_through_a_kill(launched: Launched,
         launched.kill()
         page.goto(launched.start())
         page.goto(job)  # and from here on nothing is loaded again: what changes comes by itself
-        page.wait_for_function("document.querySelectorAll('.word').length === 3")
+        until("document.querySelectorAll('.word').length === 3")
         page.get_by_role("link", name="Download all as a zip").wait_for()
         assert page.locator("[data-status]").inner_text() == "3 of 3 pictures done"
         fits()
@@ -159,12 +166,12 @@ def test_three_pictures_from_drop_to_download_through_a_kill(launched: Launched,
         page.get_by_role("link", name=NAMES[1], exact=True).click()
         page.get_by_role("heading", name="Verdict").wait_for()
         slider = page.locator("img-comparison-slider").first
-        page.wait_for_function("document.querySelector('img-comparison-slider').classList.contains('rendered')")
+        until("document.querySelector('img-comparison-slider').classList.contains('rendered')")
         exposed = "document.querySelector('img-comparison-slider').value"
         at = page.evaluate(exposed)
         slider.focus()
         page.keyboard.down("ArrowRight")
-        page.wait_for_function(f"{exposed} > {at} + 1")
+        until(f"{exposed} > {at} + 1")
         page.keyboard.up("ArrowRight")
         page.get_by_role("tab", name="Before and after").focus()
         page.keyboard.press("ArrowRight")

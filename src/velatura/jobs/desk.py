@@ -25,6 +25,7 @@ from velatura.jobs.records import Job, Kind, Picture
 APPLICATION, VERSION = "velatura", "1"  # of the workflows: a job of an older version must still be carried out
 QUEUES: dict[Kind, str] = {"protect": "batches", "preview": "previews"}
 KEEP_DAYS = 30.0
+MOST_LOG = 1_000_000  # bytes
 
 
 class Desk:
@@ -92,6 +93,9 @@ class Desk:
         job = self.ledger.job(id)
         if job is None or job.unfinished:
             return False
+        for upload in self.ledger.uploads_of(job):
+            shutil.rmtree(upload.path.parent, ignore_errors=True)
+            self.ledger.delete(database.uploads, upload.id)
         shutil.rmtree(folder_of(id), ignore_errors=True)
         self.ledger.delete(database.jobs, id)
         return True
@@ -135,5 +139,7 @@ def start_worker(url: str) -> subprocess.Popen[bytes]:
     environment = os.environ | {"VELATURA_DATABASE": url}
     own: dict[str, Any] = {"creationflags": 0x208} if os.name == "nt" else {"start_new_session": True}
     command = [sys.executable, "-m", "velatura.jobs.worker"]
-    with (database.home() / "worker.log").open("ab") as log:
+    log_file = database.home() / "worker.log"
+    grown = log_file.exists() and log_file.stat().st_size > MOST_LOG
+    with log_file.open("wb" if grown else "ab") as log:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, **own)

@@ -24,6 +24,7 @@ from velatura.server import catalogue
 from velatura.server.archive import zipped
 from velatura.server.schema import (
     PANELS,
+    JobNews,
     JobOut,
     JobWish,
     ModelOut,
@@ -104,9 +105,7 @@ def _jobs(api: APIRouter, desk: Desk, limits: Limits) -> None:
         id = str(uuid.uuid4())
         todo = [_picture(id, number, upload) for number, upload in enumerate(uploads)]
         ordered = {"settings": _settings(wish), "panels": PANELS, "wish": wish.model_dump(exclude={"pictures"})}
-        job = desk.submit(todo, ordered, id=id, key=key, keep_days=limits.days)
-        desk.ensure_worker()
-        return JobOut.of(job)
+        return JobOut.of(desk.submit(todo, ordered, id=id, key=key, keep_days=limits.days))
 
     @api.get("/jobs")
     def all_jobs() -> list[JobOut]:
@@ -129,7 +128,6 @@ def _jobs(api: APIRouter, desk: Desk, limits: Limits) -> None:
         """Take up a cancelled job again, or the failed pictures of one that is over."""
         if not desk.resume(_job(desk, id).id):
             raise HTTPException(409, "job: nothing is left to do")
-        desk.ensure_worker()
         return JobOut.of(_job(desk, id))
 
     @api.delete("/jobs/{id}", status_code=204, responses=NOT_FOUND | {409: {"model": Problem}})
@@ -140,14 +138,13 @@ def _jobs(api: APIRouter, desk: Desk, limits: Limits) -> None:
 
     @api.get("/events", response_class=EventSourceResponse)
     async def events(request: Request) -> AsyncIterator[ServerSentEvent]:
-        """News: an event "jobs", whose data are all jobs, at once and whenever one of them has changed."""
+        """News: an event "jobs", whose data are the latest jobs in brief, at once and whenever one has changed."""
         last = ""
         while not await request.is_disconnected():
-            jobs = await run_in_threadpool(desk.ledger.jobs)
-            tree = [JobOut.of(job).model_dump() for job in jobs]
-            if (now := json.dumps(tree)) != last:
+            if (now := await run_in_threadpool(desk.ledger.pulse)) != last:
                 last = now
-                yield ServerSentEvent(event="jobs", raw_data=now)
+                jobs = await run_in_threadpool(desk.ledger.jobs)
+                yield ServerSentEvent(event="jobs", raw_data=json.dumps([JobNews.of(job).model_dump() for job in jobs]))
             await asyncio.sleep(TICK)
 
 
@@ -160,7 +157,8 @@ def _files(api: APIRouter, desk: Desk) -> None:
         if picture is None:
             raise HTTPException(404, "picture: this job has none of that number")
         ends = {"report": "report.json"}
-        paths = {"result": picture.output, "original": picture.source}
+        small = picture.source.with_name("thumbnail.webp")
+        paths = {"result": picture.output, "original": picture.source, "thumbnail": small}
         path = paths.get(panel) or picture.task.beside(ends.get(panel, f"{panel}.png"))
         return _file(path, download_name(picture) if download else None)
 
@@ -188,9 +186,7 @@ def _previews(api: APIRouter, desk: Desk) -> None:
         id = str(uuid.uuid4())
         ordered = {"settings": _settings(wish), "x": wish.x, "y": wish.y}
         picture = Picture(0, upload.name, upload.path, folder_of(id) / "after.png", "part")
-        job = desk.submit([picture], ordered, kind="preview", id=id, keep_days=PREVIEW_HOURS / 24)
-        desk.ensure_worker()
-        return PreviewOut.of(job)
+        return PreviewOut.of(desk.submit([picture], ordered, kind="preview", id=id, keep_days=PREVIEW_HOURS / 24))
 
     @api.get("/previews/{id}", responses=NOT_FOUND)
     def one_preview(id: Uuid) -> PreviewOut:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import subprocess
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 
 from velatura import __version__
 from velatura.errors import ImageError, InputError, VelaturaError
+from velatura.jobs.database import home
 from velatura.jobs.desk import Desk
 from velatura.server import api, pages
 from velatura.server.catalogue import STATIC
@@ -24,7 +24,8 @@ from velatura.server.guard import Guard
 from velatura.server.uploads import Limits, TooLarge
 
 MOST_JSON = 1_000_000  # bytes of a request that is not a picture
-LOOK_AFTER = 3.0  # seconds
+LOOK_AFTER, LONGEST_PATIENCE = 1.0, 60.0  # seconds
+log = logging.getLogger("velatura")
 
 
 @dataclass(frozen=True)
@@ -89,15 +90,18 @@ def _warm_up() -> None:
 
 async def _keep_a_worker(desk: Desk) -> None:
     """Start a worker, and another whenever there is work and none at it; end it with the application."""
-    worker: subprocess.Popen[bytes] | None = None
+    worker = await run_in_threadpool(desk.ensure_worker)  # the first preview should not wait for torch
+    patience = LOOK_AFTER
     try:
         while True:
-            if worker is None or worker.poll() is not None:
-                try:
-                    worker = await run_in_threadpool(desk.ensure_worker)
-                except OSError as error:
-                    logging.getLogger("velatura").error("cannot start a worker: %s", error)
-            await asyncio.sleep(LOOK_AFTER)
+            await asyncio.sleep(patience)
+            if worker is not None and worker.poll() is None:
+                patience = LOOK_AFTER
+            elif await run_in_threadpool(desk.ledger.unfinished):
+                if worker is not None and worker.returncode:
+                    log.error("the worker ended with status %s; see worker.log in %s", worker.returncode, home())
+                    patience = min(2 * patience, LONGEST_PATIENCE)
+                worker = await run_in_threadpool(desk.ensure_worker)
     finally:
         if worker is not None and worker.poll() is None:
             worker.terminate()  # what it was at is taken up at the next launch

@@ -64,7 +64,7 @@ def router(desk: Desk, limits: Limits) -> APIRouter:
         before, after = finished[:here], finished[here + 1 :]
         around = {"previous": before[-1] if before else None, "next": after[0] if after else None}
         # What browsers can show at full size; the panels, at the working resolution, they always can.
-        native = not shown.download_name.endswith(".tif")
+        native = not shown.download_name.endswith((".tif", ".tiff"))
         return show(request, "picture.html", {"job": found, "picture": shown, "native": native, **around})
 
     @site.get("/about")

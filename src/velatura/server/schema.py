@@ -11,7 +11,17 @@ from velatura.jobs.records import Job, Picture, Upload
 
 Effort = Literal["fast", "default", "max", "paper"]
 Panel = Literal[
-    "result", "original", "report", "sheet", "before", "after", "difference", "target", "seen-before", "seen-after"
+    "result",
+    "original",
+    "thumbnail",
+    "report",
+    "sheet",
+    "before",
+    "after",
+    "difference",
+    "target",
+    "seen-before",
+    "seen-after",
 ]
 PANELS = ["sheet.png", "target.png", "before.png", "after.png", "difference.png", "seen-before.png", "seen-after.png"]
 Id = Field(pattern=r"^[0-9a-f-]{36}$", description="A UUID.")
@@ -109,6 +119,7 @@ class JobOut(BaseModel):
     style: dict[str, str] | None
     style_reason: str | None
     wish: dict[str, Any]
+    panels: list[str] = Field(description="Which panels each picture has once it is done.")
     pictures: list[JobPictureOut]
 
     @classmethod
@@ -121,9 +132,28 @@ class JobOut(BaseModel):
             style=job.choice.get("style"),
             style_reason=job.choice.get("reason"),
             wish=job.order.get("wish", {}),
+            panels=[name.removesuffix(".png") for name in job.order.get("panels", [])],
             pictures=[JobPictureOut.of(p) for p in job.pictures],
             **{name: getattr(job, name) for name in ("id", "state", "created", "finished", "expires", "seconds_left")},
         )
+
+
+class JobNews(BaseModel):
+    """A job in brief."""
+
+    id: str
+    state: str
+    pictures: int
+    done: int
+    failed: int
+    share: float
+    seconds_left: float | None
+
+    @classmethod
+    def of(cls, job: Job) -> JobNews:
+        counts = {"pictures": len(job.pictures), "done": job.count("done"), "failed": job.count("failed")}
+        left = job.seconds_left
+        return cls(id=job.id, state=job.state, share=round(job.share, 4), seconds_left=left, **counts)
 
 
 class PreviewOut(BaseModel):

@@ -19,17 +19,22 @@ const post = (path, tree, headers = {}) =>
 
 /* ---- News: one stream tells all pages how the jobs stand; what is shown of them is fetched again by htmx. ---- */
 
-let told = "";
+let [told, known] = ["", false];
 function tell(jobs) {
   const open = jobs.filter((job) => ["waiting", "working"].includes(job.state));
   const badge = $("[data-badge]");
   badge.textContent = open.length || "";
   badge.hidden = !open.length;
-  document.body.dispatchEvent(new CustomEvent("jobs"));
   const live = $("[data-live]");
   if (!live) return;
+  if (live.dataset.job) {
+    const here = jobs.some((job) => job.id === live.dataset.job);
+    if (known && !here) return location.assign("/queue");  // deleted
+    known = here;
+  }
+  document.body.dispatchEvent(new CustomEvent("jobs"));
   const mine = live.dataset.job ? jobs.filter((job) => job.id === live.dataset.job) : jobs;
-  const [done, total] = [mine.reduce((n, j) => n + j.done, 0), mine.reduce((n, j) => n + j.pictures.length, 0)];
+  const [done, total] = [mine.reduce((n, j) => n + j.done, 0), mine.reduce((n, j) => n + j.pictures, 0)];
   const line = `${done} of ${total} pictures done`;
   if (line !== told) $("[data-status]").textContent = told = line;  // screen readers: when one more is done, not every step
 }
@@ -39,12 +44,6 @@ if (window.EventSource) {
   news.addEventListener("jobs", (event) => tell(JSON.parse(event.data)));
   addEventListener("pagehide", () => news.close());
 }
-
-/* A deleted job has no page any more. */
-document.addEventListener("htmx:after:request", () => {
-  const live = $("[data-job]");
-  if (live) api(`/jobs/${live.dataset.job}`).catch(() => location.assign("/queue"));
-});
 
 /* ---- Tabs, as the ARIA practices describe them ---- */
 
