@@ -63,5 +63,6 @@ def _listener(port: int | None) -> Any:
             listener.close()
             reason = error.strerror
             continue
+        listener.listen(128)  # whoever opens the address before the server is ready waits, and is not refused
         return listener
     raise InputError(f"port {port}: cannot be listened on ({reason}); leave out --port, or name another")
