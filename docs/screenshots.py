@@ -38,7 +38,8 @@ def parts() -> list[dict[str, object]]:
 
 
 def shoot(page: Page, name: str, whole: bool = False) -> None:
-    page.screenshot(path=IMAGES / f"app-{name}.png", full_page=whole, animations="disabled")
+    look = {"type": "jpeg", "quality": 82, "animations": "disabled"}
+    page.screenshot(path=IMAGES / f"app-{name}.jpg", full_page=whole, **look)  # type: ignore[arg-type]
 
 
 def until(page: Page, script: str) -> None:
@@ -61,7 +62,7 @@ def walk(page: Page, address: str, narrow: Page) -> None:
     page.get_by_text("Target style:").click()
     page.locator("#styles img").first.wait_for()
     page.wait_for_timeout(2000)
-    page.locator("#style-picker").screenshot(path=IMAGES / "app-styles.png")
+    page.locator("#style-picker").screenshot(path=IMAGES / "app-styles.jpg", type="jpeg", quality=82)
     page.get_by_role("button", name="Protect 3 pictures").click()
     page.wait_for_url("**/jobs/*")
     until(page, "document.querySelectorAll('.word').length === 1")
@@ -70,6 +71,7 @@ def walk(page: Page, address: str, narrow: Page) -> None:
     shoot(page, "job", whole=True)
     job = page.url
     page.goto(job.rsplit("/jobs", 1)[0] + "/queue")
+    page.locator("[data-badge]").wait_for()
     shoot(page, "queue")
     page.goto(job)
     until(page, "document.querySelectorAll('.word').length === 3")
