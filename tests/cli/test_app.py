@@ -70,7 +70,7 @@ def test_all_is_complete_and_lazy_names_resolve() -> None:
     ("arguments", "status", "says"),
     [
         (["--version"], 0, velatura.__version__),
-        (["protekt"], 2, "Commands: detect"),
+        (["protekt"], 2, "Commands: app"),
         (["protect"], 2, "expected FILES"),
         (["protect", "x.png", "--intensity", "loud"], 2, "expected low, default, high"),
         (["protect", "x.png", "--model", "nothing-like-it"], 1, "nothing-like-it"),

@@ -14,8 +14,10 @@ from velatura.errors import Cancelled, InputError, VelaturaError
 
 # name: (module, object, line of help)
 COMMANDS = {
+    "app": ("velatura.cli.app", "app_command", "Open the application in the browser."),
     "detect": ("velatura.cli.detect", "detect_command", "Could a mimic find the cloaked pictures?"),
     "evaluate": ("velatura.cli.evaluate", "evaluate_command", "Measure what cloaks do to a mimic's pictures."),
+    "jobs": ("velatura.cli.jobs", "jobs_group", "List, show, cancel and resume what runs in the background."),
     "judge": ("velatura.cli.judge", "judge_command", "Whose style are the pictures of a folder?"),
     "mimic": ("velatura.cli.mimic", "mimic_group", "The attack: fine-tune a model on pictures, and generate."),
     "models": ("velatura.cli.models", "models_group", "List, download and locate the models to cloak against."),
@@ -24,6 +26,7 @@ COMMANDS = {
     "report": ("velatura.cli.report", "report_command", "Results as a page, Markdown or CSV."),
     "robustness": ("velatura.cli.robustness", "robustness_command", "What countermeasures leave of a cloak."),
     "styles": ("velatura.cli.styles", "styles_group", "List, show and build the catalogue of target styles."),
+    "watch": ("velatura.cli.watch", "watch_command", "Protect the pictures that appear in a folder."),
 }
 
 

@@ -25,6 +25,7 @@ from velatura.jobs.records import Job, Kind, Picture
 APPLICATION, VERSION = "velatura", "1"  # of the workflows: a job of an older version must still be carried out
 QUEUES: dict[Kind, str] = {"protect": "batches", "preview": "previews"}
 KEEP_DAYS = 30.0
+MOST_LOG = 1_000_000  # bytes
 
 
 class Desk:
@@ -92,6 +93,9 @@ class Desk:
         job = self.ledger.job(id)
         if job is None or job.unfinished:
             return False
+        for upload in self.ledger.uploads_of(job):
+            shutil.rmtree(upload.path.parent, ignore_errors=True)
+            self.ledger.delete(database.uploads, upload.id)
         shutil.rmtree(folder_of(id), ignore_errors=True)
         self.ledger.delete(database.jobs, id)
         return True
@@ -133,9 +137,9 @@ def start_worker(url: str) -> subprocess.Popen[bytes]:
     """A worker that outlives its parent, and ends when it has been idle for a while."""
     # By the environment: a URL may hold a password, and everyone can read a command line.
     environment = os.environ | {"VELATURA_DATABASE": url}
-    own = {"creationflags": 0x208} if os.name == "nt" else {"start_new_session": True}
-    with (database.home() / "worker.log").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "velatura.jobs.worker"],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, **own,  # type: ignore[call-overload]
-        )  # fmt: skip
+    own: dict[str, Any] = {"creationflags": 0x208} if os.name == "nt" else {"start_new_session": True}
+    command = [sys.executable, "-m", "velatura.jobs.worker"]
+    log_file = database.home() / "worker.log"
+    grown = log_file.exists() and log_file.stat().st_size > MOST_LOG
+    with log_file.open("wb" if grown else "ab") as log:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, **own)

@@ -58,6 +58,14 @@ class Ledger:
         """The latest jobs, newest first."""
         return self._jobs(jobs.c.kind == kind, most=most)
 
+    def pulse(self) -> str:
+        """Changes whenever anything about any job does; cheap, for those who wait for news."""
+        sums = [sa.func.count(), sa.func.sum(pictures.c.step), sa.func.sum(pictures.c.attempts)]
+        parts = sa.select(pictures.c.state, *sums).group_by(pictures.c.state).order_by(pictures.c.state)
+        wholes = sa.select(jobs.c.state, sa.func.count(), sa.func.sum(jobs.c.run)).group_by(jobs.c.state)
+        with self.engine.connect() as connection:
+            return str([connection.execute(query).all() for query in (parts, wholes.order_by(jobs.c.state))])
+
     def unfinished(self) -> list[Job]:
         """Jobs that are waiting or being worked on, of any kind."""
         return self._jobs(jobs.c.state.in_(UNFINISHED))
@@ -131,6 +139,14 @@ class Ledger:
             rows = connection.execute(sa.select(uploads).where(uploads.c.id.in_(ids))).mappings().all()
         found = {row["id"]: _record(Upload, row) for row in rows}
         return [found[id] for id in ids if id in found]
+
+    def uploads_of(self, job: Job) -> list[Upload]:
+        """What was handed in for this job, and serves no other."""
+        sources = [os.fsencode(picture.source) for picture in job.pictures]
+        others = sa.select(pictures.c.source).where(pictures.c.job != job.id)
+        mine = sa.select(uploads).where(uploads.c.path.in_(sources) & uploads.c.path.not_in(others))
+        with self.engine.connect() as connection:
+            return [_record(Upload, row) for row in connection.execute(mine).mappings()]
 
     def delete(self, table: sa.Table, id: str) -> None:
         with self.engine.begin() as connection:

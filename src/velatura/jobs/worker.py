@@ -72,8 +72,14 @@ def _serve(url: str, craft: Craft | None, idle: float, pause: float) -> None:
         hour = time.strftime("%Y-%m-%dT%H", time.gmtime())
         if hour != swept:
             swept = hour
-            upkeep = {"workflow_name": "expire", "queue_name": "upkeep", "workflow_id": f"expire-{hour}"}
-            DBOS.enqueue_workflow_with_options({**upkeep, "app_version": VERSION})
+            DBOS.enqueue_workflow_with_options(
+                {
+                    "workflow_name": "expire",
+                    "queue_name": "upkeep",
+                    "workflow_id": f"expire-{hour}",
+                    "app_version": VERSION,
+                }
+            )
         if ledger.unfinished():
             busy = time.monotonic()
     if stop.is_set():

@@ -1,0 +1,274 @@
+"""The API: everything that the pages do, described by OpenAPI at /api/openapi.json."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
+from fastapi import Path as InPath
+from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.concurrency import run_in_threadpool
+
+from velatura.errors import InputError
+from velatura.jobs.desk import Desk, folder_of
+from velatura.jobs.records import Job, Picture, Upload
+from velatura.server import catalogue
+from velatura.server.archive import zipped
+from velatura.server.schema import (
+    PANELS,
+    JobNews,
+    JobOut,
+    JobWish,
+    ModelOut,
+    Panel,
+    PictureOut,
+    PreviewOut,
+    PreviewWish,
+    Problem,
+    StyleOut,
+    Wish,
+    download_name,
+)
+from velatura.server.uploads import Limits, remove, take_in, too_large
+
+TICK = 0.5  # seconds between two looks for news
+PREVIEW_HOURS = 1.0
+MEDIA = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".tif": "image/tiff"}
+Uuid = Annotated[str, InPath(pattern=r"^[0-9a-f-]{36}$")]
+Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=100, description="The same key, the same job.")]
+NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Problem}}
+REFUSED: dict[int | str, dict[str, Any]] = {422: {"description": "What was expected, what was got, what to do."}}
+
+
+def router(desk: Desk, limits: Limits) -> APIRouter:
+    """All routes under /api."""
+    api = APIRouter(prefix="/api", responses={401: {"model": Problem, "description": "No token of this launch."}})
+    _pictures(api, desk, limits)
+    _jobs(api, desk, limits)
+    _files(api, desk)
+    _previews(api, desk)
+    _choices(api)
+    return api
+
+
+def _pictures(api: APIRouter, desk: Desk, limits: Limits) -> None:
+    schema = {"schema": {"type": "string", "format": "binary"}}
+    body = {"content": {"application/octet-stream": schema}, "required": True}
+
+    @api.post(
+        "/pictures",
+        status_code=201,
+        responses={413: {"model": Problem}, 415: {"model": Problem}},
+        openapi_extra={"requestBody": body},
+        max_body_size=sys.maxsize,  # counted here, with words that say what to do
+    )
+    async def hand_in(request: Request, name: Annotated[str, Query(max_length=1000)] = "picture") -> PictureOut:
+        """Hand in a picture: the body is the file. What it is is told by its content."""
+        if int(request.headers.get("content-length", 0)) > limits.bytes:
+            raise too_large(limits.bytes)
+        return PictureOut.of(await take_in(request.stream(), name, limits, desk.ledger))
+
+    @api.get("/pictures/{id}/thumbnail", response_class=FileResponse, responses=NOT_FOUND)
+    def thumbnail(id: Uuid) -> FileResponse:
+        """A small WebP of a picture that was handed in."""
+        return _file(_upload(desk, id).path.with_name("thumbnail.webp"))
+
+    @api.delete("/pictures/{id}", status_code=204, responses=NOT_FOUND | {409: {"model": Problem}})
+    def take_back(id: Uuid) -> None:
+        """Delete a picture that was handed in; not while a job needs it."""
+        upload = _upload(desk, id)
+        if any(p.source == upload.path for job in desk.ledger.unfinished() for p in job.pictures):
+            raise HTTPException(409, "picture: a job is still at work on it; cancel that first")
+        remove(upload, desk.ledger)
+
+
+def _jobs(api: APIRouter, desk: Desk, limits: Limits) -> None:
+    @api.post("/jobs", status_code=201, responses=REFUSED)
+    def order(wish: JobWish, response: Response, key: Key = None) -> JobOut:
+        """Protect pictures that were handed in. With an idempotency key that was used before: the job of then."""
+        if len(wish.pictures) > limits.pictures:
+            raise InputError(f"job: expected at most {limits.pictures} pictures, got {len(wish.pictures)}")
+        uploads = desk.ledger.uploads(list(dict.fromkeys(wish.pictures)))
+        if len(uploads) != len(set(wish.pictures)):
+            raise InputError("job: expected pictures that were handed in and not deleted since; hand them in again")
+        if key and (earlier := desk.ledger.by_key(key)):
+            response.status_code = 200
+            return JobOut.of(earlier)
+        id = str(uuid.uuid4())
+        todo = [_picture(id, number, upload) for number, upload in enumerate(uploads)]
+        ordered = {"settings": _settings(wish), "panels": PANELS, "wish": wish.model_dump(exclude={"pictures"})}
+        return JobOut.of(desk.submit(todo, ordered, id=id, key=key, keep_days=limits.days))
+
+    @api.get("/jobs")
+    def all_jobs() -> list[JobOut]:
+        """All jobs, newest first."""
+        return [JobOut.of(job) for job in desk.ledger.jobs()]
+
+    @api.get("/jobs/{id}", responses=NOT_FOUND)
+    def one_job(id: Uuid) -> JobOut:
+        return JobOut.of(_job(desk, id))
+
+    @api.post("/jobs/{id}/cancel", responses=NOT_FOUND | {409: {"model": Problem}})
+    def cancel(id: Uuid) -> JobOut:
+        """Stop a job at its next step; what is done stays."""
+        if not desk.cancel(_job(desk, id).id):
+            raise HTTPException(409, "job: it is over already")
+        return JobOut.of(_job(desk, id))
+
+    @api.post("/jobs/{id}/resume", responses=NOT_FOUND | {409: {"model": Problem}})
+    def resume(id: Uuid) -> JobOut:
+        """Take up a cancelled job again, or the failed pictures of one that is over."""
+        if not desk.resume(_job(desk, id).id):
+            raise HTTPException(409, "job: nothing is left to do")
+        return JobOut.of(_job(desk, id))
+
+    @api.delete("/jobs/{id}", status_code=204, responses=NOT_FOUND | {409: {"model": Problem}})
+    def delete(id: Uuid) -> None:
+        """Delete a job that is over and its results."""
+        if not desk.delete(_job(desk, id).id):
+            raise HTTPException(409, "job: cancel it first")
+
+    @api.get("/events", response_class=EventSourceResponse)
+    async def events(request: Request) -> AsyncIterator[ServerSentEvent]:
+        """News: an event "jobs", whose data are the latest jobs in brief, at once and whenever one has changed."""
+        last = ""
+        while not await request.is_disconnected():
+            if (now := await run_in_threadpool(desk.ledger.pulse)) != last:
+                last = now
+                jobs = await run_in_threadpool(desk.ledger.jobs)
+                yield ServerSentEvent(event="jobs", raw_data=json.dumps([JobNews.of(job).model_dump() for job in jobs]))
+            await asyncio.sleep(TICK)
+
+
+def _files(api: APIRouter, desk: Desk) -> None:
+    @api.get("/jobs/{id}/pictures/{number}/{panel}", response_class=FileResponse, responses=NOT_FOUND)
+    def panel(id: Uuid, number: int, panel: Panel, download: bool = False) -> FileResponse:
+        """A file of a picture: the result, the original, the report, or a panel at the working resolution."""
+        job = _job(desk, id)
+        picture = next((p for p in job.pictures if p.number == number), None)
+        if picture is None:
+            raise HTTPException(404, "picture: this job has none of that number")
+        ends = {"report": "report.json"}
+        small = picture.source.with_name("thumbnail.webp")
+        paths = {"result": picture.output, "original": picture.source, "thumbnail": small}
+        path = paths.get(panel) or picture.task.beside(ends.get(panel, f"{panel}.png"))
+        return _file(path, download_name(picture) if download else None)
+
+    @api.get("/jobs/{id}/zip", response_class=StreamingResponse, responses=NOT_FOUND)
+    def archive(id: Uuid) -> StreamingResponse:
+        """All results of a job under the pictures' own names."""
+        job = _job(desk, id)
+        done = [(download_name(p), p.output) for p in job.pictures if p.state == "done" and p.output.exists()]
+        if not done:
+            raise HTTPException(404, "job: no picture of it is done yet")
+        pieces: Iterator[bytes] = zipped(done)
+        name = f"velatura-{time.strftime('%Y-%m-%d', time.localtime(job.created))}-{id[:8]}.zip"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return StreamingResponse(pieces, media_type="application/zip", headers=headers)
+
+
+def _previews(api: APIRouter, desk: Desk) -> None:
+    @api.post("/previews", status_code=202, responses=NOT_FOUND | REFUSED)
+    def order_preview(wish: PreviewWish) -> PreviewOut:
+        """A quick look at a part of a picture; the one that was asked for before is given up."""
+        upload = _upload(desk, wish.picture)
+        for job in desk.ledger.unfinished():
+            if job.kind == "preview":
+                desk.cancel(job.id)
+        id = str(uuid.uuid4())
+        ordered = {"settings": _settings(wish), "x": wish.x, "y": wish.y}
+        picture = Picture(0, upload.name, upload.path, folder_of(id) / "after.png", "part")
+        return PreviewOut.of(desk.submit([picture], ordered, kind="preview", id=id, keep_days=PREVIEW_HOURS / 24))
+
+    @api.get("/previews/{id}", responses=NOT_FOUND)
+    def one_preview(id: Uuid) -> PreviewOut:
+        return PreviewOut.of(_job(desk, id, "preview"))
+
+    @api.get("/previews/{id}/before", response_class=FileResponse, responses=NOT_FOUND)
+    def before(id: Uuid) -> FileResponse:
+        """The part as it is, at the working resolution."""
+        return _file(_job(desk, id, "preview").pictures[0].task.beside("before.png"))
+
+    @api.get("/previews/{id}/after", response_class=FileResponse, responses=NOT_FOUND)
+    def after(id: Uuid) -> FileResponse:
+        """The part cloaked, about as the whole will be."""
+        return _file(_job(desk, id, "preview").pictures[0].output)
+
+
+def _choices(api: APIRouter) -> None:
+    @api.get("/styles")
+    def styles() -> list[StyleOut]:
+        """The target styles that can be asked for, each with its nearest neighbours."""
+        return catalogue.styles()
+
+    @api.get("/styles/{name}/swatch", response_class=Response, responses=NOT_FOUND)
+    def swatch(name: str) -> Response:
+        """A WebP of a made-up motif in the manner of a style; no picture of anyone's."""
+        data = catalogue.swatch(name)
+        if data is None:
+            raise HTTPException(404, "style: there is no swatch of it")
+        return Response(data, media_type="image/webp", headers={"Cache-Control": "private, max-age=86400"})
+
+    @api.get("/models")
+    def models() -> list[ModelOut]:
+        """The models that a cloak can be made against; those that are not here: velatura models pull NAME."""
+        return catalogue.models()
+
+
+def _picture(id: str, number: int, upload: Upload) -> Picture:
+    place = folder_of(id) / str(number)
+    return Picture(number, upload.name, upload.path, place / f"protected{upload.path.suffix}", "protected")
+
+
+def _settings(wish: Wish) -> dict[str, Any]:
+    """Checked, all of them, before anything is queued."""
+    from dataclasses import asdict
+
+    from velatura.cloaks.budget import intensity
+    from velatura.protect import Settings
+    from velatura.styles.catalogue import load
+
+    known = {model.name for model in catalogue.models() if model.here}
+    for name in wish.models:
+        # Names alone: a path or a hub id would let a page look around on the disk.
+        if name != "auto" and name not in known:
+            raise InputError(f"model {name!r}: expected auto or one of {', '.join(sorted(known))}")
+    settings = Settings(
+        budget=intensity(wish.intensity),
+        effort=wish.effort,
+        style=load().find(wish.style).name if wish.style else None,
+        artist=wish.artist or None,
+        models=tuple(wish.models),
+        resolutions=(wish.resolution,) if wish.resolution else (),
+    )
+    return asdict(settings)
+
+
+def _upload(desk: Desk, id: str) -> Upload:
+    found = desk.ledger.uploads([id])
+    if not found:
+        raise HTTPException(404, "picture: none of this id; it was deleted, or its time was over")
+    return found[0]
+
+
+def _job(desk: Desk, id: str, kind: str = "protect") -> Job:
+    job = desk.ledger.job(id)
+    if job is None or job.kind != kind:
+        raise HTTPException(404, f"{'job' if kind == 'protect' else kind}: none of this id")
+    return job
+
+
+def _file(path: Path, download: str | None = None) -> FileResponse:
+    if not path.is_file():
+        raise HTTPException(404, "file: not there, or not yet")
+    # What is shown and what is sent is what we wrote or recognised; a browser is not asked to guess.
+    kind = "application/json" if path.suffix == ".json" else MEDIA.get(path.suffix, "application/octet-stream")
+    return FileResponse(path, media_type=kind, filename=download)

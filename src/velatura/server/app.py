@@ -1,0 +1,107 @@
+"""The application put together: guard, API, pages, and the worker that it keeps at hand."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.concurrency import run_in_threadpool
+
+from velatura import __version__
+from velatura.errors import ImageError, InputError, VelaturaError
+from velatura.jobs.database import home
+from velatura.jobs.desk import Desk
+from velatura.server import api, pages
+from velatura.server.catalogue import STATIC
+from velatura.server.guard import Guard
+from velatura.server.uploads import Limits, TooLarge
+
+MOST_JSON = 1_000_000  # bytes of a request that is not a picture
+LOOK_AFTER, LONGEST_PATIENCE = 1.0, 60.0  # seconds
+log = logging.getLogger("velatura")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One launch of the application. ``worker``: whether to keep one running."""
+
+    port: int
+    token: str = field(repr=False)
+    worker: bool = True
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def address(self) -> str:
+        """What to open in the browser: the token in it is turned into a cookie."""
+        return f"http://127.0.0.1:{self.port}/?token={self.token}"
+
+
+def create_app(desk: Desk, launch: Launch) -> FastAPI:
+    """The ASGI application of one launch."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # The first picture that is dropped should not wait for torch.
+        threading.Thread(target=_warm_up, daemon=True).start()
+        keeper = asyncio.create_task(_keep_a_worker(desk)) if launch.worker else None
+        yield
+        if keeper is not None:
+            keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await keeper
+
+    app = FastAPI(
+        title="Velatura",
+        version=__version__,
+        description="Protect pictures against style mimicry, on this machine. Friction, not a guarantee.",
+        openapi_url="/api/openapi.json",
+        # FastAPI's own pages load scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+        max_body_size=MOST_JSON,
+        lifespan=lifespan,
+    )
+    app.add_middleware(Guard, port=launch.port, token=launch.token)
+    app.add_exception_handler(VelaturaError, _problem)
+    app.include_router(api.router(desk, launch.limits))
+    app.include_router(pages.router(desk, launch.limits))
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    return app
+
+
+def _problem(_: Request, error: Exception) -> Response:
+    """An error that is meant for a person, as the API says it."""
+    codes: dict[type[Exception], int] = {TooLarge: 413, ImageError: 415, InputError: 422}
+    return JSONResponse({"detail": str(error)}, codes.get(type(error), 400))
+
+
+def _warm_up() -> None:
+    with contextlib.suppress(Exception):  # said when it is needed
+        import velatura.protect  # noqa: F401
+
+
+async def _keep_a_worker(desk: Desk) -> None:
+    """Start a worker, and another whenever there is work and none at it; end it with the application."""
+    worker = await run_in_threadpool(desk.ensure_worker)  # the first preview should not wait for torch
+    patience = LOOK_AFTER
+    try:
+        while True:
+            await asyncio.sleep(patience)
+            if worker is not None and worker.poll() is None:
+                patience = LOOK_AFTER
+            elif await run_in_threadpool(desk.ledger.unfinished):
+                if worker is not None and worker.returncode:
+                    log.error("the worker ended with status %s; see worker.log in %s", worker.returncode, home())
+                    patience = min(2 * patience, LONGEST_PATIENCE)
+                worker = await run_in_threadpool(desk.ensure_worker)
+    finally:
+        if worker is not None and worker.poll() is None:
+            worker.terminate()  # what it was at is taken up at the next launch

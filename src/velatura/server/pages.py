@@ -1,0 +1,109 @@
+"""The pages. They show what the API tells and call nothing else; without a script they can still be read."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi import Path as InPath
+from fastapi.responses import HTMLResponse, Response
+from fastapi.templating import Jinja2Templates
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from velatura import __version__
+from velatura.jobs.desk import Desk
+from velatura.jobs.records import Job
+from velatura.server import catalogue
+from velatura.server.schema import JobOut
+from velatura.server.uploads import Limits
+
+Uuid = Annotated[str, InPath(pattern=r"^[0-9a-f-]{36}$")]
+STATES = {"waiting": "Waiting", "working": "At work", "done": "Done", "failed": "Failed", "cancelled": "Cancelled"}
+
+
+def router(desk: Desk, limits: Limits) -> APIRouter:
+    """All pages; none is part of the API's description."""
+    site = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+    show = _templates(limits).TemplateResponse
+
+    @site.get("/")
+    def start(request: Request) -> Response:
+        return show(request, "start.html", {"models": catalogue.models()})
+
+    @site.get("/styles")
+    def styles(request: Request) -> Response:
+        """The list to choose from, fetched when it is opened."""
+        return show(request, "_styles.html", {"styles": catalogue.styles()})
+
+    @site.get("/queue")
+    def queue(request: Request) -> Response:
+        return show(request, "queue.html", {"jobs": _jobs(desk)})
+
+    @site.get("/queue/list")
+    def queue_list(request: Request) -> Response:
+        return show(request, "_queue.html", {"jobs": _jobs(desk)})
+
+    @site.get("/jobs/{id}")
+    def job(request: Request, id: Uuid) -> Response:
+        return show(request, "job.html", {"job": _job(desk, id)})
+
+    @site.get("/jobs/{id}/list")
+    def job_list(request: Request, id: Uuid) -> Response:
+        return show(request, "_job.html", {"job": _job(desk, id)})
+
+    @site.get("/jobs/{id}/{number}")
+    def picture(request: Request, id: Uuid, number: int) -> Response:
+        found = _job(desk, id)
+        shown = next((p for p in found.pictures if p.number == number and p.state == "done"), None)
+        if shown is None:
+            raise HTTPException(404, "picture: none of that number is done")
+        finished = [p.number for p in found.pictures if p.state == "done"]
+        here = finished.index(number)
+        before, after = finished[:here], finished[here + 1 :]
+        around = {"previous": before[-1] if before else None, "next": after[0] if after else None}
+        # What browsers can show at full size; the panels, at the working resolution, they always can.
+        native = not shown.download_name.endswith((".tif", ".tiff"))
+        return show(request, "picture.html", {"job": found, "picture": shown, "native": native, **around})
+
+    @site.get("/about")
+    def about(request: Request) -> Response:
+        return show(request, "about.html", {})
+
+    return site
+
+
+def _templates(limits: Limits) -> Jinja2Templates:
+    loader = FileSystemLoader(Path(__file__).parent / "templates")
+    tidy: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True}
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, **tidy)
+    environment.filters |= {"span": span, "day": _day, "percent": lambda share: f"{100 * share:.0f}"}
+    environment.globals |= {"version": __version__, "limits": limits, "STATES": STATES}
+    return Jinja2Templates(env=environment)
+
+
+def span(seconds: float | None) -> str:
+    """A time that is left, as one would say it."""
+    if seconds is None:
+        return "a while"
+    if seconds < 60:
+        return "less than a minute"
+    minutes = round(seconds / 60)
+    return f"about {minutes} min" if minutes < 100 else f"about {round(minutes / 60)} hours"
+
+
+def _day(at: float) -> str:
+    when = time.localtime(at)
+    return f"{when.tm_mday} {time.strftime('%B %Y, %H:%M', when)}"
+
+
+def _jobs(desk: Desk) -> list[JobOut]:
+    return [JobOut.of(job) for job in desk.ledger.jobs()]
+
+
+def _job(desk: Desk, id: str) -> JobOut:
+    found: Job | None = desk.ledger.job(id)
+    if found is None or found.kind != "protect":
+        raise HTTPException(404, "job: none of this id")
+    return JobOut.of(found)

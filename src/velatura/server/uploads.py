@@ -1,0 +1,120 @@
+"""Pictures that are handed in: told apart by their content, measured, kept under names of our own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+import unicodedata
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.concurrency import run_in_threadpool
+
+from velatura.errors import ImageError, InputError
+from velatura.jobs import database
+from velatura.jobs.ledger import Ledger
+from velatura.jobs.records import Upload
+
+SUFFIX = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif"}
+THUMBNAIL = 480  # px
+LONGEST_NAME = 120
+
+
+class TooLarge(InputError):
+    """More than the limits allow."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much the application takes: bytes and pixels of a picture, pictures of a job; days that it keeps them."""
+
+    bytes: int = 500_000_000
+    pixels: int = 100_000_000
+    pictures: int = 500
+    days: float = 30.0
+
+
+def too_large(most: int) -> TooLarge:
+    return TooLarge(f"picture: expected at most {most / 1e6:g} MB; make it smaller")
+
+
+async def take_in(body: AsyncIterator[bytes], name: str, limits: Limits, ledger: Ledger) -> Upload:
+    """Keep a picture that arrives in pieces.
+
+    Raises :class:`TooLarge`, or :class:`ImageError` where it is not a picture that can be protected; then nothing is
+    kept of it.
+    """
+    id = str(uuid.uuid4())
+    folder = database.home() / "uploads" / id
+    folder.mkdir(mode=0o700, parents=True)
+    try:
+        size = await _receive(body, folder / "arriving", limits.bytes)
+        upload = await run_in_threadpool(_looked_at, folder, id, shown(name), size, limits)
+        await run_in_threadpool(ledger.add_upload, upload)
+    except BaseException:  # a closed tab too
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return upload
+
+
+async def _receive(body: AsyncIterator[bytes], path: Path, most: int) -> int:
+    size = 0
+    with path.open("wb") as file:
+        async for piece in body:
+            size += len(piece)
+            if size > most:
+                raise too_large(most)
+            await run_in_threadpool(file.write, piece)
+    return size
+
+
+def _looked_at(folder: Path, id: str, name: str, size: int, limits: Limits) -> Upload:
+    from velatura.images import read
+    from velatura.images.libvips import pyvips
+    from velatura.images.sniff import Unsupported, sniff
+
+    path = folder / "arriving"
+    try:
+        with path.open("rb") as file:
+            if size == 0:
+                raise Unsupported("is empty; copy or export it again")
+            facts = sniff(file)
+        # The header alone, before anything is decoded.
+        header = getattr(pyvips.Image, f"{facts.format}load")(os.fsencode(path))
+        if header.width * header.height > limits.pixels:
+            raise TooLarge(f"{name}: expected at most {limits.pixels / 1e6:.0f} megapixels; make it smaller")
+        artwork = read(path)
+        small = artwork.image.thumbnail_image(THUMBNAIL, height=THUMBNAIL, size="down", output_profile="srgb")
+        (folder / "thumbnail.webp").write_bytes(small.webpsave_buffer(Q=82))
+    except Unsupported as error:
+        raise ImageError(f"{name}: {error}") from None
+    except ImageError as error:
+        raise ImageError(str(error).replace(str(path), name)) from None
+    except pyvips.Error as error:
+        detail = " ".join(str(error.detail).split())[:120]
+        raise ImageError(f"{name}: cannot be decoded, damaged or cut short ({detail})") from None
+    source = path.rename(folder / f"source{SUFFIX[artwork.format]}")
+    now = time.time()
+    return Upload(id, name, source, artwork.format, artwork.width, artwork.height, size, now, now + 86400 * limits.days)
+
+
+def shown(name: str) -> str:
+    """A file's name as it may be shown, and given back in a download: one part of a path, printable, not too long."""
+    last = unicodedata.normalize("NFC", name).replace("\\", "/").rsplit("/", 1)[-1]
+    clean = "".join(c if c.isprintable() and c not in '<>:"|?*' else "_" for c in last).strip(" .")
+    stem, dot, suffix = clean.rpartition(".")
+    if not dot or len(suffix) > 5:
+        stem, dot, suffix = clean, "", ""
+    if not stem or re.fullmatch(r"(?i)con|prn|aux|nul|(com|lpt)\d", stem):  # devices, to Windows
+        stem = f"picture-{stem}".rstrip("-")
+    return stem[:LONGEST_NAME] + dot + suffix
+
+
+def remove(upload: Upload, ledger: Ledger) -> None:
+    """Forget a picture that was handed in."""
+    shutil.rmtree(upload.path.parent, ignore_errors=True)
+    ledger.delete(database.uploads, upload.id)

@@ -1,0 +1,93 @@
+"""The application without a worker: jobs stay where the tests put them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason="needs the extra web")
+pytest.importorskip("dbos", reason="needs the extra web")
+from fastapi.testclient import TestClient
+
+from velatura.jobs.desk import Desk
+from velatura.protect.protector import png
+from velatura.server.app import Launch, create_app
+from velatura.server.schema import PANELS
+from velatura.server.uploads import Limits
+
+PORT, TOKEN = 8377, "the-token-of-this-launch"
+HOST = f"127.0.0.1:{PORT}"
+SUMMARY = {
+    "verdict": {"word": "fair", "sentence": "fair; measured on mini alone", "advice": "cloak against a model"},
+    "flags": ["visible colour cast: ΔE 4.0"],
+    "figures": {"lpips": 0.1, "psnr_db": 24.0, "colour_cast": 4.0},
+    "style": {"name": "caravaggio", "artist": "Caravaggio"},
+    "models": ["mini"],
+}
+
+
+@dataclass
+class Site:
+    """The application, a client that has the token, and a desk to look behind the counter."""
+
+    client: TestClient
+    desk: Desk
+    picture: bytes
+    data: Path
+
+    def hand_in(self, name: str = "one.png", data: bytes | None = None) -> dict[str, Any]:
+        answer = self.client.post("/api/pictures", params={"name": name}, content=data or self.picture)
+        assert answer.status_code == 201, answer.text
+        tree: dict[str, Any] = answer.json()
+        return tree
+
+    def order(self, *names: str, **wish: Any) -> dict[str, Any]:
+        ids = [self.hand_in(name)["id"] for name in names or ("one.png",)]
+        answer = self.client.post("/api/jobs", json={"pictures": ids, **wish})
+        assert answer.status_code == 201, answer.text
+        tree: dict[str, Any] = answer.json()
+        return tree
+
+    def finish(self, id: str) -> None:
+        """What a worker would leave."""
+        job = self.desk.ledger.job(id)
+        assert job is not None
+        for picture in job.pictures:
+            picture.output.parent.mkdir(parents=True)
+            picture.output.write_bytes(self.picture)
+            for kind in PANELS:
+                picture.task.beside(kind).write_bytes(self.picture)
+            picture.task.beside("report.json").write_text(json.dumps({"velatura": "x"}))
+            self.desk.ledger.set_picture(id, picture.number, state="done", summary=SUMMARY, seconds=2.0)
+        choice = {"style": SUMMARY["style"], "reason": "drawn with seed 0"}
+        self.desk.ledger.set_job(id, 1, state="done", choice=choice, finished=1.0)
+
+    def files(self) -> list[str]:
+        kept = ("jobs.sqlite", "worker")
+        inside = (p.relative_to(self.data).as_posix() for p in self.data.rglob("*") if p.is_file())
+        return sorted(name for name in inside if not name.startswith(kept))
+
+
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with all its tables, made once."""
+    path = tmp_path_factory.mktemp("empty") / "jobs.sqlite"
+    Desk(f"sqlite:///{path}").engine.dispose()
+    return path
+
+
+@pytest.fixture
+def site(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_scene) -> Site:
+    monkeypatch.setenv("VELATURA_DATA", str(tmp_path / "data"))
+    (tmp_path / "data").mkdir()
+    shutil.copy(empty, tmp_path / "data/jobs.sqlite")
+    desk = Desk()
+    launch = Launch(PORT, TOKEN, worker=False, limits=replace(Limits(), bytes=200_000, pixels=40_000, pictures=5))
+    client = TestClient(create_app(desk, launch), base_url=f"http://{HOST}", follow_redirects=False)
+    client.headers["Authorization"] = f"Bearer {TOKEN}"
+    return Site(client, desk, png(make_scene(60, 80, 1)), tmp_path / "data")

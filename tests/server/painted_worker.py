@@ -1,0 +1,54 @@
+"""A worker that takes its time and paints instead of protecting: for the pages, not for the pictures.
+
+``python painted_worker.py URL``
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from PIL import Image
+
+from velatura.jobs.records import Job, Picture
+from velatura.jobs.worker import work
+
+STEPS, PAUSE = 20, 0.1
+
+
+class Painted:
+    def choose(self, job: Job) -> dict[str, Any]:
+        return {"style": {"name": "caravaggio", "artist": "Caravaggio"}, "reason": "drawn with seed 0"}
+
+    def _steps(self, on_progress: Callable[[int, int], None], pause: float) -> None:
+        for step in range(STEPS):
+            time.sleep(pause)
+            on_progress(step + 1, STEPS)
+
+    def protect(self, job: Job, picture: Picture, on_progress: Callable[[int, int], None]) -> dict[str, Any]:
+        self._steps(on_progress, PAUSE)
+        picture.output.parent.mkdir(parents=True, exist_ok=True)
+        original = Image.open(picture.source).convert("RGB")
+        tinted = Image.blend(original, Image.new("RGB", original.size, "#b5653a"), 0.15)
+        for kind in job.order["panels"]:
+            (original if "before" in kind else tinted).save(picture.task.beside(kind))
+        picture.task.beside("report.json").write_text("{}")
+        tinted.save(picture.output)
+        figures = {"lpips": 0.098, "psnr_db": 24.1, "colour_cast": 2.9}
+        word = {"word": "fair", "sentence": "fair: moved 40% of the way to the target style", "advice": ""}
+        style = {"name": "caravaggio", "artist": "Caravaggio"}
+        return {"verdict": word, "flags": ["a flag"], "figures": figures, "style": style, "models": ["mini"]}
+
+    def preview(self, job: Job, picture: Picture, on_progress: Callable[[int, int], None]) -> dict[str, Any]:
+        self._steps(on_progress, 0.01)
+        picture.output.parent.mkdir(parents=True, exist_ok=True)
+        part = Image.open(picture.source).convert("RGB").resize((256, 256))
+        part.save(picture.task.beside("before.png"))
+        part.rotate(180).save(picture.output)
+        return {"style": "caravaggio", "box": [0, 0, 1, 1]}
+
+
+if __name__ == "__main__":
+    work(sys.argv[1], Painted(), idle=3600)
