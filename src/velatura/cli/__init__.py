@@ -14,7 +14,9 @@ from velatura.errors import Cancelled, InputError, VelaturaError
 
 # name: (module, object, line of help)
 COMMANDS = {
+    "compare": ("velatura.cli.compare", "compare_command", "How two pictures differ; how much of a cloak is left."),
     "evaluate": ("velatura.cli.evaluate", "evaluate_command", "Measure what cloaks do to a mimic's pictures."),
+    "inspect": ("velatura.cli.inspect", "inspect_command", "What is in a file, and whether a report is of it."),
     "judge": ("velatura.cli.judge", "judge_command", "Whose style are the pictures of a folder?"),
     "mimic": ("velatura.cli.mimic", "mimic_group", "The attack: fine-tune a model on pictures, and generate."),
     "models": ("velatura.cli.models", "models_group", "List, download and locate the models to cloak against."),

@@ -157,13 +157,18 @@ def _is_ours(path: Path) -> bool:
     """Whether a file in a source folder is a protected picture, or the sheet or target of one."""
     if _is_side_file(path):
         return True
-    reports = (_report(path.with_name(f"{name}.{KINDS[0]}")) for name in (path.stem, path.name))
-    return any(report is not None and report.get("output") == path.name for report in reports)
+    return any(report.get("output") == path.name for report in reports_beside(path))
 
 
 def _is_side_file(path: Path) -> bool:
     kind = next((kind for kind in KINDS[1:] if path.name.endswith(f".{kind}")), None)
     return kind is not None and _report(path.with_name(path.name.removesuffix(kind) + KINDS[0])) is not None
+
+
+def reports_beside(path: Path) -> list[dict[str, Any]]:
+    """The reports of ours that may be of this file, by their names."""
+    names = (path.stem, path.name)
+    return [report for name in names if (report := _report(path.with_name(f"{name}.{KINDS[0]}"))) is not None]
 
 
 def _report(path: Path) -> dict[str, Any] | None:
