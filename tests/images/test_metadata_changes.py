@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 
 import file_samples as files
 import image_samples as make
@@ -75,7 +76,7 @@ def test_reservations_are_merged_into_what_is_there(kind, tags_before, tagged, t
         assert (after["XMP-dc:Title"], after["XMP-dc:Subject"]) == ("Sea", "boats")
     artwork = read(once)
     assert [p.text for p in xmp.properties(artwork.metadata.xmp) if p.name == "DataMining"] == [xmp.DO_NOT_TRAIN]
-    assert delivered(once, **WORDS) == delivered(delivered(once, **WORDS), **WORDS)  # not once more each time
+    assert read(delivered(once, **WORDS)).metadata.xmp == artwork.metadata.xmp  # not once more each time
 
 
 @files.needs_exiftool
@@ -146,8 +147,15 @@ def test_sizes_of_delivery(to, size, made):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"to": "myspace"}, {"to": "5"}, {"to": "-1"}, {"quality": 0}, {"format": "gif"}, {"rights": " "}]
-    + [{"format": "png", "quality": 80}],
+    [
+        {"to": "myspace"},
+        {"to": "5"},
+        {"to": "-1"},
+        {"quality": 0},
+        {"format": "gif"},
+        {"rights": " "},
+        {"format": "png", "quality": 80},
+    ],
 )
 def test_wrong_wishes_are_refused(wrong):
     with pytest.raises(InputError, match="expected"):
@@ -251,7 +259,5 @@ def test_exif_is_changed_in_place(order, entries, gps):
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=300), st.sampled_from([b"", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08"]), st.booleans())
 def test_any_bytes_are_exif_or_damaged(data, head, gps):
-    try:
+    with suppress(exif.Damaged, struct.error):
         exif.values(exif.renewed(head + data, gps=gps))
-    except (exif.Damaged, struct.error):
-        pass
