@@ -15,8 +15,10 @@ from velatura.errors import Cancelled, InputError, VelaturaError
 # name: (module, object, line of help)
 COMMANDS = {
     "app": ("velatura.cli.app", "app_command", "Open the application in the browser."),
+    "compare": ("velatura.cli.compare", "compare_command", "How two pictures differ; how much of a cloak is left."),
     "detect": ("velatura.cli.detect", "detect_command", "Could a mimic find the cloaked pictures?"),
     "evaluate": ("velatura.cli.evaluate", "evaluate_command", "Measure what cloaks do to a mimic's pictures."),
+    "inspect": ("velatura.cli.inspect", "inspect_command", "What is in a file, and whether a report is of it."),
     "jobs": ("velatura.cli.jobs", "jobs_group", "List, show, cancel and resume what runs in the background."),
     "judge": ("velatura.cli.judge", "judge_command", "Whose style are the pictures of a folder?"),
     "mimic": ("velatura.cli.mimic", "mimic_group", "The attack: fine-tune a model on pictures, and generate."),

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from velatura.reports.places import KINDS, Task, report_at
 
@@ -136,10 +136,15 @@ def _is_ours(path: Path) -> bool:
     """Whether a file in a source folder is a protected picture, or the sheet or target of one."""
     if _is_side_file(path):
         return True
-    reports = (report_at(path.with_name(f"{name}.{KINDS[0]}")) for name in (path.stem, path.name))
-    return any(report is not None and report.get("output") == path.name for report in reports)
+    return any(report.get("output") == path.name for report in reports_beside(path))
 
 
 def _is_side_file(path: Path) -> bool:
     kind = next((kind for kind in KINDS[1:] if path.name.endswith(f".{kind}")), None)
     return kind is not None and report_at(path.with_name(path.name.removesuffix(kind) + KINDS[0])) is not None
+
+
+def reports_beside(path: Path) -> list[dict[str, Any]]:
+    """The reports of ours that may be of this file, by their names."""
+    found = (report_at(path.with_name(f"{name}.{KINDS[0]}")) for name in (path.stem, path.name))
+    return [report for report in found if report is not None]

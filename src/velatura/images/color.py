@@ -6,6 +6,7 @@ on both sides (a float image keeps the precision of 16 bit files).
 
 from __future__ import annotations
 
+import io
 from functools import lru_cache
 
 import numpy as np
@@ -63,6 +64,16 @@ def from_srgb(srgb: pyvips.Image, profile: bytes, grey: bool) -> pyvips.Image:
     lab.set_type(pyvips.GValue.blob_type, _ICC, profile)  # icc_export goes to the profile that the image carries
     values = eight_bit_scale(lab.icc_export(depth=16, pcs="lab"))
     return values[0] if grey else values
+
+
+def profile_name(profile: bytes) -> str:
+    """What a profile calls itself."""
+    from PIL import ImageCms
+
+    try:
+        return str(ImageCms.getProfileDescription(io.BytesIO(profile))).strip() or "without a name"
+    except (ImageCms.PyCMSError, OSError):
+        return "damaged"
 
 
 def cmyk_profile(image: pyvips.Image) -> bool:

@@ -52,9 +52,16 @@ def resized(metadata: Metadata, width: int, height: int) -> Metadata:
 def without_gps(metadata: Metadata) -> Metadata:
     """Without the place where it was made: in EXIF, in XMP, and in copies of both. Raises ``xmp.Damaged``."""
     named = {chunk for word, chunk in png.texts(metadata) if word.lower().startswith("raw profile type")}
+    block, lost = metadata.exif, list(metadata.lost)
+    try:
+        block = exif.renewed(block, gps=False) if block else b""
+    except (exif.Damaged, struct.error):  # its place may still be in there
+        block = b""
+        lost.append("EXIF, which is damaged")
     return replace(
         metadata,
-        exif=exif.renewed(metadata.exif, gps=False) if metadata.exif else b"",
+        exif=block,
+        lost=tuple(lost),
         xmp=xmp.without_gps(metadata.xmp) if metadata.xmp else b"",
         photoshop=photoshop.without(metadata.photoshop, photoshop.COPIES),
         native=tuple(chunk for chunk in metadata.native if chunk not in named),

@@ -43,4 +43,5 @@ def with_iptc(block: bytes, record: bytes) -> bytes:
     """The resources and, unless they hold one, this IPTC record."""
     if not record or iptc(block):
         return block
-    return block + b"8BIM" + struct.pack(">HHI", IPTC, 0, len(record)) + record + bytes(len(record) & 1)
+    # In front, where it is found even if what follows is damaged.
+    return b"8BIM" + struct.pack(">HHI", IPTC, 0, len(record)) + record + bytes(len(record) & 1) + block

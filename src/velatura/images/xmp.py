@@ -25,6 +25,11 @@ EMPTY = (
     b'<rdf:RDF xmlns:rdf="' + RDF.encode() + b'"></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
 )
 DEEPEST = 64
+# What is left of an earlier mark of ours once its properties are taken out.
+_EMPTIED = re.compile(
+    rb'<rdf:Description xmlns:rdf="[^"]*" rdf:about=(?:"[^"]*"|\'[^\']*\')(?: xmlns:(?:plus|dc)="[^"]*")*'
+    rb"(?:\s*/>|></rdf:Description>)"
+)
 _TAG = re.compile(rb"<[^\s/>]+(?:\s+[^\s=/>]+\s*=\s*(?:\"[^\"]*\"|'[^']*'))*\s*/?>")
 
 
@@ -166,7 +171,7 @@ def marked(packet: bytes, *, do_not_train: bool, rights: str | None) -> bytes:
     wanted = {key: on for key, on in wanted.items() if on}
     if not wanted:
         return packet
-    packet = without(packet or EMPTY, lambda p: (p.space, p.name) in wanted)
+    packet = _EMPTIED.sub(b"", without(packet or EMPTY, lambda p: (p.space, p.name) in wanted))
     reader = _Reader(packet)
     if reader.end is None:
         raise Damaged("no RDF element")

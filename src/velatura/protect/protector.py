@@ -275,7 +275,7 @@ class Protector:
         if low == 0:
             raise ImageError(
                 f"{artwork.name}: as {artwork.format}, even a faint cloak changes it by more than LPIPS {budget:g}; "
-                "choose --format png or a higher intensity"
+                "choose --format png, a higher --quality or a higher intensity"
             )
         data = encode(artwork, apply(artwork, (low * delta).clamp(-1, 1)))
         saved = read(data)

@@ -130,6 +130,8 @@ def flags(
     was multiplied by to fit it; ``shifts`` and ``noise`` the decoded shifts, by model, of the cloak and of noise of
     equal LPIPS.
     """
+    if budget == 0:
+        return ["no cloak: at intensity 0 the file is a copy, to compare with"]
     found = []
     if lpips > budget:
         found.append(f"budget exceeded in the saved file: LPIPS {lpips:.3f} > {budget:g}")

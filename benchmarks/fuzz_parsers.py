@@ -1,0 +1,94 @@
+"""Coverage-guided fuzzing of our own parsers: containers, EXIF, XMP and its merge, Photoshop's resources.
+
+pip install atheris                        # Linux, not part of any extra
+python benchmarks/fuzz_parsers.py -runs=1000000 -max_len=2048 CORPUS_FOLDER
+
+Any exception but those that say "damaged" is a find: atheris prints the input and stops. The folder is filled with
+small files to start from when it is empty.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["velatura.images.containers", "velatura.images.exif", "velatura.images.xmp"]):
+    from velatura.images import containers, exif, metadata, photoshop, xmp
+    from velatura.images.containers import Metadata, Unsupported
+
+from PIL import Image
+
+FORMATS = ("png", "jpeg", "webp", "tiff")
+
+
+def small(format: str) -> bytes:
+    out = io.BytesIO()
+    tags = Image.Exif()
+    tags[0x0112], tags[0x013B] = 6, "Ada"
+    extra = {} if format == "tiff" else {"exif": tags}
+    Image.new("RGB", (8, 8), "red").save(out, format.upper(), **extra)
+    return out.getvalue()
+
+
+FILES = {format: small(format) for format in FORMATS}
+GPS = exif.Value(exif.GPS, 4, 1, b"", (exif.Value(2, 5, 1, struct.pack("<2I", 52, 1)),))
+SEEDS = [
+    *FILES.values(),
+    exif.block_of((exif.Value(315, 2, 6, b"artist"), GPS), "<"),
+    xmp.marked(b"", do_not_train=True, rights="Ada"),
+    photoshop.with_iptc(b"", b"\x1c\x02\x19\0\3sea"),
+]
+
+
+def one_input(data: bytes) -> None:
+    which, rest = data[0] if data else 0, data[1:]
+    match which % 4:
+        case 0:  # a whole file
+            with suppress(Unsupported):
+                format = containers.sniff(rest)
+                containers.facts(format, rest)
+                taken = metadata.renewed(containers.take(format, rest))
+                with suppress(xmp.Damaged):
+                    taken = metadata.marked(metadata.without_gps(taken), do_not_train=True, rights="A")
+                metadata.summary(taken)
+                for other in FORMATS:
+                    moved = metadata.moved(taken, format, other)
+                    if other != "jpeg" or containers.jpeg.holds(moved):
+                        containers.put(other, FILES[other], moved)
+        case 1:
+            with suppress(exif.Damaged, struct.error):
+                block = exif.renewed(rest, gps=False, width=3, height=4)
+                assert len(block) == len(rest)
+                exif.into_tiff(FILES["tiff"], exif.values(block), exif.order(block))
+        case 2:
+            with suppress(xmp.Damaged):
+                packet = xmp.marked(rest, do_not_train=True, rights="A<&")
+                assert xmp.value(packet, xmp.PLUS, "DataMining") == xmp.DO_NOT_TRAIN
+                assert xmp.value(packet, xmp.DC, "rights") == "A<&"
+                xmp.without_gps(xmp.without_thumbnails(packet))
+        case 3:
+            photoshop.without(rest, photoshop.THUMBNAILS)
+            record = photoshop.iptc(photoshop.with_iptc(rest, b"record"))
+            assert record
+            metadata.renewed(Metadata(exif=rest, xmp=rest, photoshop=rest))
+
+
+def main() -> None:
+    folders = [Path(word) for word in sys.argv[1:] if not word.startswith("-")]
+    for folder in folders[:1]:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not any(folder.iterdir()):
+            for index, seed in enumerate(SEEDS):
+                for which in range(4):
+                    (folder / f"seed-{index}-{which}").write_bytes(bytes([which]) + seed)
+    atheris.Setup(sys.argv, one_input)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
