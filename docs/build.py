@@ -18,7 +18,7 @@ from velatura.styles import catalogue
 
 ROOT = Path(__file__).parents[1]
 PAGES = (
-    *("README.md", "docs/styles.md", "docs/cloaks.md", "docs/mimicry.md", "docs/evaluation.md"),
+    *("README.md", "docs/styles.md", "docs/cloaks.md", "docs/evaluation.md"),
     "src/velatura/data/mini/README.md",
 )
 SHOWN = (

@@ -17,7 +17,7 @@ from velatura.diffusion import denoising, extractors, pipeline
 from velatura.diffusion.extractors import Extractor
 from velatura.perception.lpips import lpips
 
-SETTINGS = AdvDMSettings(0.1, steps=6, rounds=4, draws=2)
+SETTINGS = AdvDMSettings(0.1, steps=6, rounds=7)
 
 
 @pytest.fixture(scope="module")

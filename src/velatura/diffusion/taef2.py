@@ -100,7 +100,7 @@ class Taef2Autoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
 def from_folder(folder: Path, scaling_factor: float = 1.0) -> Taef2Autoencoder:
     """The autoencoder with the raw weights of ``folder``, float32."""
-    module = Taef2Autoencoder(scaling_factor=scaling_factor)
+    module: Taef2Autoencoder = Taef2Autoencoder(scaling_factor=scaling_factor)
     for part, name in ((module.encoder, "encoder"), (module.decoder, "decoder")):
         part.load_state_dict({k: v.float() for k, v in load_file(folder / f"{name}.safetensors").items()})
     return module

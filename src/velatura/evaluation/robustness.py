@@ -18,8 +18,9 @@ from velatura.countermeasures.attack import Attack, prepare
 from velatura.diffusion import extractors
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError, WeightsError
-from velatura.evaluation.arms import METHODS, Arm, protect
+from velatura.evaluation.arms import Arm, protect
 from velatura.evaluation.kept import Kept
+from velatura.evaluation.methods import METHODS
 from velatura.evaluation.protocol import FEWEST_TO_TRAIN, Say, split
 from velatura.images import read, working
 from velatura.perception import lpips as distances
@@ -37,7 +38,7 @@ class Robustness:
     """What is attacked, and how.
 
     art: the artist's pictures; ``pictures`` of them are protected, the others teach the judge. method: of
-    :data:`~velatura.evaluation.arms.METHODS`. model: what the mimic sees and attacks with; its autoencoder is what
+    :data:`~velatura.evaluation.methods.METHODS`. model: what the mimic sees and attacks with; its autoencoder is what
     the cloaks are made on, unless ``cloak_models`` names others. side: short side in pixels. countermeasures: names,
     or none for all. changes: settings by "name.key". seen: those that the cloak was optimised under.
     """

@@ -15,11 +15,11 @@ from pathlib import Path
 from starlette.concurrency import run_in_threadpool
 
 from velatura.errors import ImageError, InputError
+from velatura.images.formats import SUFFIXES_OF
 from velatura.jobs import database
 from velatura.jobs.ledger import Ledger
 from velatura.jobs.records import Upload
 
-SUFFIX = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif"}
 THUMBNAIL = 480  # px
 LONGEST_NAME = 120
 
@@ -73,21 +73,20 @@ async def _receive(body: AsyncIterator[bytes], path: Path, most: int) -> int:
 
 
 def _looked_at(folder: Path, id: str, name: str, size: int, limits: Limits) -> Upload:
-    from velatura.images import read
+    from velatura.images import read_guarded
+    from velatura.images.containers import Unsupported, sniff
     from velatura.images.libvips import pyvips
-    from velatura.images.sniff import Unsupported, sniff
 
     path = folder / "arriving"
     try:
-        with path.open("rb") as file:
-            if size == 0:
-                raise Unsupported("is empty; copy or export it again")
-            facts = sniff(file)
-        # The header alone, before anything is decoded.
-        header = getattr(pyvips.Image, f"{facts.format}load")(os.fsencode(path))
-        if header.width * header.height > limits.pixels:
-            raise TooLarge(f"{name}: expected at most {limits.pixels / 1e6:.0f} megapixels; make it smaller")
-        artwork = read(path)
+        if size == 0:
+            raise Unsupported("is empty; copy or export it again")
+        format = sniff(path.read_bytes())
+        if format not in ("avif", "heic"):  # the header alone, before anything is decoded
+            header = getattr(pyvips.Image, f"{format}load")(os.fsencode(path))
+            _check_size(name, header.width, header.height, limits)
+        artwork = read_guarded(path)  # in a process of limited memory and time
+        _check_size(name, artwork.width, artwork.height, limits)
         small = artwork.image.thumbnail_image(THUMBNAIL, height=THUMBNAIL, size="down", output_profile="srgb")
         (folder / "thumbnail.webp").write_bytes(small.webpsave_buffer(Q=82))
     except Unsupported as error:
@@ -97,9 +96,14 @@ def _looked_at(folder: Path, id: str, name: str, size: int, limits: Limits) -> U
     except pyvips.Error as error:
         detail = " ".join(str(error.detail).split())[:120]
         raise ImageError(f"{name}: cannot be decoded, damaged or cut short ({detail})") from None
-    source = path.rename(folder / f"source{SUFFIX[artwork.format]}")
+    source = path.rename(folder / f"source{SUFFIXES_OF[artwork.format][0]}")
     now = time.time()
     return Upload(id, name, source, artwork.format, artwork.width, artwork.height, size, now, now + 86400 * limits.days)
+
+
+def _check_size(name: str, width: int, height: int, limits: Limits) -> None:
+    if width * height > limits.pixels:
+        raise TooLarge(f"{name}: expected at most {limits.pixels / 1e6:.0f} megapixels; make it smaller")
 
 
 def shown(name: str) -> str:
