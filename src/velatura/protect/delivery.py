@@ -31,7 +31,7 @@ def _amplified(done: Protected) -> Tensor:
 
 # What can be left beside a result, by the end of its name; all but the sheet are at the working resolution.
 PANELS: Mapping[str, Callable[[Protected], bytes]] = {
-    "sheet.png": Protected.sheet,
+    "sheet.png": lambda done: done.sheet(),
     "target.png": lambda done: png(done.target),
     "before.png": lambda done: png(done.original),
     "after.png": lambda done: png(done.saved),
