@@ -69,7 +69,7 @@ def main(args: argparse.Namespace) -> None:
         rows.append(Row("copy_rate", copies.rate, len(pictures), low, high, arm=arm))
         print(rows[-2], rows[-1], flush=True)
     folder = weights.require_pipeline("mini")
-    digests = {part: weights.sha256(folder / part) for part in ("vae", "unet", "text_encoder")}
+    digests = {part: weights.sha256(folder / part) for part in ("vae", "unet", "text_encoder/model.safetensors")}
     settings = {"subjects": SUBJECTS, "each": args.each, "sampling_steps": 30, "guidance": 5.0}
     Result("miniature", __version__, args.seed, "cpu", settings, digests, rows).save(args.output)
     save(sheet(made, args.each), args.sheet)

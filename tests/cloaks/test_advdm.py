@@ -17,7 +17,7 @@ from velatura.diffusion import denoising, extractors, pipeline
 from velatura.diffusion.extractors import Extractor
 from velatura.perception.lpips import lpips
 
-SETTINGS = AdvDMSettings(0.1, steps=6, rounds=7)
+SETTINGS = AdvDMSettings(0.002, steps=6, rounds=5)  # so few steps fill no ball: the budget must be small
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +51,12 @@ def test_advdm_raises_the_loss_more_than_noise_of_equal_budget(
     model: Any, extractor: Extractor, pictures: Tensor
 ) -> None:
     cloak = advdm(pictures, extractors=[extractor], pipeline=model, settings=SETTINGS)
-    control = noise(pictures, settings=NoiseSettings(0.1)).delta
+    control = noise(pictures, settings=NoiseSettings(0.002)).delta
     clean, noisy, cloaked = (error(model, pictures + d) for d in (torch.zeros_like(control), control, cloak.delta))
     assert cloaked - clean > 2 * abs(noisy - clean)
     distance = lpips(pictures, as_8_bit(pictures + cloak.delta))
-    assert (distance <= 0.1 + 1e-6).all()
-    assert (distance > 0.03).all()
+    assert (distance <= 0.002 + 1e-6).all()
+    assert (distance > 0.001).all()
 
 
 def test_mist_also_nears_the_texture_and_repeats_itself(model: Any, extractor: Extractor, pictures: Tensor) -> None:
