@@ -114,7 +114,7 @@ def points(pictures: Tensor) -> Tensor:
 
 
 def sheet(made: dict[str, list[Made]], each: int) -> bytes:
-    """A row an artist: one picture of each subject."""
+    """48 of the pictures, evenly picked from one of each subject and artist."""
     with tempfile.TemporaryDirectory() as folder:
         paths = []
         for artist, pictures in made.items():
