@@ -10,7 +10,8 @@ Recipe: squares of 128 px at four scales, flipped half of the time, as latents o
 once); captions from MANIFEST.csv and style_facts.csv in four forms, one in eight empty; v-prediction, cosine schedule,
 AdamW with warm-up and cosine decay, gradient clipping at 1, bf16 autocast, average of the weights. Text encoder and
 U-Net are trained together. The schedule ends at ``--steps`` or ``--minutes``, whichever comes first. A killed run
-continues from ``RUN/checkpoint.pt``; ``--finish`` exports what a checkpoint holds.
+continues from ``RUN/checkpoint.pt``; ``--finish`` exports what a checkpoint holds; ``--start`` begins a new schedule
+from an exported pipeline.
 
 Held-out artists (see train_autoencoder.py) are never trained on.
 """
@@ -163,6 +164,23 @@ def networks(tokenizer: Any, channels: int) -> tuple[Any, Any]:
     return CLIPTextModel(text), unet
 
 
+def new(found: list[Example], channels: int) -> tuple[Any, Any, Any]:
+    tokenizer = tokenizer_of(found)
+    return tokenizer, *networks(tokenizer, channels)
+
+
+def started(folder: Path) -> tuple[Any, Any, Any]:
+    """Tokenizer, text encoder and U-Net of an earlier run's export: its average of weights, no optimiser's state."""
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    return (
+        CLIPTokenizer.from_pretrained(folder / "tokenizer"),
+        CLIPTextModel.from_pretrained(folder / "text_encoder").float(),
+        UNet2DConditionModel.from_pretrained(folder / "unet").float(),
+    )
+
+
 def pipeline_of(vae: Any, tokenizer: Any, text: Any, unet: Any) -> Any:
     from diffusers import DDIMScheduler, StableDiffusionPipeline
 
@@ -195,8 +213,7 @@ def train(args: argparse.Namespace) -> None:
     if not cache.exists():
         torch.save(latents_of(found, args.vae, args.seed), cache)
     latents, owners = torch.load(cache, weights_only=True)
-    tokenizer = tokenizer_of(found)
-    text, unet = networks(tokenizer, latents.shape[1])
+    tokenizer, text, unet = started(args.start) if args.start else new(found, latents.shape[1])
     vae = autoencoder_of(args.vae, latents)
     pipeline = pipeline_of(vae, tokenizer, text, unet)
     pipeline.vae.requires_grad_(False).eval()
@@ -306,6 +323,7 @@ if __name__ == "__main__":
     parser.add_argument("--vae", default="mini", help="mini, or the folder of another autoencoder (taef2)")
     parser.add_argument("--run", type=Path, default=Path("runs/miniature"), help="checkpoint, log, sheets")
     parser.add_argument("--out", type=Path, default=DATA, help="where the weights go")
+    parser.add_argument("--start", type=Path, help="go on from an exported pipeline instead of from nothing")
     parser.add_argument("--rate", type=float, default=6e-4, help="highest learning rate")
     parser.add_argument("--steps", type=int, default=100000)
     parser.add_argument("--minutes", type=float, default=150)

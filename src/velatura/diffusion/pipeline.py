@@ -61,6 +61,11 @@ def load(model: str, device: str = "cpu", dtype: torch.dtype = torch.float32, *,
     return pipeline.to(device)
 
 
+def is_full_size(pipeline: Any) -> bool:
+    """Whether the U-Net has Stable Diffusion's dimensions rather than the miniature's."""
+    return bool(sum(p.numel() for p in pipeline.unet.parameters()) > 2e8)
+
+
 def autocast(device: torch.device) -> torch.autocast:
     """bf16 for training and sampling where the hardware has it (about twice as fast), else a context without effect."""
     # without avx512_bf16 or AMX a CPU emulates bf16, slower than fp32
@@ -92,13 +97,15 @@ def quiet() -> Iterator[None]:
     transformers_log.disable_progress_bar()
     from diffusers.utils import logging as diffusers_log  # only now: importing diffusers is what warns
 
-    more_bars = diffusers_log.is_progress_bar_enabled()
+    more_bars, more_level = diffusers_log.is_progress_bar_enabled(), diffusers_log.get_verbosity()
     diffusers_log.disable_progress_bar()
+    diffusers_log.set_verbosity_error()  # it warns of each autoencoder that is not AutoencoderKL
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
     finally:
         transformers_log.set_verbosity(level)
+        diffusers_log.set_verbosity(more_level)
         if bars:
             transformers_log.enable_progress_bar()
         if more_bars:

@@ -101,7 +101,7 @@ def _generating(setup: Setup, way: Way) -> float:
     few = 2  # denoising steps that are timed; one batch of as many pictures as memory surely bears
     start = time.perf_counter()
     count = len(
-        list(generate.generate(pipeline, setup.prompts(way)[:4], steps=few, guidance=p.guidance, resolution=side))
+        list(generate.generate(pipeline, setup.prompts(way)[:4], steps=few, guidance=setup.guidance, resolution=side))
     )
     share = way.recipe.strength if way.recipe.strength is not None else 1.0
     return (time.perf_counter() - start) / count * p.sampling_steps * share / few

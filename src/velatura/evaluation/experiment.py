@@ -201,13 +201,13 @@ def _samples(setup: Setup, arm: Arm, way: Way, seed: int, say: Say) -> list[Path
     texts, first, side = [mimic.words(prompt) for prompt in prompts], 1000 * seed, way.settings.resolution
     if way.recipe.strength is None:
         made = generate.generate(
-            mimic.pipeline, texts, seed=first, steps=protocol.sampling_steps, guidance=protocol.guidance,
+            mimic.pipeline, texts, seed=first, steps=protocol.sampling_steps, guidance=setup.guidance,
             resolution=side, start=start, batch=24,
         )  # fmt: skip
     else:
         contents = [x for path in protocol.contents for x in [working(read(path), side)] * protocol.each]
         made = generate.restyle(
-            mimic.pipeline, contents, texts, seed=first, steps=protocol.sampling_steps, guidance=protocol.guidance,
+            mimic.pipeline, contents, texts, seed=first, steps=protocol.sampling_steps, guidance=setup.guidance,
             strength=way.recipe.strength, start=start,
         )  # fmt: skip
     for one in made:
@@ -222,6 +222,7 @@ def _settings(setup: Setup) -> dict[str, Any]:
     return {
         **{key: value for key, value in asdict(protocol).items() if key not in left_out},
         "arms": [arm.key for arm in protocol.arms],
+        "guidance": setup.guidance,
         "cloak_resolution": setup.resolution,
         "recipe": {way.label: asdict(way.settings) | {"strength": way.recipe.strength} for way in setup.ways},
         "training": [path.name for path in setup.training],

@@ -62,7 +62,7 @@ class Protocol:
     each: int = 4
     seeds: Sequence[int] = (0,)
     sampling_steps: int = 30
-    guidance: float = 5.0
+    guidance: float | None = None  # as usual for the model
     genre: str | None = None
     clip: str = "openai/clip-vit-base-patch32"
     device: str = "cpu"
@@ -108,6 +108,7 @@ class Setup:
         recipes = [Recipe.parse(text, protocol.method) for text in protocol.recipes]
         self.resolution = self._settings(pipeline, Recipe(protocol.method)).resolution
         self.ways = [Way(recipe, self._settings(pipeline, recipe)) for recipe in recipes]
+        self.guidance = generate.usual_guidance(pipeline) if protocol.guidance is None else protocol.guidance
         del pipeline
         if any(way.recipe.strength is not None for way in self.ways) and not protocol.contents:
             raise InputError("img2img: expected pictures to paint over (--contents), by others than the artist")
@@ -199,7 +200,7 @@ class Setup:
         """Folder of generated pictures."""
         p = self.protocol
         model = self.digests if arm.method == "base" else self.mimic(arm, way, seed).name
-        about: list[Any] = [model, self.prompts(way), seed, p.sampling_steps, p.guidance, way.settings.resolution]
+        about: list[Any] = [model, self.prompts(way), seed, p.sampling_steps, self.guidance, way.settings.resolution]
         if way.recipe.strength is not None:
             about += [way.recipe.strength, [_digest(path) for path in p.contents]]
         name = (way.suffix if arm.method == "base" else way.label).strip().replace(" ", "-")

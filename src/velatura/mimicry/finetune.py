@@ -19,10 +19,11 @@ import torch
 from torch import Tensor
 
 from velatura.diffusion import denoising
-from velatura.diffusion.pipeline import autocast, quiet
+from velatura.diffusion.pipeline import autocast, is_full_size, quiet
 from velatura.errors import InputError
 from velatura.images.contract import check_pictures
 from velatura.mimicry import trainees
+from velatura.mimicry.captions import with_artist
 from velatura.mimicry.generate import generate
 from velatura.reports.result import to_json
 
@@ -47,6 +48,7 @@ class Settings:
     seed: int = 0
     cosine: bool = False  # decay of the rate to zero; else constant
     caption_dropout: float = 0.0  # share of captions left empty, which keeps guidance working in long runs
+    subject_dropout: float = 0.0  # share that keep the artist's name only, so that the style hangs on the name
     rank: int = 16  # lora
     vectors: int = 4  # textual inversion: how many the new word has
     prior_pictures: int = 100  # dreambooth: the model's own pictures of the class
@@ -71,7 +73,7 @@ _FULL_SIZE: dict[str, dict[str, Any]] = {
     "textual-inversion": {"rate": 5e-4, "steps": 3000},
 }
 _MINIATURE: dict[str, dict[str, Any]] = {
-    "full": {"rate": 2e-4, "steps": 300},
+    "full": {"rate": 5e-4, "steps": 600, "subject_dropout": 0.4},
     "lora": {"rate": 2e-3, "steps": 400, "rank": 32},
     "dreambooth": {"rate": 1e-4, "steps": 250, "prior_pictures": 48},
     "textual-inversion": {"rate": 1e-2, "steps": 300},
@@ -87,11 +89,6 @@ def defaults(pipeline: Any, method: Method = "full") -> Settings:
         return Settings(method=method, resolution=resolution, **_FULL_SIZE[method])
     small: dict[str, Any] = {"batch": 16, "cosine": True, "caption_dropout": 0.1}
     return Settings(method=method, resolution=resolution, **{**small, **_MINIATURE[method]})
-
-
-def is_full_size(pipeline: Any) -> bool:
-    """Whether the U-Net has Stable Diffusion's dimensions rather than the miniature's."""
-    return bool(sum(p.numel() for p in pipeline.unet.parameters()) > 2e8)
 
 
 @dataclass(frozen=True)
@@ -128,6 +125,7 @@ def train(
     torch.manual_seed(settings.seed)  # new adapters are drawn from torch's own generator
     trainee = trainees.make(pipeline, settings, artist)
     captions = [trainee.words(caption) for caption in captions]
+    by_name = trainee.words(with_artist("", artist))
     prior = _prior(pipeline, settings, work) if settings.method == "dreambooth" and settings.prior_weight > 0 else None
     if is_full_size(pipeline):  # a third more time for a quarter of the memory
         pipeline.unet.enable_gradient_checkpointing()
@@ -137,7 +135,7 @@ def train(
     saved = time.monotonic()
     for step in range(start, settings.steps):
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-        picked, texts = _batch(pictures, captions, settings, generator)
+        picked, texts = _batch(pictures, captions, by_name, settings, generator)
         with torch.no_grad(), autocast(device):
             latents = denoising.encode(pipeline.vae, picked.to(device), generator).float()
         with autocast(device):
@@ -191,7 +189,7 @@ def _check(pictures: Sequence[Tensor], captions: Sequence[str], out: Path, setti
 
 
 def _batch(
-    pictures: Sequence[Tensor], captions: Sequence[str], settings: Settings, generator: torch.Generator
+    pictures: Sequence[Tensor], captions: Sequence[str], by_name: str, settings: Settings, generator: torch.Generator
 ) -> tuple[Tensor, list[str]]:
     """Random pictures, random squares of them, flipped half of the time, and their captions."""
     rng = random.Random(int(torch.randint(2**62, (1,), generator=generator)))
@@ -202,7 +200,9 @@ def _batch(
         top, left = rng.randrange(height - size + 1), rng.randrange(width - size + 1)
         square = pictures[i][0, :, top : top + size, left : left + size]
         squares.append(square.flip(-1) if rng.random() < 0.5 else square)
-        texts.append("" if rng.random() < settings.caption_dropout else captions[i])
+        draw = rng.random()
+        kept = captions[i] if draw >= settings.caption_dropout + settings.subject_dropout else by_name
+        texts.append("" if draw < settings.caption_dropout else kept)
     return torch.stack(squares), texts
 
 

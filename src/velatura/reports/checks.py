@@ -49,10 +49,11 @@ def _mimic(rows: Sequence[Row]) -> Iterator[Doubt]:
         top1, top3 = (_share(rows, "clean", f"style_top{n}", recipe, countermeasure) for n in (1, 3))
         base = _share(rows, "base", "style_top1", recipe, countermeasure)
         if (top1 is not None and top1 < CLEAN_TOP1) or (top3 is not None and top3 < CLEAN_TOP3):
-            measured = " and ".join(f"{v:.0%} {k}" for v, k in ((top1, "top 1"), (top3, "top 3")) if v is not None)
+            real = [_share(rows, "real", f"style_top{n}", None, None) for n in (1, 3)]
+            also = "" if real[1] is None else f"; of the artist's own pictures: {_tops(*real)}"
             yield Doubt(
                 f"{prefix}the mimic is too weak on clean art to judge a cloak by "
-                f"({measured}; bars: {CLEAN_TOP1:.0%} top 1, {CLEAN_TOP3:.0%} top 3)"
+                f"({_tops(top1, top3)}; bars: {CLEAN_TOP1:.0%} top 1, {CLEAN_TOP3:.0%} top 3{also})"
             )
         if base is not None and base > BASE_TOP1:
             yield Doubt(
@@ -62,6 +63,10 @@ def _mimic(rows: Sequence[Row]) -> Iterator[Doubt]:
         cloaked = any((r.arm, r.recipe, r.countermeasure) == ("cloaked", recipe, countermeasure) for r in rows)
         if top3 is None and cloaked:
             yield Doubt(f"{prefix}no clean arm: nothing says that the mimic works at all")
+
+
+def _tops(top1: float | None, top3: float | None) -> str:
+    return " and ".join(f"{v:.0%} {k}" for v, k in ((top1, "top 1"), (top3, "top 3")) if v is not None)
 
 
 def _share(rows: Sequence[Row], arm: str, metric: str, recipe: str | None, countermeasure: str | None) -> float | None:
