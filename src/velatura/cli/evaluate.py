@@ -175,6 +175,8 @@ def _announce(setups: Sequence[Setup], tasks: Sequence[Sequence[Task]]) -> dict[
         click.echo(f"arms: {', '.join(arm.key for arm in p.arms)}; seeds: {len(p.seeds)}", err=True)
         for stage in ("protecting", "treating", "fine-tuning", "generating", "judging"):
             same = [task for task in mine if task.what.startswith(stage)]
+            if not same:
+                continue
             there = sum(not task.left for task in same)
             kept = f", {there} of them there already" if there else ""
             click.echo(f"  {len(same)} times {stage}{kept}: {cost.duration(cost.seconds(same, rates))}", err=True)
