@@ -14,8 +14,11 @@ from torch import Tensor
 
 from velatura.cli.robustness import robustness_command
 from velatura.countermeasures import COUNTERMEASURES
+from velatura.countermeasures.attack import prepare
+from velatura.diffusion import extractors
 from velatura.errors import Cancelled, InputError
 from velatura.evaluation import robustness
+from velatura.evaluation.register import Eye, Register, applied
 from velatura.evaluation.robustness import Robustness, run
 from velatura.images import save
 from velatura.protect.protector import png
@@ -88,6 +91,30 @@ def test_every_arm_meets_every_countermeasure_and_a_stopped_run_continues(
     assert any("seen by the cloak's optimiser" in flag for flag in result.flags)
     assert result.settings["attacks"][1]["sigma"] == 6
     assert any(what == "glaze-0.2: blur" for what in said)
+
+
+@pytest.mark.parametrize(("name", "changes"), [("crop", {"keep": "0.7"}), ("rotate", {"degrees": "8"}), ("blur", {})])
+def test_what_is_moved_is_compared_in_register(
+    name: str, changes: dict[str, str], make_scene: Callable[..., Tensor]
+) -> None:
+    """A picture that has become its target has gone all of the way, wherever an attack then moves it."""
+    originals, targets = ([make_scene(64, 72, seed + i) for i in range(2)] for seed in (1, 30))
+    eye, attack = Eye(extractors.load("mini")), prepare(name, changes)
+    still = Register(originals, targets, eye)
+    place = still.after(attack)
+    assert (place is still) == (name == "blur")
+    assert place is still.after(attack)
+    for pictures, wanted in ((targets, 0.0), (originals, 1.0)):
+        away = [eye.distance(x, goal) for x, goal in zip(applied(attack, pictures, "cpu"), place.goals, strict=True)]
+        shares = [now / start for now, start in zip(away, place.start, strict=True)]
+        if name != "blur":
+            assert shares == pytest.approx([wanted, wanted], abs=1e-4)
+            elsewhere = eye.distance(applied(attack, targets, "cpu")[0], still.goals[0])
+            assert elsewhere > 0.2 * still.start[0], "so a target that stays would have misled"
+
+
+def test_an_artist_whom_the_judge_knows_keeps_that_name() -> None:
+    assert robustness._known(Robustness([], "walter crane")) == "walter-crane"
 
 
 def test_of_all_what_cannot_run_is_flagged_and_what_was_asked_for_is_an_error(art: list[Path]) -> None:
