@@ -21,7 +21,7 @@ from velatura.protect.protector import png
 SIDE, BUDGET = 128, 0.1
 VICTIMS = ("kate-greenaway", "ivan-aivazovsky", "vincent-van-gogh", "david-revoy")  # of tuning and of reporting
 TEST = ("rembrandt", "walter-crane", "howard-pyle", "egon-elbre", "katsushika-hokusai")
-MOST = {"learn": 12, "test": 8}  # pictures an artist
+MOST = {"learn": 12, "test": 6}  # pictures an artist
 
 
 def artists(art: Path) -> dict[str, dict[str, list[Path]]]:
@@ -55,11 +55,11 @@ def make(part: str, artist: str, paths: list[Path], out: Path, seed: int) -> Non
 
 
 def main(args: argparse.Namespace) -> None:
-    seed = args.seed
-    for part, found in artists(args.art).items():
-        for artist, paths in found.items():
-            seed += 1  # another target style is drawn for each
-            make(part, artist, paths, args.out, seed)
+    found = artists(args.art)
+    names = [*found["learn"], *found["test"]]
+    for part in ("test", "learn"):
+        for artist, paths in found[part].items():
+            make(part, artist, paths, args.out, args.seed + 1 + names.index(artist))  # another target style for each
             print(part, artist, len(paths), flush=True)
 
 
