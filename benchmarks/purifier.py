@@ -31,25 +31,26 @@ from velatura.reports.result import Result, Row
 from velatura.reports.statistics import mean_interval
 
 SIDE, BUDGET = 128, 0.1
-LEFT_OUT = ("noise", "upscale", "diffuse")  # what adds to the picture, and is measured by the tables of robustness
+LEFT_OUT = ["noise", "upscale", "diffuse"]  # what adds to the picture, and is measured by the tables of robustness
 AS_IT_CAME = "none"
 
 
-def attacks(purifier: Path) -> list[Attack]:
-    names = [name for name, row in COUNTERMEASURES.items() if not row.moves and name not in LEFT_OUT]
+def attacks(purifier: Path, without: Sequence[str]) -> list[Attack]:
+    left_out = [*LEFT_OUT, *without]
+    names = [name for name, row in COUNTERMEASURES.items() if not row.moves and name not in left_out]
     return [
         prepare(name, model=str(purifier) if COUNTERMEASURES[name].needs == "purifier" else "mini") for name in names
     ]
 
 
-def run(folder: Path, purifier: Path, output: Path) -> None:
+def run(folder: Path, purifier: Path, output: Path, without: Sequence[str]) -> None:
     eye = extractors.load("mini")
     pairs = list(opened(in_folder(folder), SIDE).values())
     phis = [phi(eye, clean) for _, clean in pairs]
     starts = [float((phi(eye, cloaked) - own).pow(2).sum()) for (cloaked, _), own in zip(pairs, phis, strict=True)]
     found: dict[tuple[str, str, str], list[float]] = {}
     digests = {"mini": eye.sha256, "lpips-alex": weights.sha256(weights.embedded("lpips-alex"))}
-    for attack in (None, *attacks(purifier)):
+    for attack in (None, *attacks(purifier, without)):
         name = AS_IT_CAME if attack is None else attack.name
         digests |= {} if attack is None else attack.weights
         for i, (cloaked, clean) in enumerate(pairs):
@@ -69,7 +70,10 @@ def run(folder: Path, purifier: Path, output: Path) -> None:
         "side": SIDE,
         "purifier": load(purifier).facts,
     }
-    flags = ["measured on the miniature, a scale model"]
+    flags = [
+        "measured on the miniature, a scale model",
+        *(f"{name}: not measured, left out by --without" for name in without),
+    ]
     Result("purifier", __version__, 0, "cpu", settings, digests, rows(found), flags).save(output)
 
 
@@ -100,5 +104,6 @@ if __name__ == "__main__":
     parser.add_argument("pairs", type=Path, help="runs/pairs/test")
     parser.add_argument("purifier", type=Path, help="runs/purifier.safetensors")
     parser.add_argument("-o", "--output", type=Path, default=Path("results/purifier.json"))
+    parser.add_argument("--without", nargs="*", default=[], help="countermeasures to leave out, as slow ones: impress")
     args = parser.parse_args()
-    run(args.pairs, args.purifier, args.output)
+    run(args.pairs, args.purifier, args.output, args.without)

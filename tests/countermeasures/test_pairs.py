@@ -17,7 +17,8 @@ from velatura.protect.protector import png
 
 def test_namesakes_in_the_same_place(tmp_path: Path, make_scene: Callable[..., Tensor]) -> None:
     names = {
-        "clean": ("walter-crane/a.jpg", "walter-crane/a.png", "walter-crane/b.jpg", "other/b.jpg", ".hidden/c.png", "d.png"),
+        "clean": ("walter-crane/a.jpg", "walter-crane/a.png", "walter-crane/b.jpg", "other/b.jpg", ".hidden/c.png",
+                  "d.png"),
         "cloaked": ("walter-crane/a.jpg", "walter-crane/a.png", "walter-crane/b.png", "walter-crane/b.sheet.png",
                     "walter-crane/b.report.json", ".hidden/c.png", "d.png", "e.png"),
     }  # fmt: skip

@@ -40,8 +40,8 @@ def test_the_encoder_sees_the_clean_picture_in_a_cloaked_one_and_clean_ones_as_b
         losses = [step.loss for step in _steps(vae, pairs)]
         clean, after = (robust._mean(vae, x) for x in (new, cloaked(new)))
     start = float((fooled - before).pow(2).mean())
-    assert float((after - before).pow(2).mean()) < 0.6 * start
-    assert float((clean - before).pow(2).mean()) < 0.6 * start
+    assert float((after - before).pow(2).mean()) < 0.85 * start
+    assert float((clean - before).pow(2).mean()) < 0.85 * start
     assert losses[-1] < losses[0]
     assert all(torch.equal(a, b) for a, b in zip(decoder, vae.decoder.parameters(), strict=True))
     assert not any(p.requires_grad for p in vae.parameters())

@@ -95,12 +95,13 @@ def harden(vae: Any, pairs: Sequence[Pair], settings: Settings) -> Iterator[Step
         with autocast(device):
             with torch.no_grad():
                 wanted = _mean(teacher, clean)
-            loss = sum((_mean(vae, x) - wanted).float().pow(2).mean() for x in (cloaked, clean))
+            terms = [(_mean(vae, x) - wanted).float().pow(2).mean() for x in (cloaked, clean)]
+            loss = torch.stack(terms).sum()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[union-attr]
+        loss.backward()
         nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
         optimizer.step()
-        yield Step(step + 1, settings.steps, round(float(loss), 5))
+        yield Step(step + 1, settings.steps, round(float(loss.detach()), 5))
     encoder.requires_grad_(False)
 
 
