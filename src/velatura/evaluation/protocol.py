@@ -16,6 +16,7 @@ import torch
 from velatura import judges, weights
 from velatura.countermeasures import COUNTERMEASURES
 from velatura.countermeasures.attack import Attack, prepare
+from velatura.countermeasures.detect import FEWEST as FEWEST_CLEAN
 from velatura.countermeasures.detect import Features, features
 from velatura.countermeasures.pairs import Pair, in_folder, opened
 from velatura.diffusion import extractors
@@ -119,8 +120,9 @@ class Setup:
         self.digests = {part: weights.sha256(folder / part) for part in ("vae", "unet")}
         if (text := folder / "text_encoder/model.safetensors").is_file():
             self.digests["text_encoder"] = weights.sha256(text)
-        if any(arm.dropping for arm in protocol.arms) or any(way.hardening for way in self.ways):
-            _ = self.pairs
+        dropping = any(arm.dropping for arm in protocol.arms)
+        if (dropping or any(way.hardening for way in self.ways)) and len(self.pairs) < (fewest := 2 * FEWEST_CLEAN):
+            raise InputError(f"{protocol.pairs}: expected {fewest} pairs or more, got {len(self.pairs)}")
         for arm in protocol.arms:  # missing models and files are said before anything starts
             _ = self.elsewhere(arm) if arm.folder is not None else self._models(arm)
             for words in filter(None, (arm.then, arm.denoised)):
