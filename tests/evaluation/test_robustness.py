@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -153,27 +154,37 @@ def test_a_cloak_that_is_lost_is_named() -> None:
     assert lost == "velatura at 0.1: not shown to be better than noise after blur"
 
 
+def measured(art: list[Path], out: Path, model: Path, *arguments: str) -> tuple[dict[str, Any], str]:
+    asked = [*map(str, art[:2]), "-o", str(out), "--model", str(model), "--cloak-model", "mini", "--cloak", "noise"]
+    quick = ("diffuse.steps=4", "diffuse.strength=0.5", "upscale.steps=4", "upscale.strength=0.5", "impress.steps=2")
+    settings = [word for change in quick for word in ("--set", change)]
+    done = CliRunner().invoke(
+        robustness_command, [*arguments, *asked, "-r", "64", "--artist", "ada lovelace", *settings]
+    )
+    assert done.exit_code == 0, done.output
+    return json.loads(out.read_text()), done.output
+
+
+def test_the_command_writes_the_schema_and_takes_lists(art: list[Path], tmp_path: Path, tiny_model: Path) -> None:
+    lists = ("--budgets", "low", "0.2", "--countermeasures", "vae", "diffuse")
+    tree, output = measured(art, tmp_path / "r.json", tiny_model, *lists)
+    assert {"experiment", "command", "version", "seed", "device", "settings", "weights", "rows", "flags"} <= set(tree)
+    assert {row["budget"] for row in tree["rows"]} == {None, 0.05, 0.2}
+    assert {row["countermeasure"] for row in tree["rows"]} == {"none", "vae", "diffuse"}
+    assert {row["artist"] for row in tree["rows"]} == {"ada lovelace"}
+    assert "noise 0.2        diffuse" in output
+
+
+@pytest.mark.slow
 def test_one_command_measures_all_of_them_on_a_stable_diffusion_folder(
     art: list[Path], tmp_path: Path, tiny_model: Path
 ) -> None:
-    out, file = tmp_path / "r.json", tmp_path / "purifier.safetensors"
+    file = tmp_path / "purifier.safetensors"
     save(Purifier(Network(), 64, {}).save(), file)
-    quick = ("diffuse.steps=4", "diffuse.strength=0.5", "upscale.steps=4", "upscale.strength=0.5", "impress.steps=2")
-    done = CliRunner().invoke(
-        robustness_command,
-        ["--budgets", "low", "0.2", "--countermeasures", "all", *map(str, art[:2]), "-o", str(out),
-         "--model", str(tiny_model), "--cloak-model", "mini", "--cloak", "noise", "-r", "64",
-         "--artist", "ada lovelace", "--purifier", str(file),
-         *(word for change in quick for word in ("--set", change))],
-    )  # fmt: skip
-    assert done.exit_code == 0, done.output
-    tree = json.loads(out.read_text())
-    assert {"experiment", "command", "version", "seed", "device", "settings", "weights", "rows", "flags"} <= set(tree)
-    assert {row["budget"] for row in tree["rows"]} == {None, 0.05, 0.2}
+    everything = ("--countermeasures", "all", "--purifier", str(file), "--budgets", "0.2")
+    tree, _ = measured(art, tmp_path / "r.json", tiny_model, *everything)
     assert {row["countermeasure"] for row in tree["rows"]} == {"none", *COUNTERMEASURES}
-    assert {row["artist"] for row in tree["rows"]} == {"ada lovelace"}
     assert "purifier" in tree["weights"]
-    assert "noise 0.2        diffuse" in done.output
 
 
 @pytest.mark.parametrize(("arguments", "says"), [
