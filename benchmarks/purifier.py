@@ -4,6 +4,8 @@
     velatura purify train runs/pairs/learn/cloaked runs/pairs/learn/clean -o runs/purifier.safetensors -r 128
     python benchmarks/purifier.py runs/pairs/test runs/purifier.safetensors -o results/purifier.json
 
+How it was trained stands in the result (``settings.purifier``).
+
 Each countermeasure that is meant to give back the clean picture (none that moves it or adds to it), on cloaked
 pictures: PSNR and LPIPS to the clean original, and ``latent_left``, ‖Φ(purified) − Φ(x)‖² / ‖Φ(cloaked) − Φ(x)‖²: what
 is left of the cloak where it works, 1 being all of it. On clean pictures: PSNR, what it costs where there is nothing

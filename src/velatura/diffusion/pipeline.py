@@ -92,13 +92,15 @@ def quiet() -> Iterator[None]:
     transformers_log.disable_progress_bar()
     from diffusers.utils import logging as diffusers_log  # only now: importing diffusers is what warns
 
-    more_bars = diffusers_log.is_progress_bar_enabled()
+    more_bars, other_level = diffusers_log.is_progress_bar_enabled(), diffusers_log.get_verbosity()
     diffusers_log.disable_progress_bar()
+    diffusers_log.set_verbosity_error()
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
     finally:
         transformers_log.set_verbosity(level)
+        diffusers_log.set_verbosity(other_level)
         if bars:
             transformers_log.enable_progress_bar()
         if more_bars:

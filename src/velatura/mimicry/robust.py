@@ -98,7 +98,7 @@ def harden(vae: Any, pairs: Sequence[Pair], settings: Settings) -> Iterator[Step
             terms = [(_mean(vae, x) - wanted).float().pow(2).mean() for x in (cloaked, clean)]
             loss = torch.stack(terms).sum()
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
         optimizer.step()
         yield Step(step + 1, settings.steps, round(float(loss.detach()), 5))
