@@ -18,7 +18,7 @@ from velatura.styles import catalogue
 
 ROOT = Path(__file__).parents[1]
 PAGES = (
-    *("README.md", "docs/styles.md", "docs/cloaks.md", "docs/evaluation.md"),
+    *("README.md", "docs/styles.md", "docs/cloaks.md", "docs/evaluation.md", "docs/countermeasures.md"),
     "src/velatura/data/mini/README.md",
 )
 SHOWN = (
@@ -198,7 +198,84 @@ def mimicry() -> str:
     return "\n".join([*lines, "", "Flags: " + ("; ".join(flags) if flags else "none") + "."])
 
 
+def purifier() -> str:
+    """The learned purifier beside the hand-made ones."""
+    if not (ROOT / "results/purifier.json").exists():
+        return "Not measured yet (results/purifier.json)."
+    tree = result("purifier")
+    rows = {(r["arm"], r["countermeasure"], r["metric"]): r for r in tree["rows"]}
+    names = [name for arm, name, metric in rows if (arm, metric) == ("cloaked", "latent_left")]
+    lines = [
+        "| countermeasure | PSNR to the clean picture, dB ↑ | LPIPS to it ↓ | of the cloak left in Φ ↓ | learned one better by, dB |",
+        "|---|---|---|---|---|",
+    ]
+    for name in names:
+        own = [rows["cloaked", name, metric] for metric in ("psnr_to_clean", "lpips_to_clean", "latent_left")]
+        gain = rows.get(("cloaked", name, "learned_psnr_to_clean"))
+        figures = [interval(own[0], ".1f"), interval(own[1], ".3f"), interval(own[2], ".2f")]
+        lines.append(f"| `{name}` | {' | '.join(figures)} | {interval(gain, '.1f') if gain else ''} |")
+    facts = tree["settings"]["purifier"]
+    better = {
+        metric: [
+            name
+            for name in names
+            if name not in ("none", "learned") and rows["cloaked", name, f"learned_{metric}"]["low"] <= 0
+        ]
+        for metric in ("psnr_to_clean", "lpips_to_clean", "latent_left")
+    }
+    sides = {"psnr_to_clean": "PSNR", "lpips_to_clean": "LPIPS", "latent_left": "Φ"}
+    verdicts = [f"{sides[m]}: {', '.join(f'`{n}`' for n in lost) if lost else 'none'}" for m, lost in better.items()]
+    lines += [
+        "",
+        f"{tree['settings']['pairs']} cloaked pictures (LPIPS 0.1) by {', '.join(tree['settings']['artists'])}, of whom it has seen nothing; "
+        f"{facts['pairs']} pairs and {facts['settings']['steps']} steps of {facts['settings']['batch']} to learn from. Means with 95 % "
+        f"t-intervals ([results/purifier.json](RESULTS/purifier.json)). Hand-made ones over which the learned one shows no lead: {'; '.join(verdicts)}."
+        + stale(tree),
+    ]
+    return "\n".join(lines)
+
+
+def interval(row: dict[str, Any], shape: str) -> str:
+    return f"{row['value']:{shape}} ({row['low']:{shape}}–{row['high']:{shape}})"
+
+
+def detection() -> str:
+    """ROC areas, and what a mimic would drop."""
+    if not (ROOT / "results/detection.json").exists():
+        return "Not measured yet (results/detection.json)."
+    tree = result("detection")
+    rows = {(r["recipe"], r["metric"]): r for r in tree["rows"]}
+    lines = ["| detector | ROC area | cloaked ones found | false alarms |", "|---|---|---|---|"]
+    for name in dict.fromkeys(name for name, _ in rows):
+        found, false = (share(rows[name, metric]) for metric in ("found", "false_alarms"))
+        lines.append(f"| `{name}` | {interval(rows[name, 'auc'], '.2f')} | {found} | {false} |")
+    learn, test = (tree["settings"][part] for part in ("learn", "test"))
+    lines += [
+        "",
+        f"Cloaks at LPIPS 0.1, 128 px, {test['pairs']} pictures by {', '.join(test['artists'])} with and without; learned from "
+        f"{learn['pairs']} by others. The last two columns: where the detector sets a bar that one clean picture in ten should pass. "
+        "95 % intervals ([results/detection.json](RESULTS/detection.json))." + stale(tree),
+    ]
+    return "\n".join(lines)
+
+
+def timings() -> str:
+    """Seconds a picture."""
+    if not (ROOT / "results/countermeasures.json").exists():
+        return "What each costs is not measured yet (results/countermeasures.json)."
+    tree = result("countermeasures")
+    cost = {r["countermeasure"]: r["value"] for r in tree["rows"] if r["metric"] == "cpu_seconds"}
+    words = ", ".join(f"`{name}` {seconds:.2g}" for name, seconds in sorted(cost.items(), key=lambda pair: pair[1]))
+    return (
+        f"Seconds a picture of {tree['settings']['picture']} on one thread, by the miniature's networks "
+        f"([results/countermeasures.json](RESULTS/countermeasures.json)): {words}." + stale(tree)
+    )
+
+
 PARTS = {
+    "purifier": purifier,
+    "detection": detection,
+    "timings": timings,
     "evaluation": evaluation,
     "miniature": miniature,
     "mimicry": mimicry,

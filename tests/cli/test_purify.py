@@ -17,6 +17,7 @@ from torch import Tensor
 from velatura.cli.purify import purify_command
 from velatura.cli.purify_train import train_command
 from velatura.countermeasures import COUNTERMEASURES
+from velatura.countermeasures.purifier import Network, Purifier
 from velatura.errors import InputError
 from velatura.images import save
 from velatura.images.libvips import pyvips
@@ -118,15 +119,27 @@ def test_mimics_bring_pictures_to_their_resolution_first(art: Path, tmp_path: Pa
     assert Image.open(out / "inside/b.png").size == (32, 38)
 
 
-@pytest.mark.parametrize("name", ["upscale", "diffuse"])
-def test_the_same_command_on_a_stable_diffusion_folder(name: str, art: Path, tmp_path: Path, tiny_model: Path) -> None:
-    done = run(
-        art / "a.png", "--with", name, "--set", "steps=4", "--set", "strength=0.5", "--model", tiny_model,
-        "-o", tmp_path / "out",
-    )  # fmt: skip
+QUICK = {"upscale": ["steps=4", "strength=0.5"], "diffuse": ["steps=4", "strength=0.5"], "impress": ["steps=2"]}
+
+
+@pytest.mark.parametrize("name", COUNTERMEASURES)
+def test_every_one_of_them_with_a_stable_diffusion_folder(
+    name: str, art: Path, tmp_path: Path, tiny_model: Path
+) -> None:
+    model, needs = tiny_model, COUNTERMEASURES[name].needs
+    if needs == "purifier":
+        model = tmp_path / "purifier.safetensors"
+        save(Purifier(Network(), 40, {}).save(), model)
+    changes = [word for change in QUICK.get(name, []) for word in ("--set", change)]
+    done = run(art / "a.png", "--with", name, *changes, "--model", model, "-o", tmp_path / "out")
     assert done.exit_code == 0, done.output
-    ledger = json.loads((tmp_path / "out/purified.json").read_text())
-    assert any(key.startswith("unet of") for key in ledger["plan"]["weights"])
+    with Image.open(tmp_path / "out/a.png") as after, Image.open(art / "a.png") as before:
+        assert after.size == before.size
+        same = np.array_equal(np.asarray(after.convert("RGB")), np.asarray(before.convert("RGB")))
+        assert same == (needs == "purifier"), "an untrained purifier changes nothing, all others something"
+    weights = json.loads((tmp_path / "out/purified.json").read_text())["plan"]["weights"]
+    assert bool(weights) == (needs != "nothing")
+    assert any(key.startswith("unet of") for key in weights) == needs.startswith("diffusion model")
 
 
 def test_the_list_shows_every_setting_and_default() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from velatura.cli.evaluate import PLAN_NAMES, evaluate_command
 from velatura.errors import InputError
 from velatura.evaluation import METHODS, Arm, plans
-from velatura.evaluation.arms import protect
+from velatura.evaluation.arms import countermeasure, protect
 from velatura.evaluation.figures import cloak_rows, compared, known_as
 from velatura.evaluation.methods import BOUNDED
 from velatura.evaluation.recipes import Recipe
@@ -84,7 +84,8 @@ def test_recipes_are_read_and_refused() -> None:
     assert Recipe.parse("x0.75 img2img") == Recipe("full", 0.75, 0.6)
     assert [Recipe.parse(text).resolution(128) for text in ("", "x0.75", "x1.5")] == [128, 96, 192]
     assert [Recipe.parse(text).resolution(512) for text in ("", "x0.75", "x1.5")] == [512, 384, 768]
-    for text in ("loar", "x9", "xx"):
+    assert Recipe.parse("robust300") == Recipe(robust=300)
+    for text in ("loar", "x9", "xx", "robust", "robust0"):
         with pytest.raises(InputError, match="recipe"):
             Recipe.parse(text)
 
@@ -158,10 +159,18 @@ def test_the_plan_of_several_artists_wants_a_folder_each(tmp_path: Path) -> None
 def test_countermeasures_are_part_of_an_arm() -> None:
     arm = Arm.parse("velatura:0.1@0.5 then jpeg quality=50")
     assert (arm.method, arm.budget, arm.share, arm.then) == ("velatura", 0.1, 0.5, "jpeg quality=50")
-    assert arm.countermeasure == ("jpeg", {"quality": "50"})
+    assert countermeasure(arm.then) == ("jpeg", {"quality": "50"})
     assert arm.key == "velatura-0.1@0.5-then-jpeg-quality=50"
     assert Arm.parse("clean then blur").kind == "clean"
+    arm = Arm.parse("velatura:0.1@0.5  dropping trained then noise  sigma=0.1 denoised nlm strength=7")
+    assert (arm.dropping, arm.then, arm.denoised) == ("trained", "noise sigma=0.1", "nlm strength=7")
+    assert arm.key == "velatura-0.1@0.5-dropping-trained-then-noise-sigma=0.1-denoised-nlm-strength=7"
+    assert arm.measures == "dropping trained, noise sigma=0.1, denoised nlm strength=7"
+    assert Arm.parse("clean denoised nlm").trained_on == Arm("clean")
     for text, says in (
+        ("clean dropping magic", "detector 'magic': expected one of reconstruction"),
+        ("clean denoised magic", "expected one of noise, jpeg"),
+        ("real denoised nlm", "trains on no pictures"),
         ("noise:0.1 then magic", "expected one of noise, jpeg"),
         ("noise:0.1 then jpeg quality", "KEY=VALUE"),
         ("noise:0.1 then jpeg size=3", "expected one of quality"),

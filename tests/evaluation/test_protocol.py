@@ -8,16 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from torch import Tensor
 
 from velatura.cli.evaluate import evaluate_command
+from velatura.countermeasures.purifier import Network, Purifier
 from velatura.errors import InputError
-from velatura.evaluation import Arm, Protocol, Setup, run
+from velatura.evaluation import Arm, Protocol, Setup, measures, run
 from velatura.evaluation.calibration import calibrate
 from velatura.evaluation.protocol import split
-from velatura.images import save
+from velatura.evaluation.schedule import tasks
+from velatura.images import read, save, working
 from velatura.protect.protector import png
 from velatura.reports.pictures import sheets
 
@@ -61,7 +65,7 @@ STAGES = ("fine-tuning", "protecting", "generating")
 def test_from_pictures_to_rows_and_again(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
     arms = [Arm.parse(text) for text in ("base", "real", "clean", "noise:0.1", "velatura:0.1")]
     protocol = Protocol(art, "ada", arms, model=str(tiny_model), **SMALL)
-    planned = {task.what: task for task in Setup(protocol, tmp_path / "out").tasks()}
+    planned = {task.what: task for task in tasks(Setup(protocol, tmp_path / "out"))}
     said: dict[str, tuple[int, int]] = {}
     result = run(protocol, tmp_path / "out", lambda what, done, total: said.update({what: (done, total)}))
     found = {(row.arm, row.metric) for row in result.rows}
@@ -79,7 +83,7 @@ def test_from_pictures_to_rows_and_again(tiny_model: Path, art: list[Path], tmp_
     assert all(said[what] == (task.units, task.units) for what, task in planned.items())
     assert all(task.done == 0 for task in planned.values())
     assert any(what.startswith("fine-tuning: velatura-0.1") for what in said)
-    kept = Setup(protocol, tmp_path / "out").tasks()
+    kept = tasks(Setup(protocol, tmp_path / "out"))
     assert all(not task.left for task in kept if task.what.startswith(STAGES)), "what is there costs nothing"
 
     sheet = sheets(tmp_path / "out", art=True)
@@ -100,7 +104,7 @@ def test_several_ways_share_what_they_can(tiny_model: Path, art: list[Path], tmp
     setup = Setup(protocol, tmp_path / "out")
     assert [way.label for way in setup.ways] == ["full", "full img2img", "full 96 px"]
     assert (setup.resolution, setup.side) == (64, 96), "cloaks are made at the usual resolution, files kept larger"
-    names = [task.what for task in setup.tasks()]
+    names = [task.what for task in tasks(setup)]
     assert sum(name.startswith("fine-tuning: noise-0.1") for name in names) == 2, "img2img needs no mimic of its own"
     assert sum(name.startswith("protecting") for name in names) == 1
     result = run(protocol, tmp_path / "out")
@@ -138,8 +142,8 @@ def test_other_weights_or_pictures_never_meet_old_work(tiny_model: Path, art: li
 def test_a_trial_tells_the_cost_of_every_kind_of_work(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
     arms = [Arm.parse("clean"), Arm.parse("velatura:0.1@0.5")]
     setup = Setup(Protocol(art, "ada", arms, model=str(tiny_model), **SMALL), tmp_path)
-    rates = calibrate(setup, setup.tasks())
-    assert set(rates) == {task.kind for task in setup.tasks()}
+    rates = calibrate(setup, tasks(setup))
+    assert set(rates) == {task.kind for task in tasks(setup)}
     assert all(0 < rate < 600 for rate in rates.values())
 
 
@@ -176,7 +180,7 @@ def test_a_countermeasure_stands_between_the_cloak_and_the_mimic(
     protocol = Protocol(art, "ada", [Arm.parse(text) for text in texts], model=str(tiny_model), **SMALL)
     setup = Setup(protocol, tmp_path / "out")
     noise, treated, plain = protocol.arms[1:]
-    planned = {task.what for task in setup.tasks()}
+    planned = {task.what for task in tasks(setup)}
     said: set[str] = set()
     result = run(protocol, tmp_path / "out", lambda what, done, total: said.add(what))
     assert planned == said
@@ -191,3 +195,86 @@ def test_a_countermeasure_stands_between_the_cloak_and_the_mimic(
     learned = Protocol(art, "ada", [Arm.parse("clean then learned")], model=str(tiny_model), **SMALL)
     with pytest.raises(InputError, match="--purifier FILE"):
         Setup(learned, tmp_path / "other")
+
+
+@pytest.fixture
+def others(tmp_path: Path, make_scene: Callable[..., Tensor]) -> Path:
+    """Pairs of two other artists, of whom a screen of fine lines gives the cloaked ones away."""
+    for i in range(20):
+        picture = make_scene(64, 72, 100 + i)
+        screen = 0.08 * (torch.arange(72) % 2 - 0.5) * torch.tensor([1.0, -1, 1]).view(3, 1, 1)
+        for part, made in (("clean", picture), ("cloaked", (picture + screen).clamp(0, 1))):
+            folder = tmp_path / "pairs" / part / f"artist-{i % 2}"
+            folder.mkdir(parents=True, exist_ok=True)
+            save(png(made), folder / f"{i}.png")
+    return tmp_path / "pairs"
+
+
+def test_what_a_detector_finds_is_left_out_and_generations_are_denoised(
+    tiny_model: Path, art: list[Path], others: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = (
+        *("noise:0.2@0.5", "noise:0.2@0.5 dropping trained", "clean denoised blur sigma=4"),
+        *("clean then crop", "clean then learned"),
+    )
+    save(Purifier(Network(), 64, {}).save(), tmp_path / "purifier")
+    plan = Protocol(
+        art, "ada", [Arm.parse(t) for t in texts], model=str(tiny_model), pairs=others,
+        purifier=tmp_path / "purifier", **SMALL,
+    )  # fmt: skip
+    setup = Setup(plan, tmp_path / "out")
+    plain, dropping, denoised = plan.arms[:3]
+    way = setup.ways[0]
+    # Both protected ones are found, but three pictures are needed.
+    monkeypatch.setattr(measures, "FEWEST_TO_TRAIN", 3)
+    monkeypatch.setattr(
+        measures.detect, "judged", lambda name, suspects, clean, cloaked: (np.array([9.0, 8, 1, 0]), 3.0)
+    )
+    planned, said = {task.what for task in tasks(setup)}, {}
+    result = run(plan, tmp_path / "out", lambda what, done, total: said.update({what: (done, total)}))
+    assert planned == set(said)
+    assert all(done == total for done, total in said.values())
+    rows = {(r.arm, r.countermeasure, r.metric): r for r in result.rows}
+    found, lost = (rows["noise", "dropping trained", f"dropped_{kind}"] for kind in ("protected", "clean"))
+    assert (found.value, found.n) == (0.5, 2), "the least suspicious ones are kept"
+    assert (lost.value, lost.n) == (0, 2)
+    cards = [json.loads((setup.mimic(arm, way, 0) / "mimic.json").read_text()) for arm in (plain, dropping)]
+    assert [len(card["captions"]) for card in cards] == [4, 3]
+    assert setup.protected(plain) == setup.protected(dropping)
+
+    assert setup.mimic(denoised, way, 0) == setup.mimic(Arm("clean"), way, 0), "one mimic paints both"
+    raw, smooth = (next(setup.samples(a, way, 0).glob("0000.png")) for a in (Arm("clean"), denoised))
+    roughness = [float(working(read(path), 64).diff(dim=-1).abs().mean()) for path in (raw, smooth)]
+    assert roughness[1] < 0.5 * roughness[0]
+    assert ("clean", "denoised blur sigma=4", "style_shift_top3") in rows
+    assert rows["clean", "crop", "lpips"].value < 0.01, "compared with originals that were cropped alike"
+    assert rows["clean", "learned", "lpips"].value < 0.01, "it has learned nothing yet"
+    assert "purifier" in json.loads((tmp_path / "out/result.json").read_text())["weights"]
+    assert not [t for t in tasks(Setup(plan, tmp_path / "out")) if t.left and not t.what.startswith(("judg", "teach"))]
+
+
+def test_a_base_model_that_has_seen_cloaks(tiny_model: Path, art: list[Path], others: Path, tmp_path: Path) -> None:
+    arms = [Arm.parse(text) for text in ("base", "clean")]
+    plan = Protocol(art, "ada", arms, model=str(tiny_model), pairs=others, recipes=("", "robust3"), **SMALL)
+    setup = Setup(plan, tmp_path / "out")
+    usual, robust = setup.ways
+    assert robust.hardening is not None
+    assert (robust.hardening.steps, robust.hardening.cosine, robust.settings.steps) == (3, False, 2)
+    rates = calibrate(setup, tasks(setup))
+    assert all(rates[task.kind] > 0 for task in tasks(setup))
+    planned, said = {task.what for task in tasks(setup)}, set()
+    result = run(plan, tmp_path / "out", lambda what, done, total: said.add(what))
+    assert planned == said
+    assert "hardening: robust 3" in said
+    shifts = {(r.arm, r.recipe) for r in result.rows if r.metric == "style_shift_top3"}
+    assert shifts == {(arm, recipe) for arm in ("base", "clean") for recipe in ("full", "full robust 3")}
+    card = json.loads((setup.hardened(robust) / "mimic.json").read_text())
+    assert set(card["captions"]) == {"a picture by artist 0", "a picture by artist 1"}
+    places = {setup.samples(arm, way, 0) for arm in arms for way in setup.ways}
+    assert len(places) == 4
+    assert setup.mimic(arms[1], usual, 0).name != setup.mimic(arms[1], robust, 0).name
+    assert result.settings["pairs"] == 20
+    with pytest.raises(InputError, match="--pairs FOLDER"):
+        Setup(replace(plan, pairs=None), tmp_path / "other")
+    with pytest.raises(InputError, match="the folders cloaked and clean"):
+        Setup(replace(plan, pairs=tmp_path), tmp_path / "other")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,8 +15,12 @@ from torch import Tensor
 
 from velatura.cli.robustness import robustness_command
 from velatura.countermeasures import COUNTERMEASURES
+from velatura.countermeasures.attack import prepare
+from velatura.countermeasures.purifier import Network, Purifier
+from velatura.diffusion import extractors
 from velatura.errors import Cancelled, InputError
 from velatura.evaluation import robustness
+from velatura.evaluation.register import Eye, Register, applied
 from velatura.evaluation.robustness import Robustness, run
 from velatura.images import save
 from velatura.protect.protector import png
@@ -90,6 +95,30 @@ def test_every_arm_meets_every_countermeasure_and_a_stopped_run_continues(
     assert any(what == "glaze-0.2: blur" for what in said)
 
 
+@pytest.mark.parametrize(("name", "changes"), [("crop", {"keep": "0.7"}), ("rotate", {"degrees": "8"}), ("blur", {})])
+def test_what_is_moved_is_compared_in_register(
+    name: str, changes: dict[str, str], make_scene: Callable[..., Tensor]
+) -> None:
+    """A picture that has become its target has gone all of the way, wherever an attack then moves it."""
+    originals, targets = ([make_scene(64, 72, seed + i) for i in range(2)] for seed in (1, 30))
+    eye, attack = Eye(extractors.load("mini")), prepare(name, changes)
+    still = Register(originals, targets, eye)
+    place = still.after(attack)
+    assert (place is still) == (name == "blur")
+    assert place is still.after(attack)
+    for pictures, wanted in ((targets, 0.0), (originals, 1.0)):
+        away = [eye.distance(x, goal) for x, goal in zip(applied(attack, pictures, "cpu"), place.goals, strict=True)]
+        shares = [now / start for now, start in zip(away, place.start, strict=True)]
+        if name != "blur":
+            assert shares == pytest.approx([wanted, wanted], abs=1e-4)
+            elsewhere = eye.distance(applied(attack, targets, "cpu")[0], still.goals[0])
+            assert elsewhere > 0.2 * still.start[0], "so a target that stays would have misled"
+
+
+def test_an_artist_whom_the_judge_knows_keeps_that_name() -> None:
+    assert robustness._known(Robustness([], "walter crane")) == "walter-crane"
+
+
 def test_of_all_what_cannot_run_is_flagged_and_what_was_asked_for_is_an_error(art: list[Path]) -> None:
     attacks, flags = robustness._attacks(Robustness(art, "ada", model="mini"))
     missing = {flag.partition(":")[0] for flag in flags}
@@ -125,22 +154,37 @@ def test_a_cloak_that_is_lost_is_named() -> None:
     assert lost == "velatura at 0.1: not shown to be better than noise after blur"
 
 
-def test_the_command_writes_the_schema_and_takes_lists(art: list[Path], tmp_path: Path, tiny_model: Path) -> None:
-    out = tmp_path / "r.json"
+def measured(art: list[Path], out: Path, model: Path, *arguments: str) -> tuple[dict[str, Any], str]:
+    asked = [*map(str, art[:2]), "-o", str(out), "--model", str(model), "--cloak-model", "mini", "--cloak", "noise"]
+    quick = ("diffuse.steps=4", "diffuse.strength=0.5", "upscale.steps=4", "upscale.strength=0.5", "impress.steps=2")
+    settings = [word for change in quick for word in ("--set", change)]
     done = CliRunner().invoke(
-        robustness_command,
-        ["--budgets", "low", "0.2", "--countermeasures", "vae", "diffuse", *map(str, art[:2]), "-o", str(out),
-         "--model", str(tiny_model), "--cloak-model", "mini", "--cloak", "noise", "-r", "64",
-         "--artist", "ada lovelace",
-         "--set", "diffuse.steps=4", "--set", "diffuse.strength=0.5"],
-    )  # fmt: skip
+        robustness_command, [*arguments, *asked, "-r", "64", "--artist", "ada lovelace", *settings]
+    )
     assert done.exit_code == 0, done.output
-    tree = json.loads(out.read_text())
+    return json.loads(out.read_text()), done.output
+
+
+def test_the_command_writes_the_schema_and_takes_lists(art: list[Path], tmp_path: Path, tiny_model: Path) -> None:
+    lists = ("--budgets", "low", "0.2", "--countermeasures", "vae", "diffuse")
+    tree, output = measured(art, tmp_path / "r.json", tiny_model, *lists)
     assert {"experiment", "command", "version", "seed", "device", "settings", "weights", "rows", "flags"} <= set(tree)
     assert {row["budget"] for row in tree["rows"]} == {None, 0.05, 0.2}
     assert {row["countermeasure"] for row in tree["rows"]} == {"none", "vae", "diffuse"}
     assert {row["artist"] for row in tree["rows"]} == {"ada lovelace"}
-    assert "noise 0.2        diffuse" in done.output
+    assert "noise 0.2        diffuse" in output
+
+
+@pytest.mark.slow
+def test_one_command_measures_all_of_them_on_a_stable_diffusion_folder(
+    art: list[Path], tmp_path: Path, tiny_model: Path
+) -> None:
+    file = tmp_path / "purifier.safetensors"
+    save(Purifier(Network(), 64, {}).save(), file)
+    everything = ("--countermeasures", "all", "--purifier", str(file), "--budgets", "0.2")
+    tree, _ = measured(art, tmp_path / "r.json", tiny_model, *everything)
+    assert {row["countermeasure"] for row in tree["rows"]} == {"none", *COUNTERMEASURES}
+    assert "purifier" in tree["weights"]
 
 
 @pytest.mark.parametrize(("arguments", "says"), [

@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from velatura.diffusion.clip import DEVIATION, MEAN
 from velatura.errors import ImageError, InputError, MissingExtra, WeightsError
 from velatura.judges import clip
 from velatura.judges.clip import DIGITAL, GENRES, Clip, genre_ranks
 from velatura.judges.content import content
 
 pytest.importorskip("transformers")
-LETTERS = "abcdefghijklmnopqrstuvwxyz-"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
-
-    folder = tmp_path_factory.mktemp("clip")
-    words = ["<|startoftext|>", "<|endoftext|>", *LETTERS, *(f"{c}</w>" for c in LETTERS)]
-    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    text = {
-        **shape, "vocab_size": len(words), "max_position_embeddings": 24,
-        "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1,
-    }  # fmt: skip
-    torch.manual_seed(0)
-    vision = {**shape, "image_size": 32, "patch_size": 8}
-    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=12)
-    CLIPModel(config).save_pretrained(folder / "model")
-    tokenizer = CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=24)
-    tokenizer.save_pretrained(folder / "model")
-    return folder / "model"
-
-
-@pytest.fixture(scope="module")
-def model(folder: Path) -> Clip:
-    return clip.load(folder)
+def model(tiny_clip: Path) -> Clip:
+    return clip.load(tiny_clip)
 
 
 def test_vectors_of_unit_length_any_size_one_by_one(model: Clip, make_scene) -> None:
@@ -57,7 +34,7 @@ def test_vectors_of_unit_length_any_size_one_by_one(model: Clip, make_scene) -> 
 
 def test_pixels_are_what_clip_was_trained_on(model: Clip, make_scene) -> None:
     picture = make_scene(32, 32)
-    shift, scale = (torch.tensor(v).view(1, 3, 1, 1) for v in (clip.MEAN, clip.DEVIATION))
+    shift, scale = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, DEVIATION))
     expected = model.model.get_image_features(pixel_values=(picture - shift) / scale).pooler_output
     torch.testing.assert_close(model.pictures(picture), expected / expected.norm(dim=1, keepdim=True))
 
@@ -112,6 +89,6 @@ def test_says_what_is_missing(model: Clip, tmp_path: Path, monkeypatch: pytest.M
         clip.load("anything")
 
 
-def test_no_torchvision(folder: Path, make_scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_torchvision(tiny_clip: Path, make_scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchvision", None)  # importing it fails
-    assert clip.load(folder).pictures(make_scene(40, 40)).shape == (1, 12)
+    assert clip.load(tiny_clip).pictures(make_scene(40, 40)).shape == (1, 12)

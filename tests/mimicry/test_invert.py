@@ -11,12 +11,12 @@ from click.testing import CliRunner
 from torch import Tensor
 
 from velatura.cli.mimic import mimic_group
-from velatura.diffusion import denoising
+from velatura.diffusion import clip, denoising
 from velatura.diffusion import pipeline as models
 from velatura.errors import InputError
 from velatura.images import save
 from velatura.mimicry import invert
-from velatura.mimicry.invert import PezSettings, pez
+from velatura.mimicry.invert import PezSettings, pez, pez_by_clip
 from velatura.protect.protector import png
 
 pytest.importorskip("transformers")
@@ -56,8 +56,32 @@ def test_it_finds_the_words_that_a_model_listens_to(
     assert pez(pipeline, pictures, settings) == found
 
 
+def test_clip_finds_the_words_of_a_picture_that_is_one(
+    tiny_clip: Path, tiny_model: Path, make_scene: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures that lie where a hidden prompt does: the words found lie nearer to it than those it starts from."""
+    eye, pipeline = clip.load(tiny_clip), models.load(str(tiny_model))
+    hidden = eye.texts(["quiz"])
+    monkeypatch.setattr(eye, "pictures", lambda pictures: hidden)
+    pictures = [make_scene(32, 32, 1)]
+    found = pez_by_clip(eye, pipeline, pictures, PezSettings(tokens=3, steps=80))
+    start = pez_by_clip(eye, pipeline, pictures, PezSettings(tokens=3, steps=1))
+    assert start.likeness is not None
+    assert found.likeness is not None
+    assert 1 - found.likeness < 0.5 * (1 - start.likeness)
+    ids = torch.tensor(found.ids)
+    row = torch.tensor([[0, *found.ids, 1]])
+    pooled = eye.model.text_model(input_ids=row).pooler_output
+    again = torch.nn.functional.normalize(eye.model.text_projection(pooled), dim=1) @ hidden.T
+    assert float(again) == pytest.approx(found.likeness, abs=1e-4), "what was optimised is CLIP's own view of the words"
+    assert not set(ids.tolist()) & set(eye.tokenizer.all_special_ids)
+    assert found == pez_by_clip(eye, pipeline, pictures, PezSettings(tokens=3, steps=80))
+    with pytest.raises(InputError, match="tokens: expected at most 14"):
+        pez_by_clip(eye, pipeline, pictures, PezSettings(tokens=15))
+
+
 def test_the_command_writes_a_prompt_that_can_be_painted(
-    tiny_model: Path, tmp_path: Path, make_scene: Callable[..., Tensor]
+    tiny_model: Path, tiny_clip: Path, tmp_path: Path, make_scene: Callable[..., Tensor]
 ) -> None:
     save(png(make_scene(40, 48, 1)), tmp_path / "a.png")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
@@ -72,6 +96,11 @@ def test_the_command_writes_a_prompt_that_can_be_painted(
     assert prompt.strip()
     again = CliRunner().invoke(mimic_group, list(map(str, ask)))
     assert isinstance(again.exception, InputError)
+    ask[ask.index("-o") + 1] = tmp_path / "q.txt"
+    done = CliRunner().invoke(mimic_group, [*map(str, ask), "--clip", str(tiny_clip)])
+    assert done.exit_code == 0, done.output
+    assert "likeness to CLIP" in done.stderr
+    assert '"likeness"' in (tmp_path / "q.txt").read_text()
 
 
 def test_wrong_requests_are_one_line(tiny_model: Path, make_scene: Callable[..., Tensor]) -> None:

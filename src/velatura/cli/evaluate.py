@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from velatura.evaluation.cost import Task
     from velatura.reports.result import Result
 
-PLAN_NAMES = "quick, headline, budgets, known, extractors, shares, recipes, img2img, resolution, countermeasures, clean"
+PLAN_NAMES = (
+    "quick, headline, budgets, known, extractors, shares, recipes, img2img, resolution, "
+    "countermeasures, noised, dropping, robust, clean"
+)
+STAGES = (
+    *("protecting", "sifting", "treating", "hardening"),
+    *("fine-tuning", "generating", "denoising", "judging"),
+)
 MINUTE = 60.0  # seconds between two lines in a log
 
 
@@ -54,7 +61,8 @@ def _list_plans(ctx: click.Context, parameter: click.Parameter, wanted: bool) ->
     multiple=True,
     help="An arm: clean, noise:0.05, velatura:0.1@0.5 (half of the pictures), 'velatura:0.1 on mini+taesd', or "
     "LABEL=FOLDER (LABEL:0.1=FOLDER) of protected pictures; 'velatura:0.1 then jpeg quality=50': through a "
-    "countermeasure first. Repeatable.",
+    "countermeasure first; '... denoised nlm': its pictures through one after; 'velatura:0.1@0.5 dropping trained': "
+    "without those that a detector finds. Repeatable.",
 )
 @click.option("--artist", help="Name in captions and prompts; else the folder's name.")
 @click.option(
@@ -80,6 +88,11 @@ def _list_plans(ctx: click.Context, parameter: click.Parameter, wanted: bool) ->
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="What `velatura purify train` made, for arms that say 'then learned'.",
 )
+@click.option(
+    "--pairs",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder with cloaked/ and clean/ pictures of other artists, for detectors ('dropping') and the plan robust.",
+)
 @click.option("-n", "each", type=click.IntRange(1), help="Pictures a subject, of 24, or of contents; else the plan's.")
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), help="Mimics an arm.")
 @click.option("--genre", help="The artist's genre, for the paper's genre shift by CLIP ('post impressionism').")
@@ -95,7 +108,7 @@ def evaluate_command(
     in the output folder: a stopped run continues there, on another machine as well. `velatura report` makes a page of
     it.
     """
-    from velatura.evaluation import Setup, plans
+    from velatura.evaluation import Setup, plans, schedule
 
     several = plans.plan(plan).artists
     if several and (len(art) < 2 or not all(path.is_dir() for path in art)):
@@ -110,7 +123,7 @@ def evaluate_command(
         name = artist or artist_of(group)
         folder = output / re.sub(r"\W+", "-", name.lower()) if several else output
         setups.append(Setup(_protocol(_readable(pictures(group), name), name, plan, **options), folder))
-    tasks = [setup.tasks() for setup in setups]
+    tasks = [schedule.tasks(setup) for setup in setups]
     rates = _announce(setups, tasks)
     if dry_run:
         return
@@ -173,7 +186,7 @@ def _announce(setups: Sequence[Setup], tasks: Sequence[Sequence[Task]]) -> dict[
             err=True,
         )
         click.echo(f"arms: {', '.join(arm.key for arm in p.arms)}; seeds: {len(p.seeds)}", err=True)
-        for stage in ("protecting", "treating", "fine-tuning", "generating", "judging"):
+        for stage in STAGES:
             same = [task for task in mine if task.what.startswith(stage)]
             if not same:
                 continue

@@ -21,6 +21,7 @@ from velatura.errors import Cancelled, InputError, VelaturaError
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The new file of one prompt."
 )
+@click.option("--clip", help="Look in the space of this CLIP (hub id or folder) instead of by MODEL's own loss.")
 @click.option("--tokens", default=16, show_default=True, type=click.IntRange(1), help="Words of the prompt.")
 @click.option("--steps", default=3000, show_default=True, type=click.IntRange(1), help="Iterations.")
 @click.option("--lr", "rate", default=0.1, show_default=True, type=float, help="Learning rate.")
@@ -29,21 +30,32 @@ from velatura.errors import Cancelled, InputError, VelaturaError
 @click.option("--seed", default=0, show_default=True, help="The same seed makes the same result.")
 @DEVICE
 def invert_command(
-    model: str, files: tuple[Path, ...], output: Path, resolution: int | None, device: str, **given: Any
+    model: str,
+    files: tuple[Path, ...],
+    output: Path,
+    clip: str | None,
+    resolution: int | None,
+    device: str,
+    **given: Any,
 ) -> None:
     """Find words that MODEL paints FILES by (PEZ): mimicry of a picture, or of a set, without training on it.
 
-    The words go into a file that `velatura mimic generate MODEL --prompts FILE` takes. For new words with vectors of
-    their own, which is stronger, use `velatura mimic train --method textual-inversion`.
+    By the loss that MODEL denoises FILES with; with --clip as published, by CLIP's similarity, for which Stable
+    Diffusion 1.x takes openai/clip-vit-large-patch14. The words go into a file that `velatura mimic generate MODEL
+    --prompts FILE` takes. For a new word with vectors of its own, which is stronger, use `velatura mimic train --method
+    textual-inversion`.
     """
+    from velatura.diffusion import clip as clips
     from velatura.diffusion import pipeline as models
     from velatura.diffusion.device import pick_device
     from velatura.images import read, save, working
-    from velatura.mimicry.invert import PezSettings, pez
+    from velatura.mimicry.invert import PezSettings, pez, pez_by_clip
 
     if output.exists():
         raise InputError(f"{output} exists already: choose another name, or delete it")
-    pipeline = models.load(model, pick_device(device))
+    device = pick_device(device)
+    eye = clips.load(clip, device) if clip is not None else None
+    pipeline = models.load(model, device)
     side = resolution or int(pipeline.unet.config.sample_size) * pipeline.vae_scale_factor
     if side % pipeline.vae_scale_factor:
         raise InputError(f"resolution: expected a multiple of {pipeline.vae_scale_factor}, got {side}")
@@ -63,11 +75,16 @@ def invert_command(
             bar.update(done - bar.n)
 
         try:
-            found = pez(pipeline, tensors, settings, on_step=on_step)
+            if eye is None:
+                found = pez(pipeline, tensors, settings, on_step=on_step)
+            else:
+                found = pez_by_clip(eye, pipeline, tensors, settings, on_step=on_step)
         except KeyboardInterrupt:
             raise Cancelled("cancelled: nothing was written") from None
     about = {"model": model, "pictures": len(tensors), "loss": found.loss, "loss_of_nothing": found.loss_of_nothing}
+    about |= {} if clip is None else {"clip": clip, "likeness": found.likeness}
     # A line that starts with # is no prompt.
     save(f"# {json.dumps(about)}\n{' '.join(found.prompt.split())}\n".encode(), output)
-    click.echo(f"loss {found.loss:.4f}, without words {found.loss_of_nothing:.4f}", err=True)
+    near = "" if found.likeness is None else f", likeness to CLIP {found.likeness:.3f}"
+    click.echo(f"loss {found.loss:.4f}, without words {found.loss_of_nothing:.4f}{near}", err=True)
     click.echo(found.prompt)

@@ -9,8 +9,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from velatura.cli.files import pictures
-from velatura.errors import Cancelled, ImageError, InputError, VelaturaError
+from velatura.errors import Cancelled, InputError
 
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 SEED = click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of every random choice.")
@@ -40,9 +39,13 @@ def train_command(cloaked: Path, clean: Path, output: Path, resolution: int, **g
     it with `velatura purify FILES --with learned --model FILE`.
     """
     from velatura.countermeasures import purifier_training as training
+    from velatura.countermeasures.pairs import find, opened
 
     settings = training.TrainingSettings(side=resolution, **given)
-    pairs = _read_pairs(cloaked, clean, resolution)
+    found = find(cloaked, clean)
+    pairs = list(opened(found, resolution, lambda reason: click.echo(f"left out: {reason}", err=True)).values())
+    if len(pairs) < 2:
+        raise InputError(f"expected two pictures or more in {cloaked} with namesakes in {clean}, got {len(pairs)}")
     click.echo(f"{len(pairs)} pairs, {settings.steps} steps of {settings.batch}", err=True)
     with tqdm(total=settings.steps, unit="step", disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
 
@@ -61,25 +64,3 @@ def train_command(cloaked: Path, clean: Path, output: Path, resolution: int, **g
         err=True,
     )
     click.echo(output)
-
-
-def _read_pairs(cloaked: Path, clean: Path, side: int) -> list[Any]:
-    """Tensors of the pictures that have a namesake; a line for each that cannot be used."""
-    from velatura.images import read, working
-
-    originals = {path.relative_to(clean).with_suffix(""): path for path in pictures([clean]) if path != clean}
-    found: list[Any] = []
-    for path in pictures([cloaked]):
-        original = originals.get(path.relative_to(cloaked).with_suffix(""))
-        if path == cloaked or original is None:
-            continue
-        try:
-            pair = tuple(working(read(file), side) for file in (path, original))
-            if pair[0].shape != pair[1].shape:
-                raise ImageError(f"{path}: expected the same proportions as {original}")
-            found.append(pair)
-        except (VelaturaError, OSError) as error:
-            click.echo(f"left out: {error}", err=True)
-    if len(found) < 2:
-        raise InputError(f"expected two pictures or more in {cloaked} with namesakes in {clean}, got {len(found)}")
-    return found

@@ -56,7 +56,11 @@ class SeveralValues(click.Command):
     "--set", "changes", multiple=True, metavar="NAME.KEY=VALUE", help="A countermeasure's setting. Repeatable."
 )
 @click.option(
-    "--cloak", "method", default="velatura", show_default=True, help="velatura, glaze, photoguard or shuffled."
+    "--cloak",
+    "method",
+    default="velatura",
+    show_default=True,
+    help="velatura, glaze, decoded, photoguard, advdm, mist or shuffled.",
 )
 @click.option("--effort", default="default", show_default=True, help="Of the cloak: fast, default, max, paper.")
 @click.option("--model", default="mini", show_default=True, help="The mimic's model: a name, hub id or folder.")

@@ -39,12 +39,16 @@ Needs = Literal["nothing", "autoencoder", "diffusion model", "diffusion model or
 
 @dataclass(frozen=True)
 class Countermeasure:
-    """An attack's settings, its function, a line about it, and what model it is given."""
+    """An attack's settings, its function, a line about it, and what model it is given.
+
+    ``moves``: it gives the picture another framing, so that what it is compared with must be moved alike.
+    """
 
     settings: type[Settings]
     function: Callable[..., Any]
     about: str
     needs: Needs = "nothing"
+    moves: bool = False
 
 
 COUNTERMEASURES = {
@@ -53,8 +57,8 @@ COUNTERMEASURES = {
     "webp": Countermeasure(WebpSettings, webp, "WebP compression"),
     "avif": Countermeasure(AvifSettings, avif, "AVIF compression"),
     "resize": Countermeasure(ResizeSettings, down_up, "smaller and larger again"),
-    "crop": Countermeasure(CropSettings, crop, "a part of the picture, enlarged"),
-    "rotate": Countermeasure(RotateSettings, rotate, "a small rotation"),
+    "crop": Countermeasure(CropSettings, crop, "a part of the picture, enlarged", moves=True),
+    "rotate": Countermeasure(RotateSettings, rotate, "a small rotation", moves=True),
     "blur": Countermeasure(BlurSettings, gaussian_blur, "Gaussian blur"),
     "median": Countermeasure(MedianSettings, median, "median filter"),
     "bilateral": Countermeasure(BilateralSettings, bilateral, "pixel smoothing: bilateral filter, repeated"),

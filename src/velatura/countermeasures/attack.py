@@ -35,6 +35,11 @@ class Attack:
         changed: Tensor = COUNTERMEASURES[self.name].function(pictures, settings=settings, **given)
         return changed
 
+    @property
+    def moves(self) -> bool:
+        """Whether the result is to be compared with pictures that went through the same."""
+        return COUNTERMEASURES[self.name].moves
+
     def describe(self) -> dict[str, Any]:
         """Name and settings, for reports."""
         return {"countermeasure": self.name, **asdict(self.settings)}

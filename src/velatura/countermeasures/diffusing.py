@@ -13,6 +13,7 @@ from torch import Tensor
 from velatura.countermeasures.noise import add_noise
 from velatura.countermeasures.settings import Settings, seed, setting
 from velatura.diffusion.image_to_image import repaint
+from velatura.diffusion.pipeline import quiet
 from velatura.images.contract import check_pictures
 
 
@@ -89,7 +90,8 @@ def image_to_image(pipeline: Any, scheduler: Any = None) -> Any:
     from diffusers import StableDiffusionImg2ImgPipeline
 
     parts = pipeline.components | ({"scheduler": scheduler} if scheduler is not None else {})
-    painter = StableDiffusionImg2ImgPipeline(**parts, requires_safety_checker=False)
+    with quiet():  # else it says that the miniature's autoencoder is not Stable Diffusion's
+        painter = StableDiffusionImg2ImgPipeline(**parts, requires_safety_checker=False)
     painter.set_progress_bar_config(disable=True)
     return painter
 

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from velatura.countermeasures import COUNTERMEASURES
+from velatura.countermeasures.detect import DETECTORS
 from velatura.countermeasures.settings import parse as parse_settings
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError
@@ -33,8 +34,9 @@ class Arm:
 
     ``folder`` holds pictures protected elsewhere, under the names of the originals. ``share``: how much of the mimic's
     training set is protected, the rest being clean (1: all). ``on``: the models that the cloak is made on ("mimic": the
-    mimic's own); none: what the protocol says. ``then``: the countermeasure that all of the mimic's pictures go through
-    before training, with its settings: ``jpeg quality=50``.
+    mimic's own); none: what the protocol says. What the mimic does about it, in this order: ``dropping``: the detector
+    whose findings it leaves out; ``then``: the countermeasure that its pictures go through before training, with its
+    settings (``jpeg quality=50``); ``denoised``: the one that the pictures which it generates go through.
     """
 
     method: str
@@ -43,6 +45,8 @@ class Arm:
     share: float = 1.0
     on: tuple[str, ...] = ()
     then: str = ""
+    dropping: str = ""
+    denoised: str = ""
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
@@ -61,10 +65,12 @@ class Arm:
             )
         if self.on and (self.folder is not None or self.method in (*PLAIN, "noise")):
             raise InputError(f"arm {self.method}: is not made on a model, so expected nothing after 'on'")
-        if self.then:
-            if self.method in ("base", "real"):
-                raise InputError(f"arm {self.method}: trains on no pictures, so expected nothing after 'then'")
-            name, changes = self.countermeasure
+        if self.measures and self.method in ("base", "real"):
+            raise InputError(f"arm {self.method}: trains on no pictures, so expected nothing after it")
+        if self.dropping and self.dropping not in DETECTORS:
+            raise InputError(f"detector {self.dropping!r}: expected one of {', '.join(DETECTORS)}")
+        for words in filter(None, (self.then, self.denoised)):
+            name, changes = countermeasure(words)
             if name not in COUNTERMEASURES:
                 raise InputError(f"countermeasure {name!r}: expected one of {', '.join(COUNTERMEASURES)}")
             parse_settings(COUNTERMEASURES[name].settings, changes)  # refuses what it does not know
@@ -74,9 +80,12 @@ class Arm:
         """``clean``, ``noise:0.05``, ``velatura:0.1@0.5`` (half of the pictures), ``label=FOLDER``.
 
         ``velatura:0.1 on mini+taesd``: made on these models. ``label:0.1=FOLDER``: to be compared with noise of LPIPS
-        0.1. ``velatura:0.1 then jpeg quality=50``: through a countermeasure before training.
+        0.1. ``velatura:0.1 then jpeg quality=50``: through a countermeasure before training; ``... denoised nlm``: what
+        is generated, through another; ``velatura:0.1@0.5 dropping trained``: less what a detector finds.
         """
-        whole, (text, _, then) = text, text.partition(" then ")
+        whole, (text, _, denoised) = text, text.partition(" denoised ")
+        text, _, then = text.partition(" then ")
+        text, _, dropping = text.partition(" dropping ")
         head, mark, tail = text.rpartition("@")
         share = _number(tail) if mark else None
         rest = head if mark and (share is not None or "=" not in text) else text
@@ -89,16 +98,23 @@ class Arm:
         on = tuple(name.strip() for name in models.split("+") if name.strip())
         share = 1.0 if share is None else share
         place = Path(folder) if folder else None
-        return cls(method, _number(budget) if budget else None, place, share, on, " ".join(then.split()))
+        then, dropping, denoised = (" ".join(words.split()) for words in (then, dropping, denoised))
+        return cls(method, _number(budget) if budget else None, place, share, on, then, dropping, denoised)
 
     @property
-    def countermeasure(self) -> tuple[str, dict[str, str]]:
-        """Its name and its settings, ``("", {})`` where there is none."""
-        name, *changes = self.then.split() or [""]
-        pairs = [change.partition("=") for change in changes]
-        if wrong := [key for key, sign, _ in pairs if not sign]:
-            raise InputError(f"countermeasure {self.then!r}: expected KEY=VALUE, as in quality=50, got {wrong[0]!r}")
-        return name, {key: value for key, _, value in pairs}
+    def measures(self) -> str:
+        """What the mimic does about it, in words, as results name it: ``jpeg quality=50``, ``dropping trained``."""
+        parts = (
+            self.dropping and f"dropping {self.dropping}",
+            self.then,
+            self.denoised and f"denoised {self.denoised}",
+        )
+        return ", ".join(filter(None, parts))
+
+    @property
+    def trained_on(self) -> Arm:
+        """The arm whose mimic this one shares: nothing is done to what it generates."""
+        return replace(self, denoised="")
 
     @property
     def kind(self) -> str:
@@ -117,11 +133,21 @@ class Arm:
         """A name for files and lists."""
         budget = "" if self.budget is None else f"-{self.budget:g}"
         share = "" if self.share == 1 else f"@{self.share:g}"
-        then = f"-then-{self.then.replace(' ', '-')}" if self.then else ""
-        return f"{self.method}{budget}{self._on('-on-')}{share}{then}"
+        steps = (("dropping", self.dropping), ("then", self.then), ("denoised", self.denoised))
+        done = "".join(f"-{word}-{what.replace(' ', '-')}" for word, what in steps if what)
+        return f"{self.method}{budget}{self._on('-on-')}{share}{done}"
 
     def _on(self, word: str) -> str:
         return word + "+".join(Path(name).name for name in self.on) if self.on else ""
+
+
+def countermeasure(words: str) -> tuple[str, dict[str, str]]:
+    """Name and settings: ``jpeg quality=50``."""
+    name, *changes = words.split() or [""]
+    pairs = [change.partition("=") for change in changes]
+    if wrong := [key for key, sign, _ in pairs if not sign]:
+        raise InputError(f"countermeasure {words!r}: expected KEY=VALUE, as in quality=50, got {wrong[0]!r}")
+    return name, {key: value for key, _, value in pairs}
 
 
 def _number(text: str) -> float | None:

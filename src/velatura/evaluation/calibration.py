@@ -18,7 +18,7 @@ from velatura.evaluation.arms import Arm
 from velatura.evaluation.cost import Task
 from velatura.evaluation.protocol import Setup
 from velatura.evaluation.recipes import Way
-from velatura.mimicry import captions, finetune, generate
+from velatura.mimicry import captions, finetune, generate, robust
 from velatura.protect import EFFORTS, Protector, Settings
 
 STEPS = 3  # that are timed, after one that warms up
@@ -32,7 +32,8 @@ JUDGED = 0.15  # seconds to judge a picture: style, copies, fidelity; a guess fo
 def calibrate(setup: Setup, tasks: Sequence[Task]) -> dict[str, float]:
     """Seconds a unit for the kind of each task; half a minute where the mimic is the miniature."""
     measures: dict[str, Callable[[Setup, Any], float]] = {
-        "protecting": _protecting, "treating": _treating, "fine-tuning": _training, "generating": _generating,
+        "protecting": _protecting, "treating": _treating, "denoising": _treating, "hardening": _hardening,
+        "fine-tuning": _training, "generating": _generating,
     }  # fmt: skip
     rates = {}
     for task in tasks:
@@ -73,12 +74,24 @@ def _protecting(setup: Setup, arm: Arm) -> float:
     return watch.seconds * (GRADIENTS.get(arm.method, steps) + FITTING)
 
 
-def _treating(setup: Setup, arm: Arm) -> float:
-    attack, side = setup.attack(arm), setup.side
-    assert attack is not None
+def _treating(setup: Setup, about: tuple[str, int]) -> float:
+    words, side = about
+    attack = setup.attack(words)
     start = time.perf_counter()
-    attack(torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)))
+    attack(torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(setup.protocol.device))
     return time.perf_counter() - start
+
+
+def _hardening(setup: Setup, way: Way) -> float:
+    """A step of the encoder and one of the U-Net are two: the mean of both."""
+    assert way.hardening is not None
+    watch, side = _Stopwatch(), way.hardening.resolution
+    picture = torch.full((1, 3, side, side), 0.5)
+    pipeline = models.load(setup.protocol.model, setup.protocol.device)
+    with suppress(Cancelled):
+        for step in robust.harden(pipeline.vae, [(picture, picture)], replace(way.hardening, steps=STEPS + 2)):
+            watch(step)
+    return (watch.seconds + _training(setup, replace(way, settings=way.hardening))) / 2
 
 
 def _training(setup: Setup, way: Way) -> float:

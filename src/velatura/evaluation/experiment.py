@@ -14,10 +14,12 @@ from torch import Tensor
 from velatura import __version__, judges, weights
 from velatura.diffusion import extractors
 from velatura.diffusion import pipeline as models
+from velatura.evaluation import measures
 from velatura.evaluation.arms import PLAIN, Arm, changed, protect
-from velatura.evaluation.figures import cloak_rows, compared, judged, known_as, view_rows
-from velatura.evaluation.protocol import Protocol, Say, Setup, training_of, untreated
+from velatura.evaluation.figures import cloak_rows, compared, dropped_rows, judged, known_as, view_rows
+from velatura.evaluation.protocol import Protocol, Say, Setup, untreated, whole_set
 from velatura.evaluation.recipes import Way
+from velatura.evaluation.schedule import named, training_of
 from velatura.images import read, save, working
 from velatura.judges import embedded
 from velatura.mimicry import finetune, generate
@@ -50,16 +52,20 @@ def carry_out(setup: Setup, say: Say) -> Result:
             continue
         if arm.method not in PLAIN:
             figures = _protected(setup, untreated(arm), say)
-            if not arm.then:
+            if not arm.measures:
                 rows += cloak_rows(arm, protocol.artist, figures)
+        if arm.dropping:
+            rows += dropped_rows(arm, protocol.artist, measures.counts(setup, arm, measures.sift(setup, arm, say)[1]))
         if arm.then:
-            rows += cloak_rows(arm, protocol.artist, _treated(setup, arm, say))
-        if arm.then or arm.method not in PLAIN:
+            treated = measures.treat(setup, arm, say)
+            if arm == whole_set(arm):
+                rows += cloak_rows(arm, protocol.artist, treated)
+        if arm == whole_set(arm) and (arm.then or arm.method not in PLAIN):
             rows += view_rows(arm, _seen(setup, arm), judge, protocol.artist)
         for way in setup.ways:
             for seed in protocol.seeds:
                 made = _samples(setup, arm, way, seed, say)
-                doing = f"judging: {arm.key}, {way.label}, seed {seed}"
+                doing = f"judging: {named(arm, way, seed)}"
                 say(doing, 0, len(made))
                 found, ranks = judged(
                     arm, made, judge, protocol.artist, setup.training, setup.held_back, seed, way.label, genre
@@ -137,80 +143,58 @@ def _seen(setup: Setup, arm: Arm) -> list[Path | Tensor]:
         return [eye.view(working(read(file), setup.resolution).to(eye.device)).cpu() for file in files]
 
 
-def _trained_on(setup: Setup, arm: Arm, way: Way) -> list[Tensor]:
-    """The arm's training pictures ``(1, 3, h, w)`` at the mimic's resolution, protected ones as read from files."""
-    files = _files(setup, arm)
+def _trained_on(setup: Setup, arm: Arm, way: Way, say: Say) -> tuple[list[Tensor], list[str]]:
+    """The arm's training pictures ``(1, 3, h, w)`` at the mimic's resolution, as in their files, and their captions."""
+    files = measures.found(setup, arm)
     if arm.then:
         files = [setup.treated(arm) / f"{path.stem}.png" for path in setup.training]
-    return [working(read(path), way.settings.resolution) for path in files]
-
-
-def _files(setup: Setup, arm: Arm) -> list[Path]:
-    """What the mimic finds: protected files, and originals where the arm has a share of them only."""
-    count = 0 if arm.method in PLAIN else round(arm.share * len(setup.training))  # the first ones of a shuffled list
-    folder = setup.protected(arm) if count else None
-    return [
-        folder / f"{path.stem}.png" if folder is not None and i < count else path
-        for i, path in enumerate(setup.training)
-    ]
-
-
-def _treated(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
-    """Figures of what the countermeasure made of the mimic's pictures, beside the clean originals; made if need be."""
-    folder, attack = setup.treated(arm), setup.attack(arm)
-    card = folder / "figures.json"
-    if not card.exists():
-        assert attack is not None
-        figures, doing = [], f"treating: {arm.key}"
-        say(doing, 0, len(setup.training))
-        folder.mkdir(parents=True, exist_ok=True)
-        for i, (original, path) in enumerate(zip(setup.training, _files(setup, arm), strict=True)):
-            made = attack(working(read(path), setup.side).to(setup.protocol.device), shift=i).cpu()
-            save(png(made), folder / f"{original.stem}.png")
-            figures.append(changed(working(read(original), setup.side), made))
-            say(doing, i + 1, len(setup.training))
-        save(to_json({"figures": figures}).encode(), card)
-    found: list[dict[str, Any]] = json.loads(card.read_text(encoding="utf-8"))["figures"]
-    return found
+    kept = measures.sift(setup, arm, say)[0] if arm.dropping else range(len(files))
+    return [working(read(files[i]), way.settings.resolution) for i in kept], [setup.texts[i] for i in kept]
 
 
 def _mimic(setup: Setup, arm: Arm, way: Way, seed: int, say: Say) -> Path:
     folder, protocol = setup.mimic(arm, way, seed), setup.protocol
     if not folder.exists():
+        base = measures.base(setup, way, say)
         doing, settings = training_of(arm, way, seed), replace(way.settings, seed=seed)
+        pictures, texts = _trained_on(setup, arm, way, say)
         folder.parent.mkdir(parents=True, exist_ok=True)
         finetune.train(
-            models.load(protocol.model, protocol.device), protocol.model, _trained_on(setup, arm, way), setup.texts,
-            protocol.artist, folder, settings, on_step=lambda step: say(doing, step.done, step.total),
+            models.load(base, protocol.device), base, pictures, texts, protocol.artist, folder, settings,
+            on_step=lambda step: say(doing, step.done, step.total),
         )  # fmt: skip
     return folder
 
 
 def _samples(setup: Setup, arm: Arm, way: Way, seed: int, say: Say) -> list[Path]:
     """Generated pictures, the same prompts and seeds in every arm; a mimic is trained only where some are missing."""
+    if arm.denoised:
+        made = _samples(setup, arm.trained_on, way, seed, say)
+        doing = f"denoising: {named(arm, way, seed)}"
+        return measures.denoise(setup, arm.denoised, made, setup.samples(arm, way, seed), doing, say)
     protocol, prompts, folder = setup.protocol, setup.prompts(way), setup.samples(arm, way, seed)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{i:04}.png" for i in range(len(prompts))]
     start = next((i for i, path in enumerate(paths) if not path.exists()), len(paths))
     if start == len(paths):
         return paths
-    model = protocol.model if arm.method == "base" else str(_mimic(setup, arm, way, seed, say))
-    doing = f"generating: {arm.key}, {way.label}, seed {seed}"
+    model = measures.base(setup, way, say) if arm.method == "base" else str(_mimic(setup, arm, way, seed, say))
+    doing = f"generating: {named(arm, way, seed)}"
     say(doing, start, len(paths))
     mimic = generate.load(model, protocol.device)
     texts, first, side = [mimic.words(prompt) for prompt in prompts], 1000 * seed, way.settings.resolution
     if way.recipe.strength is None:
-        made = generate.generate(
+        painted = generate.generate(
             mimic.pipeline, texts, seed=first, steps=protocol.sampling_steps, guidance=setup.guidance,
             resolution=side, start=start, batch=24,
         )  # fmt: skip
     else:
         contents = [x for path in protocol.contents for x in [working(read(path), side)] * protocol.each]
-        made = generate.restyle(
+        painted = generate.restyle(
             mimic.pipeline, contents, texts, seed=first, steps=protocol.sampling_steps, guidance=setup.guidance,
             strength=way.recipe.strength, start=start,
         )  # fmt: skip
-    for one in made:
+    for one in painted:
         save(to_png(one), paths[one.index])
         say(doing, one.index + 1, len(paths))
     return paths
@@ -218,7 +202,7 @@ def _samples(setup: Setup, arm: Arm, way: Way, seed: int, say: Say) -> list[Path
 
 def _settings(setup: Setup) -> dict[str, Any]:
     protocol = setup.protocol
-    left_out = ("art", "arms", "subjects", "contents")
+    left_out = ("art", "arms", "subjects", "contents", "purifier", "pairs")
     return {
         **{key: value for key, value in asdict(protocol).items() if key not in left_out},
         "arms": [arm.key for arm in protocol.arms],
@@ -229,6 +213,7 @@ def _settings(setup: Setup) -> dict[str, Any]:
         "judge_pictures": len(setup.held_back),
         "subjects": list(protocol.subjects),
         "contents": [path.name for path in protocol.contents],
+        "pairs": len(setup.pairs) if protocol.pairs else 0,
     }
 
 
@@ -236,6 +221,8 @@ def _weights(setup: Setup) -> dict[str, str]:
     digests = {name: weights.sha256(weights.embedded(name)) for name in ("lpips-alex", "lpips-vgg", "judge-style")}
     cloaked = (arm for arm in setup.protocol.arms if arm.folder is None and arm.method not in PLAIN)
     names = {name for arm in cloaked for name in setup.extractors(arm)} - {setup.protocol.model}
+    for words in {words for arm in setup.protocol.arms for words in (arm.then, arm.denoised) if words}:
+        digests |= setup.attack(words).weights
     return digests | setup.digests | {name: weights.sha256(weights.require(name)) for name in sorted(names)}
 
 
@@ -243,7 +230,7 @@ def _index(setup: Setup) -> dict[str, Any]:
     """Where pictures lie, for reports that are made from this folder (``reports/pictures.py``)."""
 
     def label(arm: Arm) -> str:
-        return Cell(None, arm.kind, arm.cloak, arm.budget, None, arm.then or None, {}).label
+        return Cell(None, arm.kind, arm.cloak, arm.budget, None, arm.measures or None, {}).label
 
     arms = [arm for arm in setup.protocol.arms if arm.method != "real"]
     altered = {setup.protected(arm).name: arm for arm in arms if arm.method not in PLAIN}

@@ -91,6 +91,12 @@ def cloak_rows(arm: Arm, artist: str, figures: Sequence[Mapping[str, float]]) ->
     return rows
 
 
+def dropped_rows(arm: Arm, artist: str, counts: Mapping[str, tuple[int, int]]) -> list[Row]:
+    """``dropped_protected``, ``dropped_clean``: shares of such pictures that the mimic's detector left out."""
+    about = _about(arm, artist)
+    return [_share(metric, count, n, about) for metric, (count, n) in counts.items()]
+
+
 def compared(arms: Sequence[Arm], ranks: Mapping[str, Mapping[int, Tensor]], artist: str, recipe: str) -> list[Row]:
     """Gain of each cloak over noise, and over the published objective, picture by picture (same prompts, same seeds).
 
@@ -100,8 +106,8 @@ def compared(arms: Sequence[Arm], ranks: Mapping[str, Mapping[int, Tensor]], art
     rows: list[Row] = []
     for arm in (arm for arm in arms if arm.kind == "cloaked" and arm.budget is not None):
         for method in ("noise", "glaze"):
-            wanted = (method, arm.budget, arm.share, arm.then)
-            same = (a for a in arms if (a.method, a.budget, a.share, a.then) == wanted)
+            wanted = (method, arm.budget, arm.share, arm.measures)
+            same = (a for a in arms if (a.method, a.budget, a.share, a.measures) == wanted)
             control = next((a for a in same if method == "noise" or a.on == arm.on), None)
             if control is None or control == arm:
                 continue
@@ -117,7 +123,8 @@ def compared(arms: Sequence[Arm], ranks: Mapping[str, Mapping[int, Tensor]], art
 
 def _about(arm: Arm, artist: str) -> dict[str, Any]:
     return {
-        "artist": artist, "arm": arm.kind, "cloak": arm.cloak, "budget": arm.budget, "countermeasure": arm.then or None,
+        "artist": artist, "arm": arm.kind, "cloak": arm.cloak, "budget": arm.budget,
+        "countermeasure": arm.measures or None,
     }  # fmt: skip
 
 

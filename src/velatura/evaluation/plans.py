@@ -10,6 +10,10 @@ from velatura.evaluation.arms import Arm
 _CONTROLS = ("base", "real", "clean")
 # The full depth of the table of countermeasures (docs/countermeasures.md), named before it was first run.
 EIGHT = ("jpeg quality=75", "upscale", "bilateral", "resize", "vae", "impress", "diffuse", "learned")
+_NOISED = tuple(
+    f"then {before}{after}" for before in ("noise sigma=0.05", "jpeg quality=75") for after in ("", " denoised nlm")
+)
+_HALVES = ("clean", "noise:0.1@0.5", "velatura:0.1@0.5")
 _SHORT = (*_CONTROLS, "noise:0.1", "velatura:0.1")
 
 
@@ -19,6 +23,7 @@ class Plan:
 
     ``other`` in an arm stands for the models that the user names to make cloaks on. ``each``: pictures a subject.
     ``artists``: every folder is another artist. ``contents``: needs pictures to paint over. ``other``: needs a model.
+    ``pairs``: needs pictures by other artists, cloaked and clean.
     """
 
     says: str
@@ -28,6 +33,7 @@ class Plan:
     artists: bool = False
     contents: bool = False
     other: bool = False
+    pairs: bool = False
 
 
 PLANS: dict[str, Plan] = {
@@ -73,6 +79,24 @@ PLANS: dict[str, Plan] = {
     "countermeasures": Plan(
         "what mimics do to pictures first, eight ways; needs --purifier for the learned one",
         (*_SHORT, *(f"{arm} then {name}" for name in EIGHT for arm in ("clean", "noise:0.1", "velatura:0.1"))),
+    ),
+    "noised": Plan(
+        "the mimic fine-tunes on noised or compressed pictures, and denoises what it generates",
+        (*_SHORT, *(f"{arm} {words}" for words in _NOISED for arm in ("clean", "noise:0.1", "velatura:0.1"))),
+    ),
+    "dropping": Plan(
+        "half of the mimic's pictures are protected, and it leaves out what a detector finds (--pairs)",
+        (
+            *(*_CONTROLS, "noise:0.1@0.5", "velatura:0.1@0.5"),
+            *(f"{arm} dropping {name}" for name in ("spectrum", "density", "trained") for arm in _HALVES),
+        ),
+        pairs=True,
+    ),
+    "robust": Plan(
+        "the base model is adapted to cloaked pictures of other artists (--pairs) before, in growing numbers of steps",
+        _SHORT,
+        recipes=("", *(f"robust{steps}" for steps in (100, 300, 1000))),
+        pairs=True,
     ),
     "clean": Plan("does the mimic work at all?", _CONTROLS),
 }

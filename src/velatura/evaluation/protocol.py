@@ -16,10 +16,13 @@ import torch
 from velatura import judges, weights
 from velatura.countermeasures import COUNTERMEASURES
 from velatura.countermeasures.attack import Attack, prepare
+from velatura.countermeasures.detect import FEWEST as FEWEST_CLEAN
+from velatura.countermeasures.detect import Features, features
+from velatura.countermeasures.pairs import Pair, in_folder, opened
+from velatura.diffusion import extractors
 from velatura.diffusion import pipeline as models
 from velatura.errors import InputError
-from velatura.evaluation.arms import PLAIN, Arm
-from velatura.evaluation.cost import Task
+from velatura.evaluation.arms import PLAIN, Arm, countermeasure
 from velatura.evaluation.methods import THROUGH_UNET
 from velatura.evaluation.recipes import Recipe, Way
 from velatura.images import read, working
@@ -41,8 +44,9 @@ class Protocol:
     fine-tuning and settings that differ from its defaults. recipes: ways to work, in the words of ``Recipe.parse``.
     contents: pictures that img2img paints over. extractors: what the cloaks are made on ("mimic": the base model's
     own), where an arm does not say so itself. training: pictures that the mimic gets; None: 20, or half where there
-    are few. purifier: file of the learned countermeasure (``velatura purify train``). each: generated pictures a
-    subject. seeds: one mimic a seed and arm. genre: the artist's, for the paper's CLIP-based genre shift, with
+    are few. purifier: file of the learned countermeasure (``velatura purify train``). pairs: folder of pictures by
+    other artists, ``cloaked/`` and ``clean/``, for detectors and robust training. each: generated pictures a subject.
+    seeds: one mimic a seed and arm. genre: the artist's, for the paper's CLIP-based genre shift, with
     ``clip``, a model on this machine.
     """
 
@@ -58,6 +62,7 @@ class Protocol:
     effort: str = "default"
     training: int | None = None
     purifier: Path | None = None
+    pairs: Path | None = None
     subjects: Sequence[str] = generate.SUBJECTS
     each: int = 4
     seeds: Sequence[int] = (0,)
@@ -107,7 +112,7 @@ class Setup:
         pipeline = models.load(protocol.model, protocol.device)
         recipes = [Recipe.parse(text, protocol.method) for text in protocol.recipes]
         self.resolution = self._settings(pipeline, Recipe(protocol.method)).resolution
-        self.ways = [Way(recipe, self._settings(pipeline, recipe)) for recipe in recipes]
+        self.ways = [self._way(pipeline, recipe) for recipe in recipes]
         self.guidance = generate.usual_guidance(pipeline) if protocol.guidance is None else protocol.guidance
         del pipeline
         if any(way.recipe.strength is not None for way in self.ways) and not protocol.contents:
@@ -116,9 +121,20 @@ class Setup:
         self.digests = {part: weights.sha256(folder / part) for part in ("vae", "unet")}
         if (text := folder / "text_encoder/model.safetensors").is_file():
             self.digests["text_encoder"] = weights.sha256(text)
+        dropping = any(arm.dropping for arm in protocol.arms)
+        if (dropping or any(way.hardening for way in self.ways)) and len(self.pairs) < (fewest := 2 * FEWEST_CLEAN):
+            raise InputError(f"{protocol.pairs}: expected {fewest} pairs or more, got {len(self.pairs)}")
         for arm in protocol.arms:  # missing models and files are said before anything starts
             _ = self.elsewhere(arm) if arm.folder is not None else self._models(arm)
-            self.attack(arm)
+            for words in filter(None, (arm.then, arm.denoised)):
+                self.attack(words)
+
+    def _way(self, pipeline: Any, recipe: Recipe) -> Way:
+        settings = self._settings(pipeline, recipe)
+        if not recipe.robust:
+            return Way(recipe, settings)
+        whole = self._settings(pipeline, replace(recipe, method="full"))
+        return Way(recipe, settings, replace(whole, steps=recipe.robust, cosine=False))
 
     def _settings(self, pipeline: Any, recipe: Recipe) -> finetune.Settings:
         usual = finetune.defaults(pipeline, recipe.method)  # type: ignore[arg-type]
@@ -160,18 +176,32 @@ class Setup:
     def protected(self, arm: Arm) -> Path:
         """Folder of an arm's pictures (all of them, whatever share a mimic gets) and their figures."""
         whole = untreated(arm)
-        about: list[Any] = [asdict(whole), self.art_digests, self.resolution, self.side]
+        # What is done about a cloak has no part in it.
+        made = {key: value for key, value in asdict(whole).items() if key not in ("dropping", "denoised")}
+        about: list[Any] = [made, self.art_digests, self.resolution, self.side]
         if arm.folder is not None:
             about.append([_digest(path) for path in self.elsewhere(arm)])
         else:
             about += [self.extractors(arm), self._models(arm), self.protocol.effort]
         return self.out / "protected" / f"{whole.key}-{_key(about)}"
 
-    def attack(self, arm: Arm) -> Attack | None:
-        """The countermeasure of an arm, with what it works with: the purifier's file, or the mimic's own model."""
-        if not arm.then:
-            return None
-        name, changes = arm.countermeasure
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """Cloaked and clean pictures of other artists."""
+        if self.protocol.pairs is None:
+            raise InputError("expected --pairs FOLDER with the folders cloaked and clean, of other artists' pictures")
+        return in_folder(self.protocol.pairs)
+
+    @cached_property
+    def others(self) -> tuple[Features, Features]:
+        """What detectors learn from: features of the clean and of the cloaked pictures of other artists."""
+        eye = extractors.load(self.protocol.model, self.protocol.device)
+        cloaked, clean = zip(*opened(self.pairs, self.resolution).values(), strict=True)
+        return features(clean, eye), features(cloaked, eye)
+
+    def attack(self, words: str) -> Attack:
+        """The countermeasure of these words, with what it works with: the purifier, or the mimic's own model."""
+        name, changes = countermeasure(words)
         model = self.protocol.model
         if COUNTERMEASURES[name].needs == "purifier":
             if self.protocol.purifier is None:
@@ -179,30 +209,50 @@ class Setup:
             model = str(self.protocol.purifier)
         return prepare(name, changes, model=model, device=self.protocol.device)
 
+    def found(self, arm: Arm) -> Any:
+        """What identifies the pictures that a mimic finds; None: the artist's own."""
+        return None if arm.method in PLAIN else (self.protected(arm).name, arm.share)
+
+    def sifted(self, arm: Arm) -> Path:
+        """File that says which of them a detector leaves."""
+        about = [self.found(arm), self.art_digests, self.resolution, arm.dropping, self.digests["vae"]]
+        about.append([pair.digest for pair in self.pairs])
+        return self.out / "sifted" / f"{replace(arm, then='', denoised='').key}-{_key(about)}.json"
+
     def treated(self, arm: Arm) -> Path:
         """Folder of what a countermeasure made of the mimic's pictures, and their figures."""
-        attack = self.attack(arm)
-        assert attack is not None
-        before = None if arm.method in PLAIN else (self.protected(arm).name, arm.share)
-        about = [before, self.art_digests, self.side, attack.describe(), attack.weights]
-        return self.out / "treated" / f"{arm.key}-{_key(about)}"
+        attack = self.attack(arm.then)
+        about = [self.found(arm), self.art_digests, self.side, attack.describe(), attack.weights]
+        return self.out / "treated" / f"{whole_set(arm).key}-{_key(about)}"
+
+    def hardened(self, way: Way) -> Path:
+        """Folder of the base model after robust training."""
+        assert way.hardening is not None
+        about = [self.digests, asdict(way.hardening), [pair.digest for pair in self.pairs]]
+        return self.out / "hardened" / f"{way.hardening.steps}-{_key(about)}"
 
     def mimic(self, arm: Arm, way: Way, seed: int) -> Path:
         """Folder of a fine-tuned model."""
-        pictures: Any = None if arm.method in PLAIN else (self.protected(arm).name, arm.share)
-        if arm.then:
-            pictures = self.treated(arm).name
+        arm = arm.trained_on
         settings = asdict(replace(way.settings, seed=seed))
-        key = _key([self.digests, self.protocol.artist, self.texts, settings, self.art_digests, pictures])
-        return self.out / "mimics" / f"{arm.key}-{way.settings.method}-{seed}-{key}"
+        about = [self.digests, self.protocol.artist, self.texts, settings, self.art_digests]
+        about.append(self.treated(arm).name if arm.then else self.found(arm))
+        about += [self.sifted(arm).name] if arm.dropping else []
+        about += [self.hardened(way).name] if way.hardening else []
+        return self.out / "mimics" / f"{arm.key}-{way.settings.method}-{seed}-{_key(about)}"
 
     def samples(self, arm: Arm, way: Way, seed: int) -> Path:
         """Folder of generated pictures."""
         p = self.protocol
-        model = self.digests if arm.method == "base" else self.mimic(arm, way, seed).name
+        model: Any = self.digests if arm.method == "base" else self.mimic(arm, way, seed).name
+        if arm.method == "base" and way.hardening:
+            model = self.hardened(way).name
         about: list[Any] = [model, self.prompts(way), seed, p.sampling_steps, self.guidance, way.settings.resolution]
         if way.recipe.strength is not None:
             about += [way.recipe.strength, [_digest(path) for path in p.contents]]
+        if arm.denoised:
+            attack = self.attack(arm.denoised)
+            about += [attack.describe(), attack.weights]
         name = (way.suffix if arm.method == "base" else way.label).strip().replace(" ", "-")
         return self.out / "samples" / "-".join(part for part in (arm.key, name, str(seed), _key(about)) if part)
 
@@ -214,58 +264,15 @@ class Setup:
             subjects = [captions.subject(path.stem) for path in p.contents]
         return [captions.with_artist(subject, p.artist) for subject in subjects for _ in range(p.each)]
 
-    def tasks(self) -> list[Task]:
-        """The plan, stage by stage, with what is there already; the cost of each is told by its ``kind``."""
-        found: dict[str, Task] = {}
-
-        def add(task: Task) -> None:
-            found.setdefault(task.what, task)
-
-        p, count = self.protocol, len(self.training)
-        add(Task("teaching the judge", "teaching the judge", len(self.held_back)))
-        for arm in p.arms:
-            if arm.method not in PLAIN:
-                done = count if (self.protected(arm) / "figures.json").exists() else 0
-                kind = f"protecting {arm.method}, {p.effort}, {self.resolution} px, {'+'.join(self.extractors(arm))}"
-                add(Task(f"protecting: {untreated(arm).key}", kind, count, done, arm))
-            if arm.then:
-                done = count if (self.treated(arm) / "figures.json").exists() else 0
-                add(Task(f"treating: {arm.key}", f"treating by {arm.then}, {self.side} px", count, done, arm))
-            if arm.method == "real":
-                add(Task("judging: real", "judging", count))
-                continue
-            for way in self.ways:
-                for seed in p.seeds:
-                    self._add_mimic(add, arm, way, seed)
-        return list(found.values())
-
-    def _add_mimic(self, add: Callable[[Task], None], arm: Arm, way: Way, seed: int) -> None:
-        s, p = way.settings, self.protocol
-        prompts, folder = self.prompts(way), self.samples(arm, way, seed)
-        there = sum((folder / f"{i:04}.png").exists() for i in range(len(prompts)))
-        on = f"{p.model} {s.resolution} px on {p.device}"
-        if arm.method != "base":
-            done = s.steps if there == len(prompts) or self.mimic(arm, way, seed).exists() else 0
-            add(Task(training_of(arm, way, seed), f"fine-tuning {s.method}, {s.batch} of {on}", s.steps, done, way))
-        how = "img2img" if way.recipe.strength is not None else "words"
-        kind = f"generating from {how}, {p.sampling_steps} steps, {on}"
-        add(Task(f"generating: {_one(arm, way, seed)}", kind, len(prompts), there, way))
-        add(Task(f"judging: {_one(arm, way, seed)}", "judging", len(prompts)))
-
 
 def untreated(arm: Arm) -> Arm:
     """The arm whose protected pictures this one shares: all of them, as they were protected."""
-    return replace(arm, share=1.0, then="")
+    return replace(arm, share=1.0, then="", dropping="", denoised="")
 
 
-def training_of(arm: Arm, way: Way, seed: int) -> str:
-    """What progress calls the training of a mimic, which several ways to generate may share."""
-    size = "" if way.recipe.scale == 1 else f" {way.settings.resolution} px"
-    return f"fine-tuning: {arm.key}, {way.settings.method}{size}, seed {seed}"
-
-
-def _one(arm: Arm, way: Way, seed: int) -> str:
-    return f"{arm.key}, {way.label}, seed {seed}"
+def whole_set(arm: Arm) -> Arm:
+    """The arm whose treated pictures this one shares: all of them, and no other measure taken."""
+    return replace(arm, dropping="", denoised="")
 
 
 def _key(tree: Any) -> str:

@@ -16,27 +16,33 @@ STEP = 32  # px; U-Nets of the miniature and of Stable Diffusion halve latents u
 @dataclass(frozen=True)
 class Recipe:
     """``method`` of fine-tuning; ``scale``: of the resolution that the mimic trains at, 1 being the one that cloaks
-    are made for; ``strength``: of img2img over given pictures, None: pictures from words alone.
+    are made for; ``strength``: of img2img over given pictures, None: pictures from words alone; ``robust``: steps of
+    robust training that the base model gets before, on pairs of other artists.
     """
 
     method: str = "full"
     scale: float = 1.0
     strength: float | None = None
+    robust: int = 0
 
     @classmethod
     def parse(cls, text: str, method: str = "full") -> Recipe:
-        """``""`` (``method`` as it is), ``lora``, ``x0.75``, ``img2img``, or several of them."""
+        """``""`` (``method`` as it is), ``lora``, ``x0.75``, ``img2img``, ``robust300``, or several of them."""
         recipe = cls(method)
         for word in text.split():
             if word == "img2img":
                 recipe = replace(recipe, strength=STRENGTH)
             elif re.fullmatch(r"x\d+(\.\d+)?", word) and 0.25 <= float(word[1:]) <= 4:
                 recipe = replace(recipe, scale=float(word[1:]))
+            elif re.fullmatch(r"robust[1-9]\d*", word):
+                recipe = replace(recipe, robust=int(word.removeprefix("robust")))
             elif word in get_args(Method):
                 recipe = replace(recipe, method=word)
             else:
                 expected = ", ".join((*get_args(Method), "img2img"))
-                raise InputError(f"recipe {text!r}: expected {expected}, or a scale of the resolution as in x0.75")
+                raise InputError(
+                    f"recipe {text!r}: expected {expected}, x0.75 (of the resolution) or robust300 (steps)"
+                )
         return recipe
 
     def resolution(self, own: int) -> int:
@@ -46,18 +52,28 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Way:
-    """A recipe for one base model: settings filled in."""
+    """A recipe for one base model: settings filled in. ``hardening``: those of robust training, if there is one."""
 
     recipe: Recipe
     settings: Settings
+    hardening: Settings | None = None
 
     @property
     def label(self) -> str:
-        """As results name it: ``lora``, ``full 96 px``, ``full img2img``."""
+        """As results name it: ``lora``, ``full 96 px``, ``full img2img``, ``full robust 300``."""
         return f"{self.settings.method}{self.suffix}"
+
+    @property
+    def training(self) -> str:
+        """What its mimics share with those of ways that differ in how they generate."""
+        return f"{self.settings.method}{self._before}"
 
     @property
     def suffix(self) -> str:
         """What also holds for a base model that is not fine-tuned at all."""
+        return self._before + ("" if self.recipe.strength is None else " img2img")
+
+    @property
+    def _before(self) -> str:
         size = "" if self.recipe.scale == 1 else f" {self.settings.resolution} px"
-        return size + ("" if self.recipe.strength is None else " img2img")
+        return size + (f" robust {self.recipe.robust}" if self.recipe.robust else "")

@@ -19,10 +19,13 @@ from velatura.diffusion import extractors
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError, WeightsError
 from velatura.evaluation.arms import Arm, protect
+from velatura.evaluation.figures import known_as
 from velatura.evaluation.kept import Kept
 from velatura.evaluation.methods import METHODS
 from velatura.evaluation.protocol import FEWEST_TO_TRAIN, Say, split
+from velatura.evaluation.register import Eye, Register, applied
 from velatura.images import read, working
+from velatura.judges import embedded
 from velatura.perception import lpips as distances
 from velatura.perception.pixels import psnr
 from velatura.protect import Protector, Settings
@@ -78,7 +81,7 @@ def run(plan: Robustness, out: Path | None = None, say: Say = lambda what, done,
     chosen, others = _split(plan, flags)
     originals = [working(read(path), plan.side) for path in chosen]
     seen = extractors.load(plan.model, plan.device)
-    judge = judges.fit({plan.artist: others}, device=plan.device) if others else None
+    judge = judges.fit({_known(plan): others}, device=plan.device) if others else None
     settings = Settings(
         models=plan.cloak_models or (plan.model,), effort=plan.effort, resolutions=(plan.side,), seed=plan.seed,
         device=plan.device,
@@ -110,8 +113,7 @@ def run(plan: Robustness, out: Path | None = None, say: Say = lambda what, done,
             say(f"{arm.key}: {name}", done, total)
             key = f"{arm.key}: {name}"
             if key not in kept.cells:
-                changed = [x if attack is None else _applied(attack, x, i, plan.device) for i, x in enumerate(pictures)]
-                kept.add(key, measure(arm, name, changed))
+                kept.add(key, measure(arm, attack, pictures))
             found, shifts[arm.method, arm.budget, name] = kept.cells[key]
             rows += found
             done += 1
@@ -138,28 +140,24 @@ class _Measure:
     def __init__(
         self, seen: Extractor, originals: Sequence[Tensor], targets: Sequence[Tensor], judge: Any, plan: Robustness
     ) -> None:
-        self.seen, self.originals, self.judge, self.plan = seen, originals, judge, plan
-        self.vgg = distances.load("vgg", plan.device)
-        self.goals = [self._features(target) for target in targets]
-        self.start = [self._to_goal(x, i) for i, x in enumerate(originals)]
+        self.seen, self.judge, self.plan = seen, judge, plan
+        self.eye = Eye(seen, plan.device)
+        self.register = Register(originals, targets, self.eye)
 
-    @torch.no_grad()
-    def _features(self, picture: Tensor) -> list[Tensor]:
-        return self.vgg.features(self.seen.view(picture.to(self.plan.device)))
-
-    def _to_goal(self, picture: Tensor, index: int) -> float:
-        return float(self.vgg.compare(self._features(picture), self.goals[index]))
-
-    def __call__(self, arm: Arm, countermeasure: str, pictures: Sequence[Tensor]) -> tuple[list[Row], list[float]]:
-        """Rows, and the decoded shift of each picture."""
+    def __call__(self, arm: Arm, attack: Attack | None, pictures: Sequence[Tensor]) -> tuple[list[Row], list[float]]:
+        """Rows of ``pictures`` after the attack, and the decoded shift of each."""
+        countermeasure = NONE if attack is None else attack.name
+        changed = list(pictures) if attack is None else applied(attack, pictures, self.plan.device)
+        place = self.register.after(attack)
         about: dict[str, Any] = {
             "artist": self.plan.artist, "arm": arm.kind, "cloak": arm.method if arm.kind == "cloaked" else None,
             "budget": arm.budget, "countermeasure": countermeasure, "seed": self.plan.seed,
             "recipe": _recipe(self.plan, countermeasure),
         }  # fmt: skip
-        shifts = [1 - self._to_goal(x, i) / max(self.start[i], 1e-6) for i, x in enumerate(pictures)]
+        away = [self.eye.distance(x, goal) for x, goal in zip(changed, place.goals, strict=True)]
+        shifts = [1 - now / max(start, 1e-6) for now, start in zip(away, place.start, strict=True)]
         figures = {"decoded_shift": shifts}
-        pairs = list(zip(self.originals, pictures, strict=True))
+        pairs = list(zip(place.originals, changed, strict=True))
         figures["lpips_to_clean"] = [float(distances.lpips(x, y)) for x, y in pairs]
         # Equal pictures are infinitely near: 8 bits cannot tell more than about 59 dB.
         figures["psnr_to_clean"] = [min(60.0, float(psnr(x, y))) for x, y in pairs]
@@ -167,17 +165,22 @@ class _Measure:
         for metric, values in figures.items():
             mean, low, high = mean_interval(values)
             rows.append(Row(metric, mean, len(values), low, high, **about))
-        if self.judge is not None:
-            # The judge looks through the miniature's autoencoder by itself.
-            own = self.seen.name == "mini"
-            with torch.no_grad():
-                shown = [x if own else self.seen.view(x.to(self.plan.device)).cpu() for x in pictures]
-            ranks = self.judge.ranks(shown, self.plan.artist)
-            for top in (1, 3):
-                count = int((ranks > top).sum())
-                low, high = wilson(count, len(ranks))
-                rows.append(Row(f"view_style_shift_top{top}", count / len(ranks), len(ranks), low, high, **about))
-        return rows, shifts
+        return rows + self._judged(changed, about), shifts
+
+    def _judged(self, changed: Sequence[Tensor], about: Mapping[str, Any]) -> list[Row]:
+        if self.judge is None:
+            return []
+        # The judge looks through the miniature's autoencoder by itself.
+        own = self.seen.name == "mini"
+        with torch.no_grad():
+            shown = [x if own else self.seen.view(x.to(self.plan.device)).cpu() for x in changed]
+        ranks = self.judge.ranks(shown, _known(self.plan))
+        rows = []
+        for top in (1, 3):
+            count = int((ranks > top).sum())
+            low, high = wilson(count, len(ranks))
+            rows.append(Row(f"view_style_shift_top{top}", count / len(ranks), len(ranks), low, high, **about))
+        return rows
 
 
 def _attacks(plan: Robustness) -> tuple[list[Attack], list[str]]:
@@ -197,10 +200,6 @@ def _attacks(plan: Robustness) -> tuple[list[Attack], list[str]]:
     return found, flags
 
 
-def _applied(attack: Attack, picture: Tensor, index: int, device: str) -> Tensor:
-    return attack(picture.to(device), shift=index).cpu()
-
-
 def _split(plan: Robustness, flags: list[str]) -> tuple[list[Path], list[Path]]:
     """Pictures to protect, and others for the judge: none where there are too few to teach it."""
     if len(plan.art) >= FEWEST_TO_JUDGE + FEWEST_TO_TRAIN:
@@ -210,6 +209,11 @@ def _split(plan: Robustness, flags: list[str]) -> tuple[list[Path], list[Path]]:
         raise InputError(f"expected two pictures or more, got {len(plan.art)}")
     flags.append(f"no style judge: {FEWEST_TO_JUDGE} pictures besides those protected would be needed")
     return sorted(plan.art)[: plan.pictures], []
+
+
+def _known(plan: Robustness) -> str:
+    """The judge's name for the artist: two classes of one artist would take pictures from each other."""
+    return known_as(plan.artist, embedded.load().artists)
 
 
 def _recipe(plan: Robustness, countermeasure: str) -> str:

@@ -126,7 +126,8 @@ def restyle(
     """Pictures ``(1, 3, H, W)`` in [0, 1] repainted after one prompt each: mimicry by image to image."""
     from diffusers import StableDiffusionImg2ImgPipeline
 
-    painter = StableDiffusionImg2ImgPipeline(**pipeline.components, requires_safety_checker=False)
+    with models.quiet():
+        painter = StableDiffusionImg2ImgPipeline(**pipeline.components, requires_safety_checker=False)
     painter.set_progress_bar_config(disable=True)
     guidance = usual_guidance(pipeline) if guidance is None else guidance
     for i in range(start, len(pictures)):

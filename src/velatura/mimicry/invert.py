@@ -1,8 +1,9 @@
-"""PEZ: find the words that a model paints given pictures by (Wen et al., NeurIPS 2023), with the model's own loss."""
+"""PEZ: find the words that a model paints given pictures by (Wen et al., NeurIPS 2023), by its own loss or by CLIP."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from velatura.diffusion import denoising
+from velatura.diffusion.clip import Clip
 from velatura.diffusion.pipeline import autocast
 from velatura.errors import InputError
 from velatura.images.contract import check_pictures
@@ -43,12 +45,16 @@ class PezSettings:
 
 @dataclass(frozen=True)
 class Inversion:
-    """The words, their tokens, and the diffusion loss of the pictures under them and under no words at all."""
+    """The words, their tokens, and the diffusion loss of the pictures under them and under no words at all.
+
+    ``likeness``: the cosine in CLIP's space, where that was looked for.
+    """
 
     prompt: str
     ids: tuple[int, ...]
     loss: float
     loss_of_nothing: float
+    likeness: float | None = None
 
 
 OnStep = Callable[[int, int, float], None]
@@ -60,46 +66,112 @@ def pez(
 ) -> Inversion:
     """Hard-prompt inversion of pictures ``(1, 3, H, W)`` in [0, 1] of one size, sides multiples of 8.
 
-    The paper optimises CLIP's similarity; here it is the denoising loss of the model that will paint, over its own
-    vocabulary. Soft vectors are moved by the gradient that the loss has at their nearest words (algorithm 1), and the
-    best words met are returned. Words are printed as they are read; read again, they may split into other tokens.
+    The paper optimises CLIP's similarity (:func:`pez_by_clip`); here it is the denoising loss of the model that will
+    paint, over its own vocabulary. Words are printed as they are read; read again, they may split into other tokens.
     """
-    _check(pipeline, pictures, settings)
+    check(pipeline, pictures, settings)
     device = pipeline.unet.device
     table = pipeline.text_encoder.get_input_embeddings().weight.detach().float()
-    words = _words(pipeline.tokenizer, len(table), device)
-    # Of all tokens the nearest by angle, as in the authors' code.
-    directions = F.normalize(table[words], dim=1)
-    draw = torch.Generator().manual_seed(settings.seed)
-    start = words[torch.randint(len(words), (settings.tokens,), generator=draw).to(device)]
-    soft = table[start].clone().requires_grad_(True)
-    optimizer = torch.optim.AdamW([soft], lr=settings.rate, weight_decay=settings.decay)
     scheduler = denoising.training_scheduler(pipeline)
+    draw = torch.Generator().manual_seed(settings.seed + 1)
     with torch.no_grad():
         latents = torch.cat([denoising.encode(pipeline.vae, x.to(device), draw).float() for x in pictures])
-    best = (float("inf"), start)
-    for step in range(settings.steps + 1):
-        ids = words[(F.normalize(soft.detach(), dim=1) @ directions.T).argmax(1)]
-        if step % settings.every == 0 or step == settings.steps:
-            best = min(best, (_judge(pipeline, scheduler, latents, ids, settings.seed), ids), key=lambda pair: pair[0])
-        if step == settings.steps:
-            break
-        hard = table[ids].clone().requires_grad_(True)
+
+    def loss(ids: Tensor, vectors: Tensor, step: int) -> Tensor:
         noise = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
         chosen = torch.randint(len(latents), (settings.batch,), generator=noise)
         with autocast(device):
-            states = _states(pipeline, ids, hard).expand(settings.batch, -1, -1)
-            loss = denoising.loss(pipeline.unet, scheduler, latents[chosen.to(device)], states, generator=noise).mean()
-        (soft.grad,) = torch.autograd.grad(loss, hard)
+            states = _states(pipeline, ids, vectors).expand(settings.batch, -1, -1)
+            found = denoising.loss(pipeline.unet, scheduler, latents[chosen.to(device)], states, generator=noise)
+        return found.mean()
+
+    def judge(ids: Tensor) -> float:
+        return _judge(pipeline, scheduler, latents, ids, settings.seed)
+
+    ids, best = search(table, words(pipeline.tokenizer, len(table), device), settings, loss, judge, on_step)
+    text = pipeline.tokenizer.decode(ids.tolist()).strip()
+    return Inversion(text, tuple(ids.tolist()), best, judge(ids[:0]))
+
+
+def search(
+    table: Tensor,
+    known: Tensor,
+    settings: PezSettings,
+    loss: Callable[[Tensor, Tensor, int], Tensor],
+    judge: Callable[[Tensor], float] | None,
+    on_step: OnStep | None = None,
+) -> tuple[Tensor, float]:
+    """Algorithm 1: soft vectors, moved by the gradient that the loss has at their nearest words; the best words met.
+
+    ``table``: a vector for each token, ``(V, D)``; ``known``: the tokens that may be used. ``loss`` is of tokens, their
+    vectors, and the iteration. ``judge`` is of tokens alone and decides, now and then, which are best; None: the loss
+    does, always.
+    """
+    # Of all tokens the nearest by angle, as in the authors' code.
+    directions = F.normalize(table[known], dim=1)
+    draw = torch.Generator().manual_seed(settings.seed)
+    start = known[torch.randint(len(known), (settings.tokens,), generator=draw).to(known.device)]
+    soft = table[start].clone().requires_grad_(True)
+    optimizer = torch.optim.AdamW([soft], lr=settings.rate, weight_decay=settings.decay)
+    best = (float("inf"), start)
+    for step in range(settings.steps + 1):
+        ids = known[(F.normalize(soft.detach(), dim=1) @ directions.T).argmax(1)]
+        if judge is not None and (step % settings.every == 0 or step == settings.steps):
+            best = min(best, (judge(ids), ids), key=lambda pair: pair[0])
+        if step == settings.steps:
+            break
+        hard = table[ids].clone().requires_grad_(True)
+        value = loss(ids, hard, step)
+        if judge is None:
+            best = min(best, (float(value.detach()), ids), key=lambda pair: pair[0])
+        (soft.grad,) = torch.autograd.grad(value, hard)
         optimizer.step()
         if on_step is not None:
-            on_step(step + 1, settings.steps, float(loss.detach()))
-    nothing = _judge(pipeline, scheduler, latents, words[:0], settings.seed)
-    text = pipeline.tokenizer.decode(best[1].tolist()).strip()
-    return Inversion(text, tuple(best[1].tolist()), best[0], nothing)
+            on_step(step + 1, settings.steps, float(value.detach()))
+    return best[1], best[0]
 
 
-def _check(pipeline: Any, pictures: Sequence[Tensor], settings: PezSettings) -> None:
+def pez_by_clip(
+    clip: Clip,
+    pipeline: Any,
+    pictures: Sequence[Tensor],
+    settings: PezSettings,
+    *,
+    on_step: OnStep | None = None,
+) -> Inversion:
+    """PEZ as published: the words whose embedding lies nearest, by cosine, to those of all ``pictures`` together.
+
+    The words are CLIP's; ``pipeline`` paints by them, and says what its own loss is under them, as ``pez`` does. For
+    Stable Diffusion 1.x, whose text encoder is that of "openai/clip-vit-large-patch14", take this CLIP.
+    """
+    check(pipeline, pictures, settings)
+    network, tokenizer = clip.model, clip.tokenizer
+    if settings.tokens > clip.length - 2:
+        raise InputError(f"tokens: expected at most {clip.length - 2}, which this CLIP reads, got {settings.tokens}")
+    table = network.text_model.get_input_embeddings().weight.detach().float()
+    device = table.device
+    wanted = clip.pictures(pictures).to(device)
+
+    def loss(ids: Tensor, vectors: Tensor, step: int) -> Tensor:
+        with given(network.text_model, vectors):
+            pooled = network.text_model(input_ids=_row(tokenizer, ids, clip.length)).pooler_output
+        found = F.normalize(network.text_projection(pooled), dim=1)
+        return 1 - (found @ wanted.T).mean()
+
+    ids, best = search(table, words(tokenizer, len(table), device), settings, loss, None, on_step)
+    text = str(tokenizer.decode(ids.tolist())).strip()
+    # As the painter reads them, which may be as other tokens.
+    read = pipeline.tokenizer(text, add_special_tokens=False).input_ids[: int(pipeline.tokenizer.model_max_length) - 2]
+    scheduler, painter = denoising.training_scheduler(pipeline), pipeline.unet.device
+    draw = torch.Generator().manual_seed(settings.seed + 1)
+    with torch.no_grad():
+        latents = torch.cat([denoising.encode(pipeline.vae, x.to(painter), draw).float() for x in pictures])
+    rows = [torch.tensor(tokens, dtype=torch.long, device=painter) for tokens in (read, read[:0])]
+    own, nothing = (_judge(pipeline, scheduler, latents, row, settings.seed) for row in rows)
+    return Inversion(text, tuple(ids.tolist()), own, nothing, 1 - best)
+
+
+def check(pipeline: Any, pictures: Sequence[Tensor], settings: PezSettings) -> None:
     if not pictures:
         raise InputError("expected pictures to invert, got none")
     for picture in pictures:
@@ -111,7 +183,7 @@ def _check(pipeline: Any, pictures: Sequence[Tensor], settings: PezSettings) -> 
         raise InputError(f"tokens: expected at most {most}, which this model reads, got {settings.tokens}")
 
 
-def _words(tokenizer: Any, size: int, device: torch.device) -> Tensor:
+def words(tokenizer: Any, size: int, device: torch.device) -> Tensor:
     """Tokens that a prompt may be made of: no beginnings, ends or paddings, nothing that prints as nothing."""
     special = set(tokenizer.all_special_ids)
     known = [i for i in range(min(size, len(tokenizer))) if i not in special and tokenizer.decode([i]).strip()]
@@ -120,21 +192,35 @@ def _words(tokenizer: Any, size: int, device: torch.device) -> Tensor:
 
 def _states(pipeline: Any, ids: Tensor, vectors: Tensor) -> Tensor:
     """The text encoder's states ``(1, tokens, width)`` of a prompt whose vectors are given; differentiable in them."""
-    tokenizer, encoder = pipeline.tokenizer, pipeline.text_encoder
-    length, count = int(tokenizer.model_max_length), len(ids)
+    with given(pipeline.text_encoder, vectors):
+        states: Tensor = pipeline.text_encoder(_row(pipeline.tokenizer, ids, int(pipeline.tokenizer.model_max_length)))[
+            0
+        ]
+    return states
+
+
+def _row(tokenizer: Any, ids: Tensor, length: int) -> Tensor:
+    """The tokens between a beginning and an end, padded: ``(1, length)``."""
     row = torch.full((1, length), int(tokenizer.pad_token_id), device=ids.device)
-    row[0, 0], row[0, 1 : count + 1], row[0, count + 1] = tokenizer.bos_token_id, ids, tokenizer.eos_token_id
+    row[0, 0], row[0, 1 : len(ids) + 1], row[0, len(ids) + 1] = tokenizer.bos_token_id, ids, tokenizer.eos_token_id
+    return row
 
-    def put(module: Any, given: Any, embedded: Tensor) -> Tensor:
-        return torch.cat([embedded[:, :1], vectors[None].to(embedded), embedded[:, count + 1 :]], 1)
 
-    # The encoder takes tokens only: their vectors are put in where it has looked them up.
+@contextmanager
+def given(encoder: Any, vectors: Tensor) -> Iterator[None]:
+    """Inside, the text encoder sees these vectors at the places after the first, whatever tokens it is given there.
+
+    It takes tokens only: their vectors are put in where it has looked them up.
+    """
+
+    def put(module: Any, tokens: Any, embedded: Tensor) -> Tensor:
+        return torch.cat([embedded[:, :1], vectors[None].to(embedded), embedded[:, len(vectors) + 1 :]], 1)
+
     handle = encoder.get_input_embeddings().register_forward_hook(put)
     try:
-        states: Tensor = encoder(row)[0]
+        yield
     finally:
         handle.remove()
-    return states
 
 
 @torch.no_grad()

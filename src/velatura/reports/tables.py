@@ -12,7 +12,7 @@ from velatura.reports.result import Row
 from velatura.reports.statistics import wilson
 
 ARMS = ("base", "real", "clean", "noise", "shuffled", "cloaked")
-SHARES = ("style_", "view_shift_", "genre_shift", "copy_rate")  # how metrics begin that count pictures
+SHARES = ("style_", "view_shift_", "genre_shift", "copy_rate", "dropped_")  # how metrics begin that count pictures
 # metric, heading, what it says
 COLUMNS = (
     ("style_shift_top1", "style shift, top 1", "pictures whose style the judge does not name first"),
@@ -26,6 +26,8 @@ COLUMNS = (
     ("view_shift_top3", "judge on the view, top 3", "pictures that the judge takes for another's in the model's view"),
     ("lpips", "LPIPS", "how visible the change is, in the saved file"),
     ("colour_cast", "colour cast, ΔE", "how far colours drifted; about 1 is just visible"),
+    ("dropped_protected", "left out, protected", "protected pictures that the mimic's detector found"),
+    ("dropped_clean", "left out, clean", "clean pictures that it took for protected ones"),
     ("copy_rate", "copies", "pictures that repeat a training picture"),
 )
 
