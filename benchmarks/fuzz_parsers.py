@@ -18,16 +18,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import atheris
+from PIL import Image
+
+from velatura import __version__
+from velatura.reports.result import Result, Row
 
 PARSERS = [f"velatura.images.{name}" for name in ("containers", "exif", "metadata", "photoshop", "xmp")]
 with atheris.instrument_imports(include=PARSERS):
     from velatura.images import containers, exif, metadata, photoshop, xmp
     from velatura.images.containers import Metadata, Unsupported
-
-from PIL import Image
-
-from velatura import __version__
-from velatura.reports.result import Result, Row
 
 FORMATS = ("png", "jpeg", "webp", "tiff")
 

@@ -191,8 +191,8 @@ def resolved(settings: Settings) -> Settings:
 
 
 def probe(folder: Path) -> None:
-    """Fail now, not after minutes of work, where nothing can be written."""
-    from velatura.images import save
+    """Fail now, not after minutes of work, where nothing can be written; tidy up after runs that were killed."""
+    from velatura.images import save, sweep
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -201,3 +201,4 @@ def probe(folder: Path) -> None:
     trial = folder / ".velatura-trial"
     save(b"", trial)
     trial.unlink()
+    sweep(folder)

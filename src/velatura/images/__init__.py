@@ -2,7 +2,7 @@
 
 from velatura.images.artwork import Artwork
 from velatura.images.delivery import Delivery
-from velatura.images.guarded import read_guarded
+from velatura.images.guarded import read_guarded, sweep
 from velatura.images.prepare import prepared
 from velatura.images.read import read
 from velatura.images.resample import crops, resize_delta, working, working_size
@@ -20,6 +20,7 @@ __all__ = [
     "read_guarded",
     "resize_delta",
     "save",
+    "sweep",
     "working",
     "working_size",
 ]
