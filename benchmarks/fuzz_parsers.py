@@ -14,6 +14,7 @@ import re
 import struct
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -85,19 +86,20 @@ def one_input(data: bytes) -> None:
 
 def recorded(arguments: list[str], output: Path) -> int:
     """The same in a process whose words are read, since atheris ends its own; its exit status."""
-    found = {"cov": 0, "ft": 0, "corp": 0, "runs": 0, "seconds": 0}
+    found = {"cov": 0, "ft": 0, "corp": 0, "runs": 0}
+    begun = time.monotonic()
     with subprocess.Popen([sys.executable, __file__, *arguments], stderr=subprocess.PIPE, text=True) as fuzzer:
         assert fuzzer.stderr is not None
         for line in fuzzer.stderr:
             print(line, end="", file=sys.stderr, flush=True)
             found |= {name: int(number) for name, number in re.findall(r"\b(cov|ft|corp): (\d+)", line)}
-            if done := re.match(r"Done (\d+) runs in (\d+) second", line):
-                found |= {"runs": int(done[1]), "seconds": int(done[2])}
+            if count := re.match(r"#(\d+)\s|Done (\d+) runs", line):
+                found["runs"] = int(count[1] or count[2])
     status = fuzzer.wait()
     names = {"runs": "executions", "cov": "branches covered", "ft": "features", "corp": "inputs kept"}
     rows = [Row(name, found[key], found["runs"]) for key, name in names.items()]
     flags = [] if status == 0 else [f"a find: status {status}"]
-    settings = {"parsers": PARSERS, "seconds": found["seconds"]}
+    settings = {"parsers": PARSERS, "seconds": round(time.monotonic() - begun)}
     Result("coverage-guided fuzzing of our parsers", __version__, None, "cpu", settings, {}, rows, flags).save(output)
     return status
 
