@@ -1,18 +1,23 @@
 """kill -9 at random moments of a real batch, many times: is a file ever corrupt or missing, does a re-run finish?
 
-    python benchmarks/interrupted.py -o results/interrupted.json
+    python benchmarks/interrupted.py -o results/interrupted.json [--stand-in]
 
 Runs ``velatura protect`` on 30 small files of five kinds with few steps, kills it after a random time, looks at every
 file, and runs the same again. A run that ends by itself is followed by one with another seed, which replaces every
 picture. At the end the batch is left to finish, and its files must be those of a batch that nobody disturbed.
+
+With --stand-in the cloak is a small change instead (tests/cli/quick_batch.py): the batch, its files and their order are
+the real ones, and nearly all of the time is writing, so that more kills fall into it.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -43,9 +48,55 @@ def art(folder: Path, count: int) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def batch(source: Path, out: Path, seed: int) -> subprocess.Popen[bytes]:
-    command = [*COMMAND, "-r", "64", "--seed", str(seed), str(source), "-o", str(out)]
-    return subprocess.Popen(command, start_new_session=True)
+class Command:
+    """The command, a process of its own each time."""
+
+    def __init__(self, source: Path, out: Path) -> None:
+        self.arguments = ["-r", "64", str(source), "-o", str(out), "--seed"]
+
+    def start(self, seed: int) -> None:
+        self.process = subprocess.Popen([*COMMAND, *self.arguments, str(seed)], start_new_session=True)
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        """Its status, or None if it runs still."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.process.wait(seconds)
+        return None
+
+    def kill(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+class StandIn:
+    """Forks of one process that has imported everything."""
+
+    def __init__(self, source: Path, out: Path) -> None:
+        helper = Path(__file__).parents[1] / "tests/cli/quick_batch.py"
+        out.mkdir()
+        self.server = subprocess.Popen(
+            [sys.executable, str(helper), str(source), str(out)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+        )
+
+    def start(self, seed: int) -> None:
+        assert self.server.stdin is not None
+        self.server.stdin.write(f"{seed}\n".encode())
+        self.child = self._line()
+
+    def _line(self) -> int:
+        assert self.server.stdout is not None
+        return int(self.server.stdout.readline())
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        return self._line() if select.select([self.server.stdout], [], [], seconds)[0] else None
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):  # done in this very moment
+            os.kill(self.child, signal.SIGKILL)
+        self._line()
 
 
 def looked_at(out: Path, names: set[str]) -> tuple[int, list[str]]:
@@ -75,6 +126,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=30)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--longest", type=float, default=30, help="seconds after which, at most, a run is killed")
+    parser.add_argument("--stand-in", action="store_true", help="a small change in the place of the cloak")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     chance, seed, kills, finished, seen, wrong = random.Random(options.seed), 0, 0, 0, 0, list[str]()
@@ -83,21 +135,23 @@ def main() -> None:
         source, out, fresh = (Path(folder) / name for name in ("art", "out", "fresh"))
         originals = art(source, options.pictures)
         names = {path.name for path in originals}
+        runs = [(StandIn if options.stand_in else Command)(source, where) for where in (out, fresh)]
         while kills < options.kills:
-            with batch(source, out, seed) as run:
-                try:
-                    run.wait(chance.uniform(0, options.longest))
-                    finished, seed = finished + 1, seed + 1
-                except subprocess.TimeoutExpired:
-                    os.killpg(run.pid, signal.SIGKILL)
-                    kills += 1
+            runs[0].start(seed)
+            if runs[0].wait(chance.uniform(0, options.longest)) is None:
+                runs[0].kill()
+                kills += 1
+            else:
+                finished, seed = finished + 1, seed + 1
             there, bad = looked_at(out, names)
             if there < seen:
                 bad.append(f"{seen - there} pictures that stood there are gone")
             seen, wrong = there, wrong + bad
             print(f"{kills} killed, {finished} finished, {there} pictures, {len(wrong)} wrong {bad}", flush=True)
         temporary = len(list(out.glob(".velatura-*")))
-        statuses = [batch(source, where, seed).wait() for where in (out, fresh)]
+        for run in runs:
+            run.start(seed)
+        statuses = [run.wait() for run in runs]
         alike = sum((out / name).read_bytes() == (fresh / name).read_bytes() for name in names)
         changed = sum(path.read_bytes() != data for path, data in originals.items())
     figures = {
@@ -111,7 +165,12 @@ def main() -> None:
     }
     for name, value in figures.items():
         print(f"{value:4} {name}")
-    settings = {"pictures": len(names), "longest": options.longest, "seconds": round(time.monotonic() - begun)}
+    settings = {
+        "pictures": len(names),
+        "longest": options.longest,
+        "stand-in": options.stand_in,
+        "seconds": round(time.monotonic() - begun),
+    }
     good = not wrong and not changed and not any(statuses) and alike == len(names)
     flags = [] if good else ["a batch did not survive", *wrong[:20]]
     if options.output:

@@ -55,12 +55,12 @@ class QuickProtector:
 def main(source: str, out: str) -> None:
     import velatura.cli.batch
     import velatura.images
-    import velatura.protect.delivery
+    import velatura.protect.results
 
     velatura.protect.Protector = QuickProtector
     velatura.cli.batch.resolved = lambda settings: settings
     # A process a picture would be most of the time.
-    velatura.images.read_guarded = velatura.protect.delivery.read_guarded = velatura.images.read
+    velatura.images.read_guarded = velatura.protect.results.read_guarded = velatura.images.read
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

@@ -77,7 +77,7 @@ class Batch:
             click.echo(json.dumps(json.loads(to_json(tree))))
 
     def _is_done(self, task: Task) -> bool:
-        from velatura.protect.delivery import delivered
+        from velatura.protect.results import delivered
 
         try:
             report = delivered(task, self.settings)
@@ -157,7 +157,7 @@ class Batch:
         self.emit(task, {"error": line})
 
     def _protect(self, task: Task, choice: Choice | None, on_step: Any) -> None:
-        from velatura.protect.delivery import deliver
+        from velatura.protect.results import deliver
 
         protected = deliver(self.protector, task, choice, on_step, settings=self.settings, panels=self.panels)
         self.words.append(protected.verdict.word)
