@@ -226,6 +226,9 @@ FILES = {
 def files() -> str:
     lines = ["| what | came out |", "|---|---|"]
     for name, (what, command) in FILES.items():
+        if not (ROOT / f"results/{name}.json").exists():
+            lines.append(f"| {what} (`{command}`) | not run yet |")
+            continue
         tree = result(name)
         words = ", ".join(
             f"{r['recipe'] + ' ' if r['recipe'] else ''}{r['metric']} {r['value']:,g}" for r in tree["rows"]

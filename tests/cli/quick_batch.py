@@ -48,7 +48,7 @@ class QuickProtector:
         report = {"velatura": "quick", "output_sha256": sha256(data).hexdigest(), "figures": figures}
         report |= {"flags": [], "notes": [], "seconds": {}, "style": {"name": "quick"}}
         return SimpleNamespace(
-            data=data, report=report, verdict=Verdict("weak", "quick", ""), target=None, sheet=lambda: b"a sheet"
+            data=data, report=report, verdict=Verdict("weak", "quick", ""), target=None, sheet=lambda: data
         )
 
 

@@ -5,7 +5,7 @@ from velatura.images.delivery import Delivery
 from velatura.images.guarded import read_guarded, sweep
 from velatura.images.prepare import prepared
 from velatura.images.read import read
-from velatura.images.resample import crops, resize_delta, working, working_size
+from velatura.images.resample import crops, opacity, resize_delta, working, working_size
 from velatura.images.write import apply, as_saved, encode, save
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "as_saved",
     "crops",
     "encode",
+    "opacity",
     "prepared",
     "read",
     "read_guarded",
