@@ -98,7 +98,7 @@ def recorded(arguments: list[str], output: Path) -> int:
     status = fuzzer.wait()
     names = {"runs": "executions", "cov": "branches covered", "ft": "features", "corp": "inputs kept"}
     rows = [Row(name, found[key], found["runs"]) for key, name in names.items()]
-    flags = [] if status == 0 else [f"a find: status {status}"]
+    flags = [] if status == 0 else [f"ended early, status {status} (77: a find)"]
     settings = {"parsers": PARSERS, "seconds": round(time.monotonic() - begun)}
     Result("coverage-guided fuzzing of our parsers", __version__, None, "cpu", settings, {}, rows, flags).save(output)
     return status
