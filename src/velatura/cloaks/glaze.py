@@ -39,16 +39,15 @@ def glaze(
     ``opacity``: ``(B, 1, H, W)`` of pictures that are transparent in places and given as they look over white. What a
     mimic lays them on is not known: they are looked at over white and over black in turn.
     """
-    behind = [0.0] if opacity is None else [0.0, 1 - opacity]  # what white gives to a picture, and black does not
-    aims = [
-        goals(extractors, *((x - white).clamp(0, 1) for x in (pictures, targets)), settings.resolutions)
-        for white in behind
-    ]
-    turn = cycle(zip(aims, behind, strict=True))
+    grounds = [(pictures, targets, pictures.new_zeros(()))]
+    if opacity is not None:
+        white = 1 - opacity  # what a white ground adds, and a black one does not
+        grounds.append(((pictures - white).clamp(0, 1), (targets - white).clamp(0, 1), white))
+    turn = cycle([(goals(extractors, x, t, settings.resolutions), white) for x, t, white in grounds])
 
     def objective(cloaked: Tensor) -> tuple[Tensor, Tensor]:
-        over_this, white = next(turn)
-        remaining = mean_remaining(over_this, cloaked - white)
+        aim, white = next(turn)
+        remaining = mean_remaining(aim, cloaked - white)
         return remaining, remaining
 
     return Cloak(descend(pictures, objective, extractors[0], settings, on_step, opacity), "glaze", settings.steps)
