@@ -14,7 +14,6 @@ import re
 import struct
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -86,20 +85,19 @@ def one_input(data: bytes) -> None:
 
 def recorded(arguments: list[str], output: Path) -> int:
     """The same in a process whose words are read, since atheris ends its own; its exit status."""
-    found = {"cov": 0, "ft": 0, "corp": 0, "runs": 0}
-    begun = time.monotonic()
+    found = {"cov": 0, "ft": 0, "corp": 0, "exec/s": 0, "runs": 0}
     with subprocess.Popen([sys.executable, __file__, *arguments], stderr=subprocess.PIPE, text=True) as fuzzer:
         assert fuzzer.stderr is not None
         for line in fuzzer.stderr:
             print(line, end="", file=sys.stderr, flush=True)
-            found |= {name: int(number) for name, number in re.findall(r"\b(cov|ft|corp): (\d+)", line)}
+            found |= {name: int(number) for name, number in re.findall(r"\b(cov|ft|corp|exec/s): (\d+)", line)}
             if count := re.match(r"#(\d+)\s|Done (\d+) runs", line):
                 found["runs"] = int(count[1] or count[2])
     status = fuzzer.wait()
     names = {"runs": "executions", "cov": "branches covered", "ft": "features", "corp": "inputs kept"}
     rows = [Row(name, found[key], found["runs"]) for key, name in names.items()]
     flags = [] if status == 0 else [f"ended early, status {status} (77: a find)"]
-    settings = {"parsers": PARSERS, "seconds": round(time.monotonic() - begun)}
+    settings = {"parsers": PARSERS, "executions a second": found["exec/s"]}
     Result("coverage-guided fuzzing of our parsers", __version__, None, "cpu", settings, {}, rows, flags).save(output)
     return status
 
