@@ -28,6 +28,7 @@ with atheris.instrument_imports(include=PARSERS):
     from velatura.images import containers, exif, metadata, photoshop, xmp
     from velatura.images.containers import Metadata, Unsupported
 
+STOPPED = 72  # by hand
 FORMATS = ("png", "jpeg", "webp", "tiff")
 
 
@@ -96,7 +97,7 @@ def recorded(arguments: list[str], output: Path) -> int:
     status = fuzzer.wait()
     names = {"runs": "executions", "cov": "branches covered", "ft": "features", "corp": "inputs kept"}
     rows = [Row(name, found[key], found["runs"]) for key, name in names.items()]
-    flags = [] if status == 0 else [f"ended early, status {status} (77: a find)"]
+    flags = [] if status in (0, STOPPED) else [f"a find, or a failure: status {status}"]
     settings = {"parsers": PARSERS, "executions a second": found["exec/s"]}
     Result("coverage-guided fuzzing of our parsers", __version__, None, "cpu", settings, {}, rows, flags).save(output)
     return status

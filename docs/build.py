@@ -231,7 +231,7 @@ def files() -> str:
             continue
         tree = result(name)
         words = ", ".join(
-            f"{r['recipe'] + ' ' if r['recipe'] else ''}{r['metric']} {r['value']:,g}" for r in tree["rows"]
+            f"{r['recipe'] + ' ' if r['recipe'] else ''}{r['metric']} {r['value']:,.10g}" for r in tree["rows"]
         )
         flags = f"; flags: {'; '.join(tree['flags'])}" if tree["flags"] else ""
         lines.append(f"| {what} (`{command}`, [results](RESULTS/{name}.json)) | {words}{flags} |")
