@@ -1,6 +1,6 @@
 """Mutated files through the decoder, in processes with the limits of velatura.images.worker.
 
-python benchmarks/fuzz_decoder.py -n 100000 --seed 1
+python benchmarks/fuzz_decoder.py -n 100000 --seed 1 -o results/fuzz-decoder.json
 
 Each file is read, and what can be read is written again as an uncloaked copy. A process may die: that is counted, and
 its file kept in --keep. An exception that is not one clear line is a find, and ends the run with status 1.
@@ -23,10 +23,12 @@ import numpy as np
 import pyvips
 from PIL import Image
 
+from velatura import __version__
 from velatura.errors import VelaturaError
 from velatura.images import encode, read
 from velatura.images.formats import WRITTEN
 from velatura.images.worker import limit
+from velatura.reports.result import Result, Row
 
 PART = 250  # files a process
 EXTREMES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
@@ -118,6 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-n", type=int, default=100_000, help="files")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("-o", "--output", type=Path, help="result file")
     parser.add_argument("--keep", type=Path, default=Path("fuzz-finds"), help="folder for files that kill or surprise")
     options = parser.parse_args()
     # In a process of its own: forking after libvips has started its threads would leave the children waiting for them.
@@ -143,7 +146,16 @@ def main() -> None:
         if done % 5000 < PART:
             print(f"{done} files, {dict(counts)}, {done / (time.monotonic() - begun):.0f} a second", flush=True)
     print(f"{done} files in {time.monotonic() - begun:.0f} s: {dict(counts)}")
-    sys.exit(any(name.startswith("FIND") for name in counts))
+    finds = sorted(name for name in counts if name.startswith("FIND"))
+    if options.output:
+        result(counts, done, finds, options.seed, len(start)).save(options.output)
+    sys.exit(bool(finds))
+
+
+def result(counts: Counter[str], done: int, finds: list[str], seed: int, start: int) -> Result:
+    versions = {"libvips": ".".join(str(pyvips.version(i)) for i in range(3)), "seeds": start}
+    rows = [Row(f"files {name}", count, done) for name, count in sorted(counts.items())]
+    return Result("mutated files through the decoder", __version__, seed, "cpu", versions, {}, rows, finds)
 
 
 def keep(folder: Path, data: bytes, why: str) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from velatura import weights
+from velatura.images.delivery import PLATFORMS
+from velatura.protect.publishing import LOWEST
 from velatura.reports import page as reports
 from velatura.reports.result import load
 from velatura.styles import catalogue
@@ -19,6 +21,7 @@ from velatura.styles import catalogue
 ROOT = Path(__file__).parents[1]
 PAGES = (
     *("README.md", "docs/styles.md", "docs/cloaks.md", "docs/evaluation.md", "docs/countermeasures.md"),
+    "docs/files.md",
     "src/velatura/data/mini/README.md",
 )
 SHOWN = (
@@ -272,10 +275,50 @@ def timings() -> str:
     )
 
 
+def platforms() -> str:
+    """What --deliver assumes; the code's own table."""
+    lines = ["| `--deliver` | made smaller to | assumed to be made of it | if larger than |", "|---|---|---|---|"]
+    for place in PLATFORMS.values():
+        limit = f"{place.most_bytes / 1e6:g} MB: quality down to {LOWEST}" if place.most_bytes else ""
+        made = f"JPEG of quality {place.quality}, colour at half resolution"
+        lines.append(f"| `{place.name}` | {place.bound} {place.pixels} px | {made} | {limit} |")
+    return "\n".join(lines)
+
+
+# results/NAME.json: what its command does, and its figures in the words of its rows
+FILES = {
+    "fuzz-parsers": (
+        "coverage-guided fuzzing of our parsers of containers, EXIF, XMP and Photoshop's resources",
+        "fuzz_parsers.py",
+    ),
+    "fuzz-decoder": ("mutated files of 17 kinds through the decoder, in limited processes", "fuzz_decoder.py"),
+    "interrupted": ("`kill -9` at random moments of a batch", "interrupted.py"),
+    "sizes": ("sizes at the edge, whole process", "sizes.py"),
+    "release": ("wheel and sdist in a fresh environment", "release.py"),
+}
+
+
+def files() -> str:
+    lines = ["| what | came out |", "|---|---|"]
+    for name, (what, command) in FILES.items():
+        if not (ROOT / f"results/{name}.json").exists():
+            lines.append(f"| {what} (`{command}`) | not run yet |")
+            continue
+        tree = result(name)
+        words = ", ".join(
+            f"{r['recipe'] + ' ' if r['recipe'] else ''}{r['metric']} {r['value']:,.10g}" for r in tree["rows"]
+        )
+        flags = f"; flags: {'; '.join(tree['flags'])}" if tree["flags"] else ""
+        lines.append(f"| {what} (`{command}`, [results](RESULTS/{name}.json)) | {words}{flags} |")
+    return "\n".join(lines)
+
+
 PARTS = {
     "purifier": purifier,
     "detection": detection,
     "timings": timings,
+    "files": files,
+    "platforms": platforms,
     "evaluation": evaluation,
     "miniature": miniature,
     "mimicry": mimicry,

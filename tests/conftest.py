@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's library, which reads it once
@@ -41,6 +43,22 @@ def scene(height: int, width: int, seed: int = 0) -> Tensor:
 @pytest.fixture(scope="session")
 def make_scene() -> Callable[..., Tensor]:
     return scene
+
+
+@pytest.fixture
+def locked_out(tmp_path: Path) -> Iterator[Path]:
+    """A folder of a user whom permissions apply to: root, whom they do not, becomes nobody for the test."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        yield tmp_path
+        return
+    folder = Path(tempfile.mkdtemp(prefix="velatura-test-"))
+    os.chown(folder, 65534, 65534)
+    os.seteuid(65534)
+    try:
+        yield folder
+    finally:
+        os.seteuid(0)
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,10 @@ build = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(build)  # type: ignore[union-attr]
 
 
-OTHERS = [p.relative_to(ROOT).as_posix() for p in (*sorted(ROOT.glob("docs/*.md")), ROOT / "results/README.md")]
+OTHERS = [
+    p.relative_to(ROOT).as_posix()
+    for p in (*sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("*.md")), ROOT / "results/README.md")
+]
 
 
 @pytest.mark.parametrize("page", build.PAGES)

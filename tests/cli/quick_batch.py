@@ -48,19 +48,19 @@ class QuickProtector:
         report = {"velatura": "quick", "output_sha256": sha256(data).hexdigest(), "figures": figures}
         report |= {"flags": [], "notes": [], "seconds": {}, "style": {"name": "quick"}}
         return SimpleNamespace(
-            data=data, report=report, verdict=Verdict("weak", "quick", ""), target=None, sheet=lambda: b"a sheet"
+            data=data, report=report, verdict=Verdict("weak", "quick", ""), target=None, sheet=lambda: data
         )
 
 
 def main(source: str, out: str) -> None:
     import velatura.cli.batch
     import velatura.images
-    import velatura.protect.delivery
+    import velatura.protect.results
 
     velatura.protect.Protector = QuickProtector
     velatura.cli.batch.resolved = lambda settings: settings
     # A process a picture would be most of the time.
-    velatura.images.read_guarded = velatura.protect.delivery.read_guarded = velatura.images.read
+    velatura.images.read_guarded = velatura.protect.results.read_guarded = velatura.images.read
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

@@ -11,9 +11,11 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -29,10 +31,10 @@ from velatura.images import read
 HELPER = Path(__file__).with_name("quick_batch.py")
 
 
-def art(folder: Path, count: int) -> Path:
+def art(folder: Path, count: int, *, side: int = 32) -> Path:
     folder.mkdir()
     for index in range(count):
-        array = np.random.default_rng(index).integers(0, 255, (24, 32, 3), np.uint8)
+        array = np.random.default_rng(index).integers(0, 255, (24, side, 3), np.uint8)
         Image.fromarray(array).save(folder / f"{index:02}.png")
     return folder
 
@@ -135,11 +137,67 @@ def test_a_full_disk_costs_one_line_and_what_is_there_stays(tmp_path, quick, mon
     assert check(out) == 3
 
 
-def test_a_locked_folder_costs_one_line(tmp_path, quick):
-    source, out = art(tmp_path / "art", 1), tmp_path / "out"
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 64 kB, and a function that gives it more."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("may not mount a small file system here")
+    try:
+        yield folder, lambda: subprocess.run(["mount", "-o", "remount,size=4m", str(folder)], check=True)
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_is_really_full(tmp_path, quick, small_disk, capsys):
+    (out, enlarge), source = small_disk, art(tmp_path / "art", 5, side=256)  # about 18 kB each
+    failed = batch(quick, source, out).run()
+    assert 1 <= failed <= 4
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == failed
+    assert all("No space left on device); choose another folder or free some space" in line for line in lines)
+    assert check(out) == 5 - failed
+    assert not list(out.glob(".velatura-*"))
+    enlarge()
+    assert batch(quick, source, out).run() == 0
+    assert check(out) == 5
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such limit on Windows")
+def test_a_quota_costs_one_line(tmp_path, quick, capsys):
+    import resource
+
+    source, out = art(tmp_path / "art", 1, side=512), tmp_path / "out"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        assert batch(quick, source, out).run() == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "00.png: cannot be written (File too large); " in capsys.readouterr().err
+    assert not list(out.glob("*.png"))[1:]  # the sheet, which is small, and nothing half-written
+    assert not list(out.glob(".velatura-*"))
+
+
+def test_what_killed_runs_left_is_swept_after_a_while(tmp_path, quick, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    old, new = (tmp_path / "out" / f".velatura-{name}.tmp" for name in ("0123", "4567"))
+    pixels = tmp_path / "temporary/velatura-read-x/pixels.v"
+    for path in (old, new, pixels):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    for path in (old, pixels.parent):
+        os.utime(path, (0, 0))
+    assert batch(quick, art(tmp_path / "art", 1), tmp_path / "out").run() == 0
+    assert (old.exists(), new.exists(), pixels.exists()) == (False, True, False)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions of another kind on Windows")
+def test_a_locked_folder_costs_one_line(locked_out, quick):
+    source, out = art(locked_out / "art", 1), locked_out / "out"
     out.mkdir(mode=0o500)
-    if os.access(out, os.W_OK):
-        pytest.skip("running as root, whom no folder is locked to")
     with pytest.raises(ImageError, match=r"cannot be written \(Permission denied\); choose another folder"):
         batch(quick, source, out).run()
 

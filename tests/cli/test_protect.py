@@ -115,7 +115,7 @@ def test_a_write_that_was_killed_is_taken_up_again(
         save(data, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr("velatura.protect.delivery.save", dying)
+        patch.setattr("velatura.protect.results.save", dying)
         assert isinstance(run(*arguments, "-o", out, "--seed", "2").exception, Cancelled)
     assert run(*arguments, "-o", out, "--seed", "2").exit_code == 0
     assert run(*arguments, "-o", fresh, "--seed", "2").exit_code == 0

@@ -193,6 +193,15 @@ def test_jpeg_quality_is_estimated_and_at_least_90(source, written):
     assert [c[1:3] for c in make.pillow(data).layer] == [(1, 1)] * 3  # 4:4:4
 
 
+@pytest.mark.parametrize("blurred", [False, True])
+@pytest.mark.parametrize(("source", "written"), [(50, 90), (80, 90), (90, 90), (95, 95), (100, 100)])
+def test_webp_quality_is_estimated_and_at_least_90(source, written, blurred):
+    image = make.image("rgb8").gaussblur(2) if blurred else make.image("rgb8")
+    artwork = read(image.webpsave_buffer(Q=source))
+    assert artwork.quality == pytest.approx(source, abs=3 if source >= 80 else 15)
+    assert read(encode(artwork, artwork.image)).quality == pytest.approx(written, abs=3)
+
+
 def test_exif_thumbnail_of_the_unprotected_picture_is_dropped():
     picture = make.image("rgb8").copy()
     picture.set_type(pyvips.GValue.blob_type, "jpeg-thumbnail-data", make.encoded("jpeg", make.image("grey8")))

@@ -99,7 +99,7 @@ def test_metadata_moves_to_another_format_or_its_loss_is_said(new, tagged, tmp_p
 def test_sizes_in_exif_follow_the_picture(tmp_path):
     path = tmp_path / "a.jpeg"
     path.write_bytes(files.file("jpeg", "rgb8"))
-    files.tag(path, {"EXIF:ExifImageWidth": "120", "EXIF:ExifImageHeight": "80"})
+    files.tag(path, changes={"EXIF:ExifImageWidth": "120", "EXIF:ExifImageHeight": "80"})
     after = read_tags(delivered(path.read_bytes(), to="60"), path)
     assert (after["ExifIFD:ExifImageWidth"], after["ExifIFD:ExifImageHeight"]) == (60, 40)
 

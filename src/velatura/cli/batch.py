@@ -77,7 +77,7 @@ class Batch:
             click.echo(json.dumps(json.loads(to_json(tree))))
 
     def _is_done(self, task: Task) -> bool:
-        from velatura.protect.delivery import delivered
+        from velatura.protect.results import delivered
 
         try:
             report = delivered(task, self.settings)
@@ -157,7 +157,7 @@ class Batch:
         self.emit(task, {"error": line})
 
     def _protect(self, task: Task, choice: Choice | None, on_step: Any) -> None:
-        from velatura.protect.delivery import deliver
+        from velatura.protect.results import deliver
 
         protected = deliver(self.protector, task, choice, on_step, settings=self.settings, panels=self.panels)
         self.words.append(protected.verdict.word)
@@ -191,8 +191,8 @@ def resolved(settings: Settings) -> Settings:
 
 
 def probe(folder: Path) -> None:
-    """Fail now, not after minutes of work, where nothing can be written."""
-    from velatura.images import save
+    """Fail now, not after minutes of work, where nothing can be written; tidy up after runs that were killed."""
+    from velatura.images import save, sweep
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -201,3 +201,4 @@ def probe(folder: Path) -> None:
     trial = folder / ".velatura-trial"
     save(b"", trial)
     trial.unlink()
+    sweep(folder)

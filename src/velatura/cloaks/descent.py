@@ -15,6 +15,7 @@ from velatura.diffusion.extractors import Extractor
 from velatura.perception.color_difference import cell_difference, cells
 from velatura.perception.lpips import load
 
+FAINTEST = 1e-3  # opacity below which a δ would have to be huge to be seen; less than one step of 8 bits
 Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Cloaked pictures ``(B, 3, H, W)`` to what is to become small, and ``latent_remaining``, ``(B,)`` each."""
 
@@ -47,13 +48,19 @@ class DescentSettings:
 
 
 def descend(
-    pictures: Tensor, objective: Objective, extractor: Extractor, settings: DescentSettings, on_step: OnStep | None
+    pictures: Tensor,
+    objective: Objective,
+    extractor: Extractor,
+    settings: DescentSettings,
+    on_step: OnStep | None,
+    opacity: Tensor | None = None,
 ) -> Tensor:
     """δ ``(B, 3, H, W)``, pictures + δ in [0, 1]: min of the objective + α·max(LPIPS − p, 0) + γ·max(cast/q − 1, 0).
 
     Pictures of a batch do not influence each other. The result is scaled down where the penalties left it above p or q.
-    LPIPS runs in ``extractor``'s precision.
+    LPIPS runs in ``extractor``'s precision. ``opacity`` ``(B, 1, H, W)`` in [0, 1]: of δ, that share is seen.
     """
+    seen = 1.0 if opacity is None else opacity
     perceptual = load("alex", str(pictures.device))
     with torch.no_grad(), extractor.autocast():
         reference = perceptual.features(pictures)
@@ -68,7 +75,7 @@ def descend(
         if settings.decay:
             rate = settings.learning_rate * (0.5 + 0.5 * math.cos(math.pi * index / settings.steps))
             optimizer.param_groups[0]["lr"] = rate
-        cloaked = pictures + delta
+        cloaked = pictures + seen * delta
         wanted, remaining = objective(cloaked)
         with extractor.autocast():
             distance = perceptual.compare(reference, perceptual.features(cloaked)).float()
@@ -79,12 +86,13 @@ def descend(
         (delta.grad,) = torch.autograd.grad(loss, delta)
         optimizer.step()
         with torch.no_grad():
-            delta.copy_(((pictures + delta).clamp(0, 1) - pictures)[:, : delta.shape[1]])
+            inside = ((pictures + seen * delta).clamp(0, 1) - pictures)[:, : delta.shape[1]]
+            delta.copy_(inside if opacity is None else inside / opacity.clamp_min(FAINTEST))
         if on_step is not None:
             total, far, visible = (float(v.detach().mean()) for v in (loss / len(pictures), remaining, distance))
             on_step(Step(index + 1, settings.steps, total, far, visible, delta.detach().expand_as(pictures)))
-    delta = fit(pictures, delta.detach().expand_as(pictures), settings.budget)
+    delta = fit(pictures, (seen * delta.detach()).expand_as(pictures), settings.budget)
     if settings.cast is not None:  # a cast grows about as δ does
         over = cell_difference(colours, cells(pictures + delta)) / settings.cast
         delta = delta / over.clamp_min(1).view(-1, 1, 1, 1)
-    return delta
+    return delta if opacity is None else delta / opacity.clamp_min(FAINTEST)

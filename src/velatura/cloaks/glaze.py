@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 
 from torch import Tensor
 
@@ -26,6 +27,7 @@ def glaze(
     extractors: Sequence[Extractor],
     settings: GlazeSettings,
     on_step: OnStep | None = None,
+    opacity: Tensor | None = None,
 ) -> Cloak:
     """min over δ of ‖Φ(Ω(x,T)) − Φ(x+δ)‖² + α·max(LPIPS(x, x+δ) − p, 0), with x+δ in [0, 1].
 
@@ -33,11 +35,19 @@ def glaze(
 
     ``pictures`` and ``targets`` = Ω(x,T): ``(B, 3, H, W)`` in [0, 1], H and W multiples of 8. The feature distance is
     divided by the clean picture's own and averaged over extractors, so that α means the same for every model.
+
+    ``opacity``: ``(B, 1, H, W)`` of pictures that are transparent in places and given as they look over white. What a
+    mimic lays them on is not known: they are looked at over white and over black in turn.
     """
-    aims = goals(extractors, pictures, targets, settings.resolutions)
+    grounds = [(pictures, targets, pictures.new_zeros(()))]
+    if opacity is not None:
+        white = 1 - opacity  # what a white ground adds, and a black one does not
+        grounds.append(((pictures - white).clamp(0, 1), (targets - white).clamp(0, 1), white))
+    turn = cycle([(goals(extractors, x, t, settings.resolutions), white) for x, t, white in grounds])
 
     def objective(cloaked: Tensor) -> tuple[Tensor, Tensor]:
-        remaining = mean_remaining(aims, cloaked)
+        aim, white = next(turn)
+        remaining = mean_remaining(aim, cloaked - white)
         return remaining, remaining
 
-    return Cloak(descend(pictures, objective, extractors[0], settings, on_step), "glaze", settings.steps)
+    return Cloak(descend(pictures, objective, extractors[0], settings, on_step, opacity), "glaze", settings.steps)

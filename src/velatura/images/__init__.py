@@ -2,10 +2,10 @@
 
 from velatura.images.artwork import Artwork
 from velatura.images.delivery import Delivery
-from velatura.images.guarded import read_guarded
+from velatura.images.guarded import read_guarded, sweep
 from velatura.images.prepare import prepared
 from velatura.images.read import read
-from velatura.images.resample import crops, resize_delta, working, working_size
+from velatura.images.resample import crops, opacity, resize_delta, working, working_size
 from velatura.images.write import apply, as_saved, encode, save
 
 __all__ = [
@@ -15,11 +15,13 @@ __all__ = [
     "as_saved",
     "crops",
     "encode",
+    "opacity",
     "prepared",
     "read",
     "read_guarded",
     "resize_delta",
     "save",
+    "sweep",
     "working",
     "working_size",
 ]

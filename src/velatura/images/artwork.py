@@ -30,7 +30,7 @@ class Artwork:
     alpha: bool
     icc: bytes | None = field(repr=False)
     source_bytes: int
-    quality: int | None = None  # of a JPEG, estimated from its quantisation tables; or as chosen
+    quality: int | None = None  # of a JPEG or a lossy WebP, estimated from its quantisers; or as chosen
     chosen: bool = False  # whether ``quality`` was chosen, and is to be taken as it is
     lossless: bool = True  # how the file stores pixels: False for JPEG, AVIF and lossy WebP
     compression: str | None = None  # of a TIFF, in libvips' words

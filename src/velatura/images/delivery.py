@@ -1,4 +1,4 @@
-"""How a protected file is to leave: as which kind of file, how large, with which metadata."""
+"""What a person wants of the protected file: which kind of file, how large, with which metadata."""
 
 from __future__ import annotations
 

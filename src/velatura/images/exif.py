@@ -133,8 +133,8 @@ def _drop_gps(block: bytearray, end: str) -> None:
         for entry in inside:
             _blank(block, entry.start, entry.size)
         _blank(block, place, 2 + 12 * len(inside))
-    # The entries behind it, and the link to the next directory, move up.
-    here, last = found[index].at, at + 2 + 12 * len(found) + 4
+    # The entries behind it, and the link to the next directory, which a cut block may lack, move up.
+    here, last = found[index].at, min(at + 2 + 12 * len(found) + 4, len(block))
     block[here : last - 12] = block[here + 12 : last]
     struct.pack_into(end + "H", block, at, len(found) - 1)
 

@@ -11,9 +11,11 @@ import base64
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -24,17 +26,19 @@ from velatura.images.artwork import Artwork, printable
 from velatura.images.containers import Metadata
 from velatura.images.libvips import pyvips
 from velatura.images.read import MOST_PIXELS
+from velatura.images.write import TEMPORARY
 
 SECONDS = 300  # of wall time; processor time as well, where the system can limit it
 MEMORY = 6 << 30  # bytes of address space; the largest picture that is read takes 2.4 GB
 FILE = MOST_PIXELS * 8 + (1 << 28)  # bytes that it may write
+FOLDER = "velatura-read-"
 _IN_MEMORY = 100 << 20  # a larger picture stays in its file
 
 
 def read_guarded(source: Path | bytes, *, page: int | None = None) -> Artwork:
     """``read`` in a limited process: the same picture, or :class:`ImageError` whatever the file does to its decoder."""
     name = printable(source) if isinstance(source, Path) else "the picture"
-    with tempfile.TemporaryDirectory(prefix="velatura-") as folder:
+    with tempfile.TemporaryDirectory(prefix=FOLDER) as folder:
         pixels = Path(folder) / "pixels.v"
         answer = _asked(source, pixels, page, name)
         if "error" in answer:
@@ -44,6 +48,18 @@ def read_guarded(source: Path | bytes, *, page: int | None = None) -> Artwork:
             return _artwork(answer, source, pixels)
         except pyvips.Error as error:
             raise ImageError(f"{name}: its pixels were lost between processes ({error.detail.strip()})") from None
+
+
+def sweep(folder: Path) -> None:
+    """Delete what killed runs left behind: half-written files in ``folder``, decoded pixels among temporary files.
+
+    Only what is older than any run needs it, since another one may be writing now.
+    """
+    for where, pattern in ((folder, f"{TEMPORARY}*.tmp"), (Path(tempfile.gettempdir()), f"{FOLDER}*")):
+        for path in where.glob(pattern):
+            with contextlib.suppress(OSError):  # gone already, or another user's
+                if time.time() - path.stat().st_mtime > 4 * SECONDS:
+                    path.unlink() if path.is_file() else shutil.rmtree(path)
 
 
 def _as_raised(kind: type[Exception], answer: dict[str, Any]) -> Exception:

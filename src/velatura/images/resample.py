@@ -32,6 +32,18 @@ def working(picture: Artwork | pyvips.Image, short_side: int) -> Tensor:
     return tensor(at_size(image, *working_size(image.width, image.height, short_side)))
 
 
+def opacity(artwork: Artwork, short_side: int) -> Tensor | None:
+    """How opaque the picture is at the working resolution: ``(1, 1, h, w)`` in [0, 1], or None where it is throughout.
+
+    What of δ is seen: it is added to the colours, and the file's alpha stays.
+    """
+    if not artwork.alpha:
+        return None
+    alpha = eight_bit_scale(artwork.image[artwork.image.bands - 1])
+    found = tensor(resized(alpha, *working_size(artwork.width, artwork.height, short_side)))
+    return None if float(found.min()) > 1 - 1e-3 else found
+
+
 def at_size(image: pyvips.Image, width: int, height: int) -> pyvips.Image:
     """Float sRGB at another size. Colours are converted after the reduction: the same to the eye and far cheaper."""
     # Float throughout: libvips reduces 8 bit pictures with 8 bit results, and δ is only a few steps of 1/255.
@@ -52,10 +64,10 @@ def crops(picture: Artwork | pyvips.Image, size: int, boxes: Sequence[tuple[int,
 
 
 def tensor(srgb: pyvips.Image) -> Tensor:
-    """An sRGB image (0 to 255) as ``(1, 3, h, w)`` in [0, 1]."""
+    """An sRGB image, or one band (0 to 255), as ``(1, 3, h, w)`` or ``(1, 1, h, w)`` in [0, 1]."""
     import torch
 
-    array = np.ascontiguousarray(srgb.cast("float").numpy().transpose(2, 0, 1)[None])
+    array = np.ascontiguousarray(np.atleast_3d(srgb.cast("float").numpy()).transpose(2, 0, 1)[None])
     return torch.from_numpy(array).div_(255).clamp_(0, 1)
 
 

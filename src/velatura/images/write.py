@@ -20,6 +20,7 @@ from velatura.images.resample import at_size, resize_delta, tensor
 if TYPE_CHECKING:
     from torch import Tensor
 
+TEMPORARY = ".velatura-"  # how the names of unfinished files begin
 LOWEST_QUALITY = 90  # below it, JPEG and WebP throw away more of δ than they throw away of the picture
 
 
@@ -71,7 +72,7 @@ def as_saved(artwork: Artwork, image: pyvips.Image) -> pyvips.Image:
 
 def save(data: bytes, path: Path) -> None:
     """Write whole or not at all: a temporary file beside ``path``, flushed to the disk, then renamed over it."""
-    temporary = path.with_name(f".velatura-{secrets.token_hex(6)}.tmp")
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(6)}.tmp")
     try:
         try:
             with open(temporary, "xb") as file:

@@ -15,8 +15,8 @@ from velatura.errors import VelaturaError
 from velatura.images import Delivery, read_guarded, save
 from velatura.jobs.records import Job, Picture
 from velatura.protect import Protector, Settings
-from velatura.protect.delivery import deliver, delivered
 from velatura.protect.protector import MOST_FOR_CENTROID, png
+from velatura.protect.results import deliver, delivered
 from velatura.reports.places import report_at
 from velatura.styles.choose import Choice, choose, remembered
 

@@ -20,12 +20,13 @@ from velatura.cloaks.windows import over_windows
 from velatura.diffusion import device, extractors
 from velatura.diffusion.autoencoder import MiniAutoencoder
 from velatura.errors import ImageError
-from velatura.images import Artwork, apply, as_saved, encode, prepared, read, working
+from velatura.images import Artwork, apply, as_saved, encode, opacity, prepared, read, working
 from velatura.images.artwork import printable
 from velatura.perception.color_difference import colour_cast
 from velatura.perception.lpips import lpips
 from velatura.perception.pixels import share_left
 from velatura.protect.figures import View, Visibility, views, visible
+from velatura.protect.fitting import fitted_scale
 from velatura.protect.publishing import after_platform, notes
 from velatura.protect.settings import Settings
 from velatura.reports.checks import flags
@@ -128,7 +129,10 @@ class Protector:
         original = self.working(artwork)
         target = self.paint(original, choice)
         clock("paint")
-        delta = self.cloak(original, target, on_step, grey=artwork.grey) if s.budget else torch.zeros_like(original)
+        delta = torch.zeros_like(original)
+        if s.budget:
+            shown = opacity(artwork, s.working)
+            delta = self.cloak(original, target, on_step, grey=artwork.grey, shown=shown)
         clock("cloak")
         data, saved_file, lpips_native, scale = self.fit(artwork, original, delta)
         clock("fit and write")
@@ -143,7 +147,8 @@ class Protector:
         word = verdict(shifts, noise_shift=max(noise.values()), scale_models=miniatures)
         figures: dict[str, Any] = {"lpips": distance, "lpips_native_crops": lpips_native, **visible(original, saved)}
         figures["delta_scale"] = scale
-        figures["delta_kept"] = float(share_left(original, original + scale * delta, saved)) if scale else None
+        wanted = original + scale * self.seen(artwork, delta)
+        figures["delta_kept"] = float(share_left(original, wanted, saved)) if scale else None
         figures |= {"bytes_before": artwork.source_bytes, "bytes_after": len(data)}
         platform = s.delivery.platform
         published = None
@@ -221,8 +226,24 @@ class Protector:
         """The picture as the cloak sees it: ``(1, 3, h, w)`` at the working resolution."""
         return working(artwork, self.settings.working).to(self.device)
 
-    def cloak(self, original: Tensor, target: Tensor, on_step: OnStep | None = None, *, grey: bool = False) -> Tensor:
-        """δ of a picture at the working resolution, window by window where it is long; ``grey`` for a grey file."""
+    def seen(self, artwork: Artwork, delta: Tensor) -> Tensor:
+        """What shows of δ: all of it, but where the picture is transparent."""
+        shown = opacity(artwork, self.settings.working)
+        return delta if shown is None else shown.to(delta.device) * delta
+
+    def cloak(
+        self,
+        original: Tensor,
+        target: Tensor,
+        on_step: OnStep | None = None,
+        *,
+        grey: bool = False,
+        shown: Tensor | None = None,
+    ) -> Tensor:
+        """δ of a picture at the working resolution, window by window where it is long.
+
+        ``grey`` for a grey file; ``shown``: its opacity, where it is transparent in places.
+        """
         settings = replace(self.settings.cloak(), grey=grey)
 
         def window(pictures: Tensor, where: tuple[slice, slice], index: int, count: int) -> Tensor:
@@ -231,7 +252,9 @@ class Protector:
                     on_step(replace(step, index=index * step.total + step.index, total=count * step.total))
 
             part = target[:, :, where[0], where[1]]
-            return glaze(pictures, part, extractors=self.extractors, settings=settings, on_step=report).delta
+            alpha = None if shown is None else shown[:, :, where[0], where[1]].to(self.device)
+            found = glaze(pictures, part, extractors=self.extractors, settings=settings, on_step=report, opacity=alpha)
+            return found.delta
 
         return over_windows(original, window)
 
@@ -249,37 +272,22 @@ class Protector:
             saved = read(data)
             return data, saved, visibility.native(saved.image), 0.0
         if (bound := self.settings.cloak().cast) is not None:  # what grows for LPIPS' sake must not outgrow the other
-            cast = float(colour_cast(original, (original + delta).clamp(0, 1)))
+            cast = float(colour_cast(original, (original + self.seen(artwork, delta)).clamp(0, 1)))
             largest = min(largest, max(1.0, bound / max(cast, 1e-6)))
         delta, budget = delta.cpu(), self.settings.budget
 
         def worst(scale: float) -> float:
             return visibility.worst(as_saved(artwork, apply(artwork, (scale * delta).clamp(-1, 1))))
 
-        low, high, scale = 0.0, largest, 1.0
-        for attempt in range(12):
-            distance = worst(scale)
-            if distance <= budget:
-                low = scale
-                if distance >= enough * budget or scale >= largest:
-                    break
-            else:
-                high = scale
-            # LPIPS grows about as the square of δ: aim a little under the budget, and stay within what is known.
-            guess = scale * (0.985 * budget / max(distance, 1e-6)) ** 0.5
-            # Of flat art it may grow slower, and every guess be too large: halve in turn.
-            usable = low < guess < high and attempt % 2 == 0
-            scale = guess if usable else (low + high) / 2
-            if guess >= largest and low < largest and high == largest:
-                scale = largest
-        if low == 0:
+        scale = fitted_scale(worst, budget, largest, enough * budget)
+        if scale == 0:
             raise ImageError(
                 f"{artwork.name}: as {artwork.format}, even a faint cloak changes it by more than LPIPS {budget:g}; "
                 "choose --format png, a higher --quality or a higher intensity"
             )
-        data = encode(artwork, apply(artwork, (low * delta).clamp(-1, 1)))
+        data = encode(artwork, apply(artwork, (scale * delta).clamp(-1, 1)))
         saved = read(data)
-        return data, saved, visibility.native(saved.image), low
+        return data, saved, visibility.native(saved.image), scale
 
 
 def png(picture: Tensor) -> bytes:

@@ -17,6 +17,8 @@ from velatura.images.formats import Format
 
 __all__ = ["Facts", "Metadata", "TooMuch", "Unsupported", "facts", "put", "sniff", "take"]
 
+# A file that ends inside its own headers, or (BigTIFF) points to more bytes than a machine can count.
+_OUTSIDE = (struct.error, IndexError, OverflowError)
 _ROOMS = {"png": png, "jpeg": jpeg, "webp": webp, "tiff": tiff}
 
 
@@ -24,7 +26,7 @@ def facts(format: Format, data: bytes) -> Facts:
     """How the file stores its pixels. What is too damaged to tell is left to the decoder."""
     try:
         return _ROOMS[format].facts(data) if format in _ROOMS else Facts(lossless=format == "gif")
-    except (struct.error, IndexError):  # ends inside its own headers
+    except _OUTSIDE:
         return Facts()
 
 
@@ -39,7 +41,7 @@ def take(format: Format, data: bytes, page: int = 1) -> Metadata:
             tiff.take(data, parts, page)
         elif format in _ROOMS:
             _ROOMS[format].take(data, parts)
-    except (struct.error, IndexError, zlib.error):
+    except (*_OUTSIDE, zlib.error):
         parts.lose("what stands behind a damaged place in its headers")
     return parts.metadata()
 

@@ -42,6 +42,8 @@ def take(data: bytes, parts: Parts) -> None:
             parts.native.append(parts.keep(_segment(marker, body)))
         elif marker == 0xEB and body.startswith(b"JP"):
             parts.lose(CREDENTIALS)
+        elif marker == 0xE2 and body.startswith(b"MPF\0"):
+            parts.lose("further pictures behind the first, as a gain map for HDR screens")
 
 
 def put(data: bytes, metadata: Metadata) -> bytes:

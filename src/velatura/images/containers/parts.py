@@ -21,7 +21,7 @@ class TooMuch(Unsupported):
 
 @dataclass(frozen=True)
 class Facts:
-    """``quality`` of a JPEG, by its quantisation tables; ``compression`` of a TIFF, in libvips' words."""
+    """``quality`` of a JPEG or lossy WebP, by its quantisers; ``compression`` of a TIFF, in libvips' words."""
 
     quality: int | None = None
     lossless: bool = True

@@ -5,17 +5,20 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
+from velatura.images.containers import vp8
 from velatura.images.containers.parts import CREDENTIALS, Facts, Metadata, Parts, Unsupported
 
 _ANIMATION, _XMP, _EXIF, _ALPHA, _ICC = 0x02, 0x04, 0x08, 0x10, 0x20
 
 
 def facts(data: bytes) -> Facts:
-    for name, at, _ in _chunks(data):
+    for name, at, size in _chunks(data):
         if name == b"VP8X" and data[at] & _ANIMATION:
             raise Unsupported("is an animated WebP; save one frame of it as a still picture")
-        if name in (b"VP8 ", b"VP8L"):
-            return Facts(lossless=name == b"VP8L")
+        if name == b"VP8 ":
+            return Facts(vp8.quality(data[at : at + min(size, 512)]), lossless=False)
+        if name == b"VP8L":
+            return Facts()
     return Facts()
 
 

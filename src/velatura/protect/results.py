@@ -1,6 +1,6 @@
 """One picture from its file to the files beside its result; the same for a command line and for a job.
 
-Delivery may be repeated: a result of the same picture and settings is recognised, and one that was cut short is
+It may be repeated: a result of the same picture and settings is recognised, and one that was cut short is
 written again.
 """
 

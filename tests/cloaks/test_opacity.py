@@ -1,0 +1,39 @@
+"""Pictures that are transparent in places: δ goes where it is seen, and counts on any ground."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from velatura.cloaks import GlazeSettings, glaze
+from velatura.cloaks.cloak import Goal
+from velatura.diffusion.extractors import load
+from velatura.perception.lpips import lpips
+
+SETTINGS = GlazeSettings(0.1, alpha=8, steps=20, learning_rate=0.02, decay=True, beta2=0.9, alpha_start=0.3, cast=3.0)
+
+
+def test_a_figure_on_nothing_is_cloaked_as_seen_over_white_and_black(make_scene) -> None:
+    mini = load("mini")
+    colour, aim = make_scene(64, 96, 1), make_scene(64, 96, 11)
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 64), torch.linspace(-1, 1, 96), indexing="ij")
+    alpha = ((0.7 - torch.hypot(x, y)) / 0.1).clamp(0, 1)[None, None]
+
+    def over(picture: Tensor, ground: float) -> Tensor:
+        return alpha * picture + (1 - alpha) * ground
+
+    def left(delta: Tensor) -> float:
+        goals = [(over(colour, g), Goal(mini, over(colour, g), over(aim, g))) for g in (0.0, 1.0)]
+        return sum(float(goal.remaining((seen + alpha * delta).clamp(0, 1))) for seen, goal in goals) / 2
+
+    white, target = over(colour, 1.0), over(aim, 1.0)
+    found = {
+        name: glaze(white, target, extractors=[mini], settings=SETTINGS, opacity=opacity).delta
+        for name, opacity in (("heeded", alpha), ("ignored", None))
+    }
+    delta = found["heeded"]
+    assert delta[(alpha == 0).expand_as(delta)].abs().max() == 0
+    assert 0.02 < float(lpips(white, (white + alpha * delta).clamp(0, 1))) <= 0.1
+    with torch.no_grad():
+        assert left(delta) < left(found["ignored"]) - 0.01
+    assert delta.abs().max() < 0.6  # not huge where hardly any of it is seen
