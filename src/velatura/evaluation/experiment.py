@@ -49,16 +49,16 @@ def carry_out(setup: Setup, say: Say) -> Result:
             say("judging: real", len(setup.training), len(setup.training))
             continue
         if arm.method not in PLAIN:
-            figures = _protected(setup, untreated(arm), say)
+            figures = protect_arm(setup, untreated(arm), say)
             if not arm.then:
                 rows += cloak_rows(arm, protocol.artist, figures)
         if arm.then:
-            rows += cloak_rows(arm, protocol.artist, _treated(setup, arm, say))
+            rows += cloak_rows(arm, protocol.artist, treat_arm(setup, arm, say))
         if arm.then or arm.method not in PLAIN:
             rows += view_rows(arm, _seen(setup, arm), judge, protocol.artist)
         for way in setup.ways:
             for seed in protocol.seeds:
-                made = _samples(setup, arm, way, seed, say)
+                made = paint(setup, arm, way, seed, say)
                 doing = f"judging: {arm.key}, {way.label}, seed {seed}"
                 say(doing, 0, len(made))
                 found, ranks = judged(
@@ -96,7 +96,7 @@ def _genre(protocol: Protocol) -> Callable[..., Tensor] | None:
     return lambda made: clip.genre_ranks(list(made), genre, model)
 
 
-def _protected(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
+def protect_arm(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
     """Figures of the arm's pictures, which are written first where they are not there yet."""
     folder, protocol = setup.protected(arm), setup.protocol
     card = folder / "figures.json"
@@ -155,7 +155,7 @@ def _files(setup: Setup, arm: Arm) -> list[Path]:
     ]
 
 
-def _treated(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
+def treat_arm(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
     """Figures of what the countermeasure made of the mimic's pictures, beside the clean originals; made if need be."""
     folder, attack = setup.treated(arm), setup.attack(arm)
     card = folder / "figures.json"
@@ -174,7 +174,7 @@ def _treated(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
     return found
 
 
-def _mimic(setup: Setup, arm: Arm, way: Way, seed: int, say: Say) -> Path:
+def train_mimic(setup: Setup, arm: Arm, way: Way, seed: int, say: Say) -> Path:
     folder, protocol = setup.mimic(arm, way, seed), setup.protocol
     if not folder.exists():
         doing, settings = training_of(arm, way, seed), replace(way.settings, seed=seed)
@@ -186,7 +186,7 @@ def _mimic(setup: Setup, arm: Arm, way: Way, seed: int, say: Say) -> Path:
     return folder
 
 
-def _samples(setup: Setup, arm: Arm, way: Way, seed: int, say: Say) -> list[Path]:
+def paint(setup: Setup, arm: Arm, way: Way, seed: int, say: Say) -> list[Path]:
     """Generated pictures, the same prompts and seeds in every arm; a mimic is trained only where some are missing."""
     protocol, prompts, folder = setup.protocol, setup.prompts(way), setup.samples(arm, way, seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -194,7 +194,7 @@ def _samples(setup: Setup, arm: Arm, way: Way, seed: int, say: Say) -> list[Path
     start = next((i for i, path in enumerate(paths) if not path.exists()), len(paths))
     if start == len(paths):
         return paths
-    model = protocol.model if arm.method == "base" else str(_mimic(setup, arm, way, seed, say))
+    model = protocol.model if arm.method == "base" else str(train_mimic(setup, arm, way, seed, say))
     doing = f"generating: {arm.key}, {way.label}, seed {seed}"
     say(doing, start, len(paths))
     mimic = generate.load(model, protocol.device)

@@ -97,7 +97,7 @@ async def _keep_a_worker(desk: Desk) -> None:
             await asyncio.sleep(patience)
             if worker is not None and worker.poll() is None:
                 patience = LOOK_AFTER
-            elif await run_in_threadpool(desk.ledger.unfinished):
+            elif await run_in_threadpool(lambda: desk.ledger.is_busy() or desk.ledger.has_expired()):
                 if worker is not None and worker.returncode:
                     log.error("the worker ended with status %s; see worker.log in %s", worker.returncode, home())
                     patience = min(2 * patience, LONGEST_PATIENCE)
