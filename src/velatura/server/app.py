@@ -18,7 +18,7 @@ from velatura import __version__
 from velatura.errors import ImageError, InputError, VelaturaError
 from velatura.jobs.database import home
 from velatura.jobs.desk import Desk
-from velatura.server import api, pages
+from velatura.server import api, pages, study_pages
 from velatura.server.catalogue import STATIC
 from velatura.server.guard import Guard
 from velatura.server.uploads import Limits, TooLarge
@@ -73,6 +73,7 @@ def create_app(desk: Desk, launch: Launch) -> FastAPI:
     app.add_exception_handler(VelaturaError, _problem)
     app.include_router(api.router(desk, launch.limits))
     app.include_router(pages.router(desk, launch.limits))
+    app.include_router(study_pages.router(desk))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app
 
