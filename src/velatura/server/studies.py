@@ -54,7 +54,7 @@ INSTRUCTED, CHECKS = "instructed", ("instructed", "genuine", "foreign")
 
 @dataclass(frozen=True)
 class Question:
-    """``real`` and ``shown``: pictures by id. ``kind``: mimicry, or an attention check, passed by ``expected`` levels."""
+    """``real``, ``shown``: pictures by id. ``kind``: mimicry, or an attention check, passed by ``expected`` levels."""
 
     id: str
     kind: str

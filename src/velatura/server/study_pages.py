@@ -27,7 +27,10 @@ async def _form(request: Request) -> dict[str, str]:
     body = await request.body()
     if len(body) > MOST_FORM:
         raise HTTPException(413, "form: too long")
-    return dict(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=10))
+    try:
+        return dict(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=10))
+    except ValueError:
+        raise HTTPException(422, "form: too many fields") from None
 
 
 Form = Annotated[dict[str, str], Depends(_form)]
