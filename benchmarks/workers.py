@@ -37,7 +37,7 @@ from velatura.jobs.records import Job, Picture
 from velatura.jobs.worker import Manner, work
 
 RESULT = Path(__file__).parents[1] / "results/workers.json"
-BEAT, DEAD = 1.0, 15.0  # seconds; the command's own are 5 and 30
+BEAT, DEAD = 1.0, 20.0  # seconds; the command's own are 5 and 30
 STEPS = 10
 PATIENCE = 900.0  # seconds; a busy machine is no failure
 
@@ -183,7 +183,8 @@ def kill_two_of_three(shop: Shop, jobs: int = 40, seconds: float = 1.0) -> dict[
     shop.start(3, seconds)
     ordered = [shop.order("a.png") for _ in range(jobs)]
     started = time.monotonic()
-    shop.until(lambda: shop.counts().get("done", 0) >= jobs // 2)
+    # Half-way, and each worker in the middle of something.
+    shop.until(lambda: (counts := shop.counts()).get("done", 0) >= jobs // 2 and counts.get("working", 0) == 3)
     half = time.monotonic() - started
     at_work = shop.counts().get("working", 0)
     for worker in shop.workers[:2]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import parse_qsl
@@ -17,7 +18,7 @@ from velatura.jobs.files import files
 from velatura.server.guard import STUDY as PREFIX
 from velatura.server.studies import BACKGROUNDS, Studies, Study
 
-Link = Annotated[str, InPath(pattern=r"^[0-9a-f]{12}\.[0-9]{1,6}\.[\w-]{20,100}$")]
+LINK = re.compile(r"[0-9a-f]{12}\.[0-9]{1,6}\.[\w-]{20,100}", re.ASCII)
 PictureId = Annotated[str, InPath(pattern=r"^[0-9a-f]{16}$")]
 MOST_FORM = 2000  # bytes
 
@@ -47,13 +48,13 @@ def router(desk: Desk) -> APIRouter:
     show = Jinja2Templates(env=environment).TemplateResponse
 
     def known(link: str) -> tuple[Study, int]:
-        found = studies.rater_of(link)
+        found = studies.rater_of(link) if LINK.fullmatch(link) else None
         if found is None:
             raise HTTPException(404, "study: this link is not one of ours, or the study is over")
         return found
 
     @site.get("/{link}")
-    def page(request: Request, link: Link) -> Response:
+    def page(request: Request, link: str) -> Response:
         study, number = known(link)
         question, done, of = studies.next(study, number)
         about = {"study": study, "link": link, "done": done, "of": of}
@@ -65,25 +66,25 @@ def router(desk: Desk) -> APIRouter:
         return show(request, "study_question.html", about | {"question": question, "levels": LEVELS})
 
     @site.post("/{link}/begin")
-    def begin(link: Link, background: Annotated[str, Form(max_length=20)], agreed: Annotated[bool, Form()]) -> Response:
+    def begin(link: str, form: Form) -> Response:
         study, number = known(link)
-        if background not in BACKGROUNDS or not agreed:
-            raise HTTPException(422, "study: expected a background and your agreement")
-        studies.begin(study, number, background)
+        if form.get("background") not in BACKGROUNDS or form.get("agreed") != "true":
+            raise HTTPException(422, "study: expected what you say about yourself, and your agreement")
+        studies.begin(study, number, form["background"])
         return RedirectResponse(PREFIX + link, 303)
 
     @site.post("/{link}/rate")
-    def rate(
-        link: Link, question: Annotated[str, Form(max_length=20)], level: Annotated[int, Form(ge=1, le=5)]
-    ) -> Response:
+    def rate(link: str, form: Form) -> Response:
         study, number = known(link)
-        studies.rate(
-            study, number, question, level
-        )  # an answer to another question changes nothing: on to what is next
+        level = form.get("level", "")
+        if level not in ("1", "2", "3", "4", "5"):
+            raise HTTPException(422, "study: expected one of the five levels")
+        # An answer to another question than the one that is open changes nothing.
+        studies.rate(study, number, form.get("question", ""), int(level))
         return RedirectResponse(PREFIX + link, 303)
 
     @site.get("/{link}/{picture}.webp")
-    def picture(link: Link, picture: PictureId) -> Response:
+    def picture(link: str, picture: PictureId) -> Response:
         study, number = known(link)
         mine = {id for question in study.asked(number) for id in (*question.real, *question.shown)}
         path = study.folder / f"{picture}.webp"
