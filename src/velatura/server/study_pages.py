@@ -39,8 +39,6 @@ Form = Annotated[dict[str, str], Depends(_form)]
 
 def router(desk: Desk) -> APIRouter:
     """All pages beneath ``PREFIX``; none is part of the API's description."""
-    from velatura.judges.study import LEVELS
-
     site = APIRouter(prefix=PREFIX.rstrip("/"), include_in_schema=False, default_response_class=HTMLResponse)
     studies = Studies(desk.engine)
     loader = FileSystemLoader(Path(__file__).parent / "templates")
@@ -62,6 +60,8 @@ def router(desk: Desk) -> APIRouter:
             return show(request, "study_welcome.html", about | {"backgrounds": BACKGROUNDS})
         if question is None:
             return show(request, "study_thanks.html", about)
+        from velatura.judges.study import LEVELS  # here, since it loads torch, for which a start should not wait
+
         studies.look(study, number, question)
         return show(request, "study_question.html", about | {"question": question, "levels": LEVELS})
 
