@@ -200,6 +200,8 @@ def mimicry() -> str:
 
 def workers() -> str:
     """What a kill -9 of two workers of three did, and what the job engine costs."""
+    if not (ROOT / "results/workers.json").exists():
+        return "Nothing is measured yet: there is no results/workers.json."
     tree = result("workers")
     killed = tree["kill_two_of_three"]
     lines = [

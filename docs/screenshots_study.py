@@ -58,7 +58,6 @@ def main() -> None:
                     page = browser.new_context(viewport=size).new_page()  # type: ignore[arg-type]
                     page.set_default_timeout(600_000)
                     page.goto(link)
-                    page.screenshot(path=IMAGES / f"{name.replace('question', 'welcome')}.jpg", type="jpeg", quality=82)
                     page.get_by_label("I make art", exact=True).check()
                     page.get_by_label("I take part").check()
                     page.get_by_role("button", name="Begin").click()

@@ -113,6 +113,7 @@ def test_pages_and_pictures_do_not_tell_the_arm(site: Any, art: list[Path]) -> N
     for word in ("clean", "noise", "cloaked", "genuine", "foreign", "mimicry", "original", "ada", "grace"):
         assert word not in page.text, word
     assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert page.headers["referrer-policy"] == "same-origin"  # else browsers send forms without their origin
     assert "script" not in page.text
     sources = re.findall(r'src="(/study/[^"]+)"', page.text)
     assert len(sources) == 8

@@ -23,8 +23,8 @@ from velatura.errors import InputError
 def worker_command(database: str | None, files: str | None, idle: float | None, list_only: bool) -> None:
     """Take jobs from the database and carry them out, until Ctrl-C.
 
-    With a PostgreSQL there may be many workers, on many machines. One that dies is taken over by the others after half
-    a minute; what it was at is done again by another, and nothing is delivered twice. One worker a device is right.
+    With a PostgreSQL there may be many workers, on many machines. One that dies is taken over by the others after a
+    minute; what it was at is done again by another, and nothing is delivered twice. One worker a device is right.
     """
     from velatura.jobs import database as databases
     from velatura.jobs.heart import living

@@ -25,7 +25,7 @@ from dbos import DBOS
 from velatura.jobs.database import now, workers
 
 BEAT_SECONDS = 5.0
-DEAD_SECONDS = 30.0
+DEAD_SECONDS = 60.0  # as DBOS's own service has it; a machine may be that busy
 STRUCK_OFF = 75  # exit status: start it again
 log = logging.getLogger("velatura")
 
