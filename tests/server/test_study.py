@@ -143,6 +143,10 @@ def test_a_link_is_all_it_takes_and_no_other_can_be_made(site: Any, art: list[Pa
     assert theirs
     assert site.client.get(f"{first}/{theirs.pop()}.webp").status_code == 404
     assert site.client.get(f"{second}/{mine.pop()}.webp").status_code in (200, 404)
+    mail = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert site.client.get(first, headers=mail).status_code == 200  # followed from a mail
+    assert site.client.post(f"{first}/begin", data={}, headers=mail).status_code == 403
+    assert site.client.get(first, headers=mail | {"Sec-Fetch-Mode": "no-cors"}).status_code == 403
     foreign = {"Origin": "https://evil.example"}
     assert site.client.post(f"{first}/begin", data={}, headers=foreign).status_code == 403
 
