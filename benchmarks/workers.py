@@ -163,6 +163,10 @@ class Shop:
             found[job.state] = found.get(job.state, 0) + 1
         return found
 
+    def under_way(self) -> int:
+        """Pictures that are being worked on."""
+        return sum(picture.state == "working" for job in self.desk.ledger.unfinished() for picture in job.pictures)
+
     def until(self, true: Any, pause: float = 0.1) -> None:
         end = time.monotonic() + PATIENCE
         while not true():
@@ -183,10 +187,10 @@ def kill_two_of_three(shop: Shop, jobs: int = 40, seconds: float = 1.0) -> dict[
     shop.start(3, seconds)
     ordered = [shop.order("a.png") for _ in range(jobs)]
     started = time.monotonic()
-    # Half-way, and each worker in the middle of something.
-    shop.until(lambda: (counts := shop.counts()).get("done", 0) >= jobs // 2 and counts.get("working", 0) == 3)
+    # Half-way, and each worker in the middle of a picture.
+    shop.until(lambda: shop.counts().get("done", 0) >= jobs // 2 and shop.under_way() == 3, pause=0.05)
     half = time.monotonic() - started
-    at_work = shop.counts().get("working", 0)
+    at_work = shop.under_way()
     for worker in shop.workers[:2]:
         worker.send_signal(signal.SIGKILL)
     shop.until(lambda: shop.counts().get("done", 0) >= jobs or not shop.desk.ledger.is_busy())
