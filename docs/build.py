@@ -21,7 +21,7 @@ from velatura.styles import catalogue
 ROOT = Path(__file__).parents[1]
 PAGES = (
     *("README.md", "docs/styles.md", "docs/cloaks.md", "docs/evaluation.md", "docs/countermeasures.md"),
-    "docs/files.md",
+    *("docs/files.md", "docs/workers.md"),
     "src/velatura/data/mini/README.md",
 )
 SHOWN = (
@@ -313,12 +313,36 @@ def files() -> str:
     return "\n".join(lines)
 
 
+def workers() -> str:
+    """What a kill -9 of two workers of three did, and what the job engine costs."""
+    if not (ROOT / "results/workers.json").exists():
+        return "Nothing is measured yet: there is no results/workers.json."
+    tree = result("workers")
+    killed = tree["kill_two_of_three"]
+    lines = [
+        f"{killed['jobs']} jobs of {killed['seconds_a_job']:g} s, {killed['killed']} of {killed['workers']} workers killed by SIGKILL "
+        f"half-way with {killed['under_way_when_killed']} jobs under way: {killed['done']} done, {killed['files']} results delivered, "
+        f"{killed['jobs_delivered_twice']} jobs delivered twice, {killed['files_written_twice']} files written twice, "
+        f"{killed['begun_twice']} jobs begun a second time.",
+        "",
+        "| workers | jobs a minute | of what costless hand-over would give | seconds of the engine a job |",
+        "|---|---|---|---|",
+    ]
+    for row in tree["throughput"]:
+        figures = f"{row['jobs_a_minute']:.0f} | {row['share_of_ideal']:.0%} | {row['engine_seconds_a_job']:.2f}"
+        lines.append(f"| {row['workers']} | {figures} |")
+    each = tree["throughput"][0]
+    where = f"{each['jobs']} jobs of {each['seconds_a_job']:g} s; {tree['machine']}"
+    return "\n".join([*lines, "", f"{where} ([results/workers.json](RESULTS/workers.json))."])
+
+
 PARTS = {
     "purifier": purifier,
     "detection": detection,
     "timings": timings,
     "files": files,
     "platforms": platforms,
+    "workers": workers,
     "evaluation": evaluation,
     "miniature": miniature,
     "mimicry": mimicry,

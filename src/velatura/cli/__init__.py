@@ -28,7 +28,9 @@ COMMANDS = {
     "report": ("velatura.cli.report", "report_command", "Results as a page, Markdown or CSV."),
     "robustness": ("velatura.cli.robustness", "robustness_command", "What countermeasures leave of a cloak."),
     "styles": ("velatura.cli.styles", "styles_group", "List, show and build the catalogue of target styles."),
+    "study": ("velatura.cli.study", "study_group", "The artists' study: people rate mimicked pictures."),
     "watch": ("velatura.cli.watch", "watch_command", "Protect the pictures that appear in a folder."),
+    "worker": ("velatura.cli.worker", "worker_command", "Take jobs from a database that machines share."),
 }
 
 

@@ -13,7 +13,7 @@ import click
 from tqdm import tqdm
 
 from velatura.cli.files import artist_of, pictures
-from velatura.cli.options import DEVICE, METHOD
+from velatura.cli.options import DATABASE, DEVICE, METHOD
 from velatura.errors import Cancelled, InputError, VelaturaError
 
 if TYPE_CHECKING:
@@ -98,10 +98,13 @@ def _list_plans(ctx: click.Context, parameter: click.Parameter, wanted: bool) ->
 @click.option("--genre", help="The artist's genre, for the paper's genre shift by CLIP ('post impressionism').")
 @click.option("--clip", help="The CLIP model for it: a hub id or a folder on this machine.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and what it costs; do nothing.")
+@click.option("--background", is_flag=True, help="Queue it for the workers (velatura worker), print the job, return.")
+@DATABASE
 @DEVICE
 def evaluate_command(
-    art: tuple[Path, ...], output: Path, plan: str, artist: str | None, dry_run: bool, **options: Any
-) -> None:
+    art: tuple[Path, ...], output: Path, plan: str, artist: str | None, dry_run: bool, background: bool,
+    database: str | None, **options: Any,
+) -> None:  # fmt: skip
     """Protect the pictures in ART in several ways, fine-tune a mimic on each, generate, and judge whose style it is.
 
     ART is the pictures of one artist, a dozen at the least (in the plan known: a folder an artist). Everything is kept
@@ -123,6 +126,9 @@ def evaluate_command(
         name = artist or artist_of(group)
         folder = output / re.sub(r"\W+", "-", name.lower()) if several else output
         setups.append(Setup(_protocol(_readable(pictures(group), name), name, plan, **options), folder))
+    if background:
+        _queue(setups, database)
+        return
     tasks = [schedule.tasks(setup) for setup in setups]
     rates = _announce(setups, tasks)
     if dry_run:
@@ -130,6 +136,19 @@ def evaluate_command(
     for i, (setup, mine) in enumerate(zip(setups, tasks, strict=True)):
         _show(_carry_out(setup, mine, [task for others in tasks[i + 1 :] for task in others], rates))
     click.echo(f"all of it: {output}; a page to look at: velatura report {output} -o page.html", err=True)
+
+
+def _queue(setups: Sequence[Setup], database: str | None) -> None:
+    """A job an artist, whose parts spread over the workers; one is started here if this machine has none."""
+    from velatura.jobs.desk import Desk
+    from velatura.jobs.experiments import order
+
+    desk = Desk(database)
+    for setup in setups:
+        job = order(desk, setup)
+        click.echo(job.id)
+        click.echo(f"queued {len(job.pictures)} parts; velatura jobs show {job.id[:8]} tells how it stands", err=True)
+    desk.call_worker()
 
 
 def _protocol(

@@ -31,8 +31,9 @@ def jobs_group() -> None:
 @DATABASE
 @AS_JSON
 def list_command(database: str | None, as_json: bool) -> None:
-    """All jobs, newest first: state, pictures done, failed, time left, folder."""
-    jobs = _desk(database).ledger.jobs()
+    """All jobs, newest first: state, pictures (of an experiment: parts) done, failed, time left, folder."""
+    ledger = _desk(database).ledger
+    jobs = sorted([*ledger.jobs(), *ledger.jobs(kind="evaluate")], key=lambda job: -job.created)
     if as_json:
         click.echo(json.dumps([_tree(job) for job in jobs], indent=1))
         return

@@ -51,7 +51,7 @@ def carry_out(setup: Setup, say: Say) -> Result:
             say("judging: real", len(setup.training), len(setup.training))
             continue
         if arm.method not in PLAIN:
-            figures = _protected(setup, untreated(arm), say)
+            figures = protect_arm(setup, untreated(arm), say)
             if not arm.measures:
                 rows += cloak_rows(arm, protocol.artist, figures)
         if arm.dropping:
@@ -64,7 +64,7 @@ def carry_out(setup: Setup, say: Say) -> Result:
             rows += view_rows(arm, _seen(setup, arm), judge, protocol.artist)
         for way in setup.ways:
             for seed in protocol.seeds:
-                made = _samples(setup, arm, way, seed, say)
+                made = paint(setup, arm, way, seed, say)
                 doing = f"judging: {named(arm, way, seed)}"
                 say(doing, 0, len(made))
                 found, ranks = judged(
@@ -102,7 +102,7 @@ def _genre(protocol: Protocol) -> Callable[..., Tensor] | None:
     return lambda made: clip.genre_ranks(list(made), genre, model)
 
 
-def _protected(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
+def protect_arm(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
     """Figures of the arm's pictures, which are written first where they are not there yet."""
     folder, protocol = setup.protected(arm), setup.protocol
     card = folder / "figures.json"
@@ -152,7 +152,7 @@ def _trained_on(setup: Setup, arm: Arm, way: Way, say: Say) -> tuple[list[Tensor
     return [working(read(files[i]), way.settings.resolution) for i in kept], [setup.texts[i] for i in kept]
 
 
-def _mimic(setup: Setup, arm: Arm, way: Way, seed: int, say: Say) -> Path:
+def train_mimic(setup: Setup, arm: Arm, way: Way, seed: int, say: Say) -> Path:
     folder, protocol = setup.mimic(arm, way, seed), setup.protocol
     if not folder.exists():
         base = measures.base(setup, way, say)
@@ -166,10 +166,10 @@ def _mimic(setup: Setup, arm: Arm, way: Way, seed: int, say: Say) -> Path:
     return folder
 
 
-def _samples(setup: Setup, arm: Arm, way: Way, seed: int, say: Say) -> list[Path]:
+def paint(setup: Setup, arm: Arm, way: Way, seed: int, say: Say) -> list[Path]:
     """Generated pictures, the same prompts and seeds in every arm; a mimic is trained only where some are missing."""
     if arm.denoised:
-        made = _samples(setup, arm.trained_on, way, seed, say)
+        made = paint(setup, arm.trained_on, way, seed, say)
         doing = f"denoising: {named(arm, way, seed)}"
         return measures.denoise(setup, arm.denoised, made, setup.samples(arm, way, seed), doing, say)
     protocol, prompts, folder = setup.protocol, setup.prompts(way), setup.samples(arm, way, seed)
@@ -178,7 +178,7 @@ def _samples(setup: Setup, arm: Arm, way: Way, seed: int, say: Say) -> list[Path
     start = next((i for i, path in enumerate(paths) if not path.exists()), len(paths))
     if start == len(paths):
         return paths
-    model = measures.base(setup, way, say) if arm.method == "base" else str(_mimic(setup, arm, way, seed, say))
+    model = measures.base(setup, way, say) if arm.method == "base" else str(train_mimic(setup, arm, way, seed, say))
     doing = f"generating: {named(arm, way, seed)}"
     say(doing, start, len(paths))
     mimic = generate.load(model, protocol.device)

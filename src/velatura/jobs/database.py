@@ -62,6 +62,33 @@ uploads = sa.Table(
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("expires", sa.Float, nullable=False),
 )
+# One row a worker that lives; ``seen`` by the database's clock, since machines' clocks differ.
+workers = sa.Table(
+    "velatura_workers",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("started", sa.Float, nullable=False),
+    sa.Column("seen", sa.Float, nullable=False),
+)
+# One row a time that a picture's files were written, in the transaction that admitted it.
+deliveries = sa.Table(
+    "velatura_deliveries",
+    metadata,
+    sa.Column("job", sa.ForeignKey(jobs.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("attempt", sa.Integer, primary_key=True),
+    sa.Column("run", sa.Integer, primary_key=True),
+    sa.Column("worker", sa.String(64), nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+)
+# What the first to come decided for all.
+agreements = sa.Table(
+    "velatura_agreements",
+    metadata,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
 
 
 def home() -> Path:
@@ -77,6 +104,13 @@ def home() -> Path:
 
 def default_url() -> str:
     return f"sqlite:///{home() / 'jobs.sqlite'}"
+
+
+def now(engine: sa.Engine) -> sa.ColumnElement[float]:
+    """Seconds since 1970 by the database's clock."""
+    if engine.dialect.name == "sqlite":
+        return (sa.func.julianday("now") - 2440587.5) * 86400.0
+    return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Float)
 
 
 def lock_file(url: str) -> Path:
@@ -104,7 +138,10 @@ def connect(url: str) -> sa.Engine:
 
 def _engine(url: str) -> sa.Engine:
     if url.startswith("postgresql://"):
-        return sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1), pool_pre_ping=True)
+        # A machine that freezes in the middle of a delivery must not hold its picture for ever.
+        own = {"options": "-c idle_in_transaction_session_timeout=120000"}
+        address = url.replace("postgresql://", "postgresql+psycopg://", 1)
+        return sa.create_engine(address, pool_pre_ping=True, connect_args=own)
     engine = sa.create_engine(url)
 
     @sa.event.listens_for(engine, "connect")

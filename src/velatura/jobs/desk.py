@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+import platform
 import subprocess
 import sys
 import time
@@ -19,11 +19,12 @@ from filelock import FileLock, Timeout
 
 from velatura.errors import InputError
 from velatura.jobs import database
+from velatura.jobs.files import files
 from velatura.jobs.ledger import Ledger
 from velatura.jobs.records import Job, Kind, Picture
 
 APPLICATION, VERSION = "velatura", "1"  # of the workflows: a job of an older version must still be carried out
-QUEUES: dict[Kind, str] = {"protect": "batches", "preview": "previews"}
+QUEUES: dict[Kind, str] = {"protect": "batches", "preview": "previews", "evaluate": "experiments"}
 KEEP_DAYS = 30.0
 MOST_LOG = 1_000_000  # bytes
 
@@ -94,16 +95,16 @@ class Desk:
         if job is None or job.unfinished:
             return False
         for upload in self.ledger.uploads_of(job):
-            shutil.rmtree(upload.path.parent, ignore_errors=True)
+            files().remove(upload.path.parent)
             self.ledger.delete(database.uploads, upload.id)
-        shutil.rmtree(folder_of(id), ignore_errors=True)
+        files().remove(folder_of(id))
         self.ledger.delete(database.jobs, id)
         return True
 
     def _enqueue(self, connection: sa.Connection, job: Job, numbers: list[int]) -> None:
         options: EnqueueOptions = {
             "workflow_name": job.kind,
-            "queue_name": QUEUES[job.kind],
+            "queue_name": queue_of(self.engine, job),
             "workflow_id": workflow_id(job.id, job.run),
             "app_version": VERSION,
         }
@@ -124,13 +125,26 @@ class Desk:
         return start_worker(self.url)
 
 
+def queue_of(engine: sa.Engine, job: Job) -> str:
+    """For any worker, or for this machine's where others could not see the job's files."""
+    places = [path for picture in job.pictures for path in (picture.source, picture.output)]
+    places += [files().found(os.fsencode(text)) for text in job.order.get("paths", [])]
+    shared = engine.dialect.name == "sqlite" or all(files().inside(path) is not None for path in places)
+    return QUEUES[job.kind] if shared else local_queue(QUEUES[job.kind])
+
+
+def local_queue(queue: str) -> str:
+    """The queue of jobs that only this machine can do."""
+    return f"{queue}@{platform.node()}"
+
+
 def workflow_id(id: str, run: int) -> str:
     return f"{id}:{run}"
 
 
 def folder_of(id: str) -> Path:
     """Where the application keeps a job's results."""
-    return database.home() / "jobs" / id
+    return files().root / "jobs" / id
 
 
 def start_worker(url: str) -> subprocess.Popen[bytes]:

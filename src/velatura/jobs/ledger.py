@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from velatura.errors import InputError
-from velatura.jobs.database import jobs, pictures, uploads
+from velatura.jobs.database import deliveries, jobs, pictures, uploads
+from velatura.jobs.files import files
 from velatura.jobs.records import UNFINISHED, Job, Picture, Upload
 
 _PATHS = ("source", "output", "path")
-_BYTES = (*_PATHS, "title")
 
 
 class Ledger:
@@ -94,9 +95,32 @@ class Ledger:
             row = connection.execute(query).first()
         return row is None or row.state == "cancelled" or row.run != run
 
-    def set_picture(self, id: str, number: int, **values: Any) -> None:
+    def set_picture(self, id: str, number: int, attempt: int | None = None, **values: Any) -> bool:
+        """Change a picture; with ``attempt``: if that is still the latest one and under way. Whether it was changed."""
         with self.engine.begin() as connection:
-            connection.execute(pictures.update().where(_one(id, number)).values(**values))
+            here = _one(id, number) if attempt is None else _under_way(id, number, attempt)
+            return bool(connection.execute(pictures.update().where(here).values(**values)).rowcount)
+
+    @contextmanager
+    def delivery(self, id: str, run: int, number: int, attempt: int, worker: str) -> Iterator[bool]:
+        """A transaction in which this attempt, and no other, may write the picture's files; False where it may not.
+
+        It may not if another worker has taken the picture over, or the job was cancelled. Ends as a row of deliveries.
+        """
+        with self.engine.begin() as connection:
+            mine = pictures.update().where(_under_way(id, number, attempt)).values(attempts=attempt)  # locks the row
+            current = sa.exists().where((jobs.c.id == id) & (jobs.c.run == run) & (jobs.c.state != "cancelled"))
+            allowed = bool(connection.execute(mine.where(current)).rowcount)
+            yield allowed
+            if allowed:
+                row = {"job": id, "run": run, "number": number, "attempt": attempt, "worker": worker, "at": time.time()}
+                connection.execute(deliveries.insert().values(**row))
+
+    def deliveries(self, id: str) -> list[tuple[int, str]]:
+        """Of a job, which picture was delivered by which worker, in order."""
+        query = sa.select(deliveries.c.number, deliveries.c.worker).where(deliveries.c.job == id)
+        with self.engine.connect() as connection:
+            return [(number, worker) for number, worker in connection.execute(query.order_by(deliveries.c.at))]
 
     def begin_picture(self, id: str, number: int) -> int:
         """Enter that a picture is being worked on; the how-manieth attempt this is."""
@@ -105,11 +129,12 @@ class Ledger:
             connection.execute(pictures.update().where(_one(id, number)).values(**start))
             return int(connection.execute(sa.select(pictures.c.attempts).where(_one(id, number))).scalar_one())
 
-    def forgive(self) -> None:
-        """Take back the attempts that are under way: the worker was asked to stop, the pictures are not to blame."""
+    def forgive(self, attempts: Iterable[tuple[str, int, int]]) -> None:
+        """Take back attempts that are under way (job, picture, attempt): the worker was asked to stop."""
         back = {"state": "waiting", "step": 0, "attempts": pictures.c.attempts - 1}
         with self.engine.begin() as connection:
-            connection.execute(pictures.update().where(pictures.c.state == "working").values(**back))
+            for attempt in attempts:
+                connection.execute(pictures.update().where(_under_way(*attempt)).values(**back))
 
     def restart(self, connection: sa.Connection, id: str) -> tuple[int, list[int]]:
         """A new run of a job's unfinished and failed pictures: its number and theirs."""
@@ -142,7 +167,7 @@ class Ledger:
 
     def uploads_of(self, job: Job) -> list[Upload]:
         """What was handed in for this job, and serves no other."""
-        sources = [os.fsencode(picture.source) for picture in job.pictures]
+        sources = [files().stored(picture.source) for picture in job.pictures]
         others = sa.select(pictures.c.source).where(pictures.c.job != job.id)
         mine = sa.select(uploads).where(uploads.c.path.in_(sources) & uploads.c.path.not_in(others))
         with self.engine.connect() as connection:
@@ -151,6 +176,23 @@ class Ledger:
     def delete(self, table: sa.Table, id: str) -> None:
         with self.engine.begin() as connection:
             connection.execute(table.delete().where(table.c.id == id))
+
+    def ids(self) -> set[str]:
+        """Of all jobs and uploads."""
+        with self.engine.connect() as connection:
+            return {id for table in (jobs, uploads) for id in connection.execute(sa.select(table.c.id)).scalars()}
+
+    def is_busy(self) -> bool:
+        """Whether any job is waiting or being worked on; cheap."""
+        with self.engine.connect() as connection:
+            return bool(connection.execute(sa.select(sa.exists().where(jobs.c.state.in_(UNFINISHED)))).scalar())
+
+    def has_expired(self) -> bool:
+        """Whether there is anything to delete, or there will be when its job is done; cheap."""
+        now = time.time()
+        over = sa.exists().where((jobs.c.expires < now) & jobs.c.state.not_in(UNFINISHED))
+        with self.engine.connect() as connection:
+            return bool(connection.execute(sa.select(over | sa.exists().where(uploads.c.expires < now))).scalar())
 
     def expired(self, now: float | None = None) -> tuple[list[Job], list[Upload]]:
         """Finished jobs and uploads whose time is over; uploads that an unfinished job needs are not among them."""
@@ -166,9 +208,14 @@ def _one(id: str, number: int) -> sa.ColumnElement[bool]:
     return (pictures.c.job == id) & (pictures.c.number == number)
 
 
+def _under_way(id: str, number: int, attempt: int) -> sa.ColumnElement[bool]:
+    return _one(id, number) & (pictures.c.attempts == attempt) & (pictures.c.state == "working")
+
+
 def _row(record: Picture | Upload) -> dict[str, Any]:
     row = asdict(record)
-    return row | {name: os.fsencode(row[name]) for name in _BYTES if name in row}
+    row |= {name: files().stored(row[name]) for name in _PATHS if name in row}
+    return row | ({"title": os.fsencode(row["title"])} if "title" in row else {})
 
 
 def _record(kind: Any, row: Any) -> Any:
@@ -178,4 +225,4 @@ def _record(kind: Any, row: Any) -> Any:
 
 
 def _path(stored: bytes) -> Path:
-    return Path(os.fsdecode(stored))
+    return files().found(stored)

@@ -11,7 +11,7 @@ from velatura.reports.places import Task
 # A job: waiting, working, done (some pictures may have failed), cancelled, or failed as a whole.
 # A picture: waiting, working, done or failed.
 State = Literal["waiting", "working", "done", "failed", "cancelled"]
-Kind = Literal["protect", "preview"]
+Kind = Literal["protect", "preview", "evaluate"]  # of an experiment, the "pictures" are its parts
 UNFINISHED = ("waiting", "working")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,15 @@ from velatura.cloaks import Step, glaze
 from velatura.diffusion import extractors
 from velatura.errors import VelaturaError
 from velatura.images import Delivery, read_guarded, save
+from velatura.jobs.experiments import Laboratory
+from velatura.jobs.files import files
+from velatura.jobs.hold import Hold
 from velatura.jobs.records import Job, Picture
 from velatura.protect import Protector, Settings
 from velatura.protect.protector import MOST_FOR_CENTROID, png
 from velatura.protect.results import deliver, delivered
 from velatura.reports.places import report_at
 from velatura.styles.choose import Choice, choose, remembered
-
-OnProgress = Callable[[int, int], None]  # steps done, steps in all; may raise Cancelled
 
 # The settings that decide which networks are loaded.
 _NETWORKS = ("models", "resolutions", "catalogue", "device", "offline", "painter")
@@ -33,6 +33,7 @@ class Studio:
 
     def __init__(self) -> None:
         self.kept: tuple[dict[str, Any], Protector] | None = None
+        self.laboratory = Laboratory()
 
     def choose(self, job: Job) -> dict[str, Any]:
         """One T for the body of work, from up to two dozen of its pictures; empty where none of them can be read."""
@@ -43,6 +44,7 @@ class Studio:
         for picture in job.pictures[::every]:
             # Reported when its turn comes.
             with contextlib.suppress(VelaturaError, OSError, RuntimeError):
+                files().pull(picture.source)
                 places.append(protector.place(read_guarded(picture.source, page=settings.page)))
         if not places:
             return {}
@@ -50,7 +52,7 @@ class Studio:
         style = {"name": choice.style.name, "artist": choice.style.artist}
         return {"style": style, "reason": choice.reason, "place": choice.centroid, "models": protector.settings.models}
 
-    def protect(self, job: Job, picture: Picture, on_progress: OnProgress) -> dict[str, Any]:
+    def protect(self, job: Job, picture: Picture, hold: Hold) -> dict[str, Any]:
         """Protect one picture and write it with its report; what was written before a restart is not made again."""
         settings = settings_of(job)
         panels = job.order.get("panels", ["sheet.png"])
@@ -63,12 +65,12 @@ class Studio:
         choice = _choice(protector, job) if job.choice else None
 
         def on_step(step: Step) -> None:
-            on_progress(step.index, step.total)
+            hold(step.index, step.total)
 
-        done = deliver(protector, picture.task, choice, on_step, settings=settings, panels=panels)
+        done = deliver(protector, picture.task, choice, on_step, settings=settings, panels=panels, claim=hold.claim)
         return summary(done.report)
 
-    def preview(self, job: Job, picture: Picture, on_progress: OnProgress) -> dict[str, Any]:
+    def preview(self, job: Job, picture: Picture, hold: Hold) -> dict[str, Any]:
         """A few steps on a square of the picture, as it is at the working resolution: before.png and after.png.
 
         The order's ``x`` and ``y``, 0 to 1, say where in the picture the square's middle is.
@@ -88,16 +90,22 @@ class Studio:
         part = whole[..., top : top + side, left : left + side]
 
         def on_step(step: Step) -> None:
-            on_progress(step.index, step.total)
+            hold(step.index, step.total)
 
         quick = replace(settings, effort="fast").cloak()
         quick = replace(quick, steps=PREVIEW_STEPS, resolutions=())
         target = protector.paint(whole, choice)[..., top : top + side, left : left + side]
         cloak = glaze(part, target, extractors=protector.extractors, settings=quick, on_step=on_step)
         picture.output.parent.mkdir(parents=True, exist_ok=True)
-        save(png(part), picture.task.beside("before.png"))
-        save(png((part + cloak.delta).clamp(0, 1)), picture.output)
+        with hold.claim():
+            save(png(part), picture.task.beside("before.png"))
+            save(png((part + cloak.delta).clamp(0, 1)), picture.output)
         return {"style": choice.style.name, "box": [left / width, top / height, side / width, side / height]}
+
+    def experiment(self, job: Job, picture: Picture, hold: Hold) -> dict[str, Any]:
+        """A part of a plan of the evaluation."""
+        self.kept = None  # a mimic's training needs the memory
+        return self.laboratory(job, picture, hold)
 
     def _protector(self, settings: Settings) -> Protector:
         """A protector of these settings, on the networks that are loaded already if they are the same."""

@@ -1,91 +1,161 @@
-"""The process that does the work: ``python -m velatura.jobs.worker``. One on a machine and database, by a lock.
+"""The process that does the work: ``python -m velatura.jobs.worker``, ``velatura worker``.
 
-It may be killed at any time: whoever comes next, this one restarted or the application, goes on where it was.
+It may be killed at any time: whoever comes next goes on where it was. On SQLite there is one on a machine and database,
+by a lock, and the next takes up what the last had begun. On PostgreSQL there may be many, on many machines, and those
+that live take over from those that died (``heart``).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-import platform
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 
+import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
-from velatura.jobs import database
-from velatura.jobs.desk import APPLICATION, QUEUES, VERSION
+from velatura.jobs import database, experiments, heart
+from velatura.jobs.attempt import Bench
+from velatura.jobs.desk import APPLICATION, QUEUES, VERSION, local_queue
+from velatura.jobs.files import files
 from velatura.jobs.ledger import Ledger
 from velatura.jobs.workflows import Craft, register
 
 IDLE_SECONDS = 300.0
 HANDOVER_SECONDS = 10.0  # a worker that found nothing more to do is gone by then
+SWEEP_SECONDS = 60.0
 
 
-def work(url: str, craft: Craft | None = None, *, idle: float = IDLE_SECONDS, pause: float = 2.0) -> bool:
-    """Carry out the jobs of ``url`` until there have been none for ``idle`` seconds.
+@dataclass(frozen=True)
+class Manner:
+    """How a worker works. Seconds: ``idle`` after which it ends (None: never), ``pause`` before a second attempt,
+
+    ``beat`` and ``dead`` as in ``heart.Heart``. ``alone``: not beside another worker of this machine.
+    """
+
+    idle: float | None = IDLE_SECONDS
+    pause: float = 2.0
+    beat: float = heart.BEAT_SECONDS
+    dead: float = heart.DEAD_SECONDS
+    alone: bool = True
+
+
+def work(url: str, craft: Craft | None = None, manner: Manner | None = None, **changes: float) -> bool:
+    """Carry out the jobs of ``url`` until there have been none for a while.
 
     False where another worker of this machine was at it. ``craft``: what does the work itself; None is the real thing.
     """
+    manner = manner or Manner(**changes)  # type: ignore[arg-type]
     lock = FileLock(database.lock_file(url))
     try:
-        lock.acquire(timeout=HANDOVER_SECONDS)
+        lock.acquire(timeout=HANDOVER_SECONDS if manner.alone else 0)
     except Timeout:
-        return False
-    with lock:
-        _serve(url, craft, idle, pause)
+        if manner.alone or url.startswith("sqlite"):
+            return False
+    try:
+        _serve(url, craft, manner)
+    finally:
+        lock.release()
     return True
 
 
-def _serve(url: str, craft: Craft | None, idle: float, pause: float) -> None:
-    from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
+def _serve(url: str, craft: Craft | None, manner: Manner) -> None:
+    from dbos import DBOS
 
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
     engine = database.connect(url)
-    ledger = Ledger(engine)
+    if craft is None:
+        from velatura.jobs.studio import Studio
+
+        craft = Studio()
+    with _living(engine, manner) as life:
+        bench = Bench(Ledger(engine), life.name, life.check, manner.pause)
+        _launch(url, engine, bench, craft)
+        life.run()
+        _wait(bench, manner, stop)
+        if stop.is_set():
+            bench.ledger.forgive(list(bench.under_way))
+    if stop.is_set():
+        os._exit(0)  # a thread in the middle of a picture cannot be stopped any other way, and loses nothing
+    DBOS.destroy()
+
+
+class _Alone:
+    """The only worker of a SQLite file: it takes up itself what the one before it had begun."""
+
+    name = "local"
+
+    def check(self) -> None: ...
+    def run(self) -> None: ...
+
+
+@contextlib.contextmanager
+def _living(engine: sa.Engine, manner: Manner) -> Iterator[heart.Heart | _Alone]:
+    if engine.dialect.name == "sqlite":
+        yield _Alone()
+        return
+    files().check(engine)
+    beating = heart.Heart(engine, heart.new_name(), manner.beat, manner.dead)
+    beating.start()
+    try:
+        yield beating
+    finally:
+        beating.stop()
+
+
+def _launch(url: str, engine: sa.Engine, bench: Bench, craft: Craft) -> None:
+    from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
+
     config: DBOSConfig = {
         "name": APPLICATION,
         "system_database_url": url,
         "system_database_engine": engine,
         "serializer": DBOSPortableJSONSerializer(),
         "application_version": VERSION,
-        # Its own unfinished workflows are what a worker takes up when it starts; those of other machines are not.
-        "executor_id": "local" if url.startswith("sqlite") else platform.node(),
+        "executor_id": bench.worker,
         "enable_otlp": False,  # nothing leaves this machine
         "log_level": "WARNING",
     }
     DBOS(config=config)
-    if craft is None:
-        from velatura.jobs.studio import Studio
-
-        craft = Studio()
-    register(ledger, craft, pause)
+    register(bench, craft)
+    experiments.register(bench, lambda *part: craft.experiment(*part))
+    queues = [*QUEUES.values(), *map(local_queue, QUEUES.values()), "upkeep"]
+    DBOS.listen_queues(queues)  # other machines' own are registered too
     DBOS.launch()
-    for queue in QUEUES.values():
+    for queue in queues:
         # One batch at a time: it is one device. Previews have a queue of their own, and go first (``turns``).
         DBOS.register_queue(queue, worker_concurrency=1, polling_interval_sec=0.5, on_conflict="always_update")
-    DBOS.register_queue("upkeep", worker_concurrency=1, on_conflict="always_update")
-    busy, swept = time.monotonic(), ""
-    while time.monotonic() - busy < idle and not stop.wait(0.2):
-        hour = time.strftime("%Y-%m-%dT%H", time.gmtime())
-        if hour != swept:
-            swept = hour
-            DBOS.enqueue_workflow_with_options(
-                {
-                    "workflow_name": "expire",
-                    "queue_name": "upkeep",
-                    "workflow_id": f"expire-{hour}",
-                    "app_version": VERSION,
-                }
-            )
-        if ledger.unfinished():
-            busy = time.monotonic()
-    if stop.is_set():
-        ledger.forgive()
-        os._exit(0)  # a thread in the middle of a picture cannot be stopped any other way, and loses nothing
-    DBOS.destroy()
+
+
+def _wait(bench: Bench, manner: Manner, stop: threading.Event) -> None:
+    """Until the worker is told to stop, or there has been nothing to do for long enough."""
+    busy, swept = time.monotonic(), -SWEEP_SECONDS
+    while not stop.wait(0.2):
+        now = time.monotonic()
+        if now - swept >= SWEEP_SECONDS:
+            swept = now
+            if bench.ledger.has_expired():
+                _sweep()
+        if bench.ledger.is_busy():
+            busy = now
+        elif manner.idle is not None and now - busy >= manner.idle:
+            return
+
+
+def _sweep() -> None:
+    """As a workflow, so that of several workers one does it; the id says which minute it was for."""
+    from dbos import DBOS
+
+    name = f"expire-{int(time.time() // SWEEP_SECONDS)}"
+    DBOS.enqueue_workflow_with_options(
+        {"workflow_name": "expire", "queue_name": "upkeep", "workflow_id": name, "app_version": VERSION}
+    )
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ written again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -62,10 +63,12 @@ def deliver(
     *,
     settings: Settings,
     panels: Sequence[str] = ("sheet.png",),
+    claim: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Protected:
     """Protect ``task.source`` and write the result with its report and ``panels`` beside it.
 
     ``settings``: as asked for, by which :func:`delivered` will know the result; the protector has filled in its own.
+    ``claim``: inside of it all files are written; it may raise, and then none is.
     Raises :class:`ImageError` where the picture cannot be read or protected, or where a file stands in the way that
     is not Velatura's work.
     """
@@ -78,9 +81,10 @@ def deliver(
     done = protector.protect(artwork, choice, on_step)
     own = {"output": task.output.name, "source_id": task.source_id, "fingerprint": mark}
     report = to_json(done.report | own | {"replaces_sha256": before.digest})
-    # The report before the picture that it describes: see ``places.earlier``.
-    save(report.encode("utf-8", "backslashreplace"), task.beside("report.json"))
-    for kind in panels:
-        save(PANELS[kind](done), task.beside(kind))
-    save(done.data, task.output)
+    with claim():
+        # The report before the picture that it describes: see ``places.earlier``.
+        save(report.encode("utf-8", "backslashreplace"), task.beside("report.json"))
+        for kind in panels:
+            save(PANELS[kind](done), task.beside(kind))
+        save(done.data, task.output)
     return done

@@ -38,7 +38,7 @@ def sheets(folder: Path, *, art: bool = False) -> list[Sheet]:
     One a recipe, of the first seed: a row is one prompt and one seed of the noise. ``art``: the artist's own pictures
     too, untouched and as protected.
     """
-    index = _index(folder)
+    index = index_of(folder)
     if index is None:
         return []
     arms: list[dict[str, Any]] = index["arms"]
@@ -53,7 +53,7 @@ def sheets(folder: Path, *, art: bool = False) -> list[Sheet]:
     return found
 
 
-def _index(folder: Path) -> dict[str, Any] | None:
+def index_of(folder: Path) -> dict[str, Any] | None:
     path = folder / NAME
     if not path.is_file():
         return None

@@ -36,6 +36,30 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
     return (0.0 if successes == 0 else low), (1.0 if successes == n else high)
 
 
+def clustered_share(groups: Sequence[tuple[int, int]]) -> tuple[float, float, float]:
+    """Share of successes over two groups or more, ``(k, n)`` each, and its 95 % interval.
+
+    Answers of one group (a rater's) are no independent draws, so :func:`wilson` would be too narrow. This is Wilson's
+    with the effective number of answers (Kish's design effect, from the spread between groups) in the place of n, and
+    Student's t over the groups in that of 1.96 (as Dean & Pagano 2015 recommend). Where all succeed, or none, the
+    spread says nothing, and each group counts as one answer.
+    """
+    if len(groups) < 2 or any(not 0 <= k <= n or n < 1 for k, n in groups):
+        raise InputError(f"clustered_share: expected two groups or more with 0 <= k <= n, got {list(groups)[:3]}")
+    array = np.asarray(groups, dtype=float)
+    count, whole = len(array), float(array[:, 1].sum())
+    share = float(array[:, 0].sum()) / whole
+    spread = share * (1 - share)
+    variance = count / (count - 1) * float(((array[:, 0] - share * array[:, 1]) ** 2).sum()) / whole**2
+    effective = whole if variance == 0 else min(whole, spread / variance)
+    n = float(count) if spread == 0 else effective
+    z = float(_T[min(count - 1, len(_T)) - 1])
+    centre = share + z * z / (2 * n)
+    half = z * (spread / n + z * z / (4 * n * n)) ** 0.5
+    low, high = ((centre + sign * half) / (1 + z * z / n) for sign in (-1, 1))
+    return share, (0.0 if share == 0 else low), (1.0 if share == 1 else high)
+
+
 def auc(positive: Sequence[float], negative: Sequence[float]) -> tuple[float, float, float]:
     """Area under the ROC curve of scores that should be higher for ``positive``, and its 95 % interval.
 

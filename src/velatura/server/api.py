@@ -19,6 +19,7 @@ from starlette.concurrency import run_in_threadpool
 
 from velatura.errors import InputError
 from velatura.jobs.desk import Desk, folder_of
+from velatura.jobs.files import files
 from velatura.jobs.records import Job, Picture, Upload
 from velatura.server import catalogue
 from velatura.server.archive import zipped
@@ -267,6 +268,7 @@ def _job(desk: Desk, id: str, kind: str = "protect") -> Job:
 
 
 def _file(path: Path, download: str | None = None) -> FileResponse:
+    files().pull(path)
     if not path.is_file():
         raise HTTPException(404, "file: not there, or not yet")
     # What is shown and what is sent is what we wrote or recognised; a browser is not asked to guess.

@@ -18,7 +18,7 @@ from velatura import __version__
 from velatura.errors import ImageError, InputError, VelaturaError
 from velatura.jobs.database import home
 from velatura.jobs.desk import Desk
-from velatura.server import api, pages
+from velatura.server import api, pages, study_pages
 from velatura.server.catalogue import STATIC
 from velatura.server.guard import Guard
 from velatura.server.uploads import Limits, TooLarge
@@ -73,6 +73,7 @@ def create_app(desk: Desk, launch: Launch) -> FastAPI:
     app.add_exception_handler(VelaturaError, _problem)
     app.include_router(api.router(desk, launch.limits))
     app.include_router(pages.router(desk, launch.limits))
+    app.include_router(study_pages.router(desk))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app
 
@@ -97,7 +98,7 @@ async def _keep_a_worker(desk: Desk) -> None:
             await asyncio.sleep(patience)
             if worker is not None and worker.poll() is None:
                 patience = LOOK_AFTER
-            elif await run_in_threadpool(desk.ledger.unfinished):
+            elif await run_in_threadpool(lambda: desk.ledger.is_busy() or desk.ledger.has_expired()):
                 if worker is not None and worker.returncode:
                     log.error("the worker ended with status %s; see worker.log in %s", worker.returncode, home())
                     patience = min(2 * patience, LONGEST_PATIENCE)

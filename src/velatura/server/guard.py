@@ -37,6 +37,7 @@ HEADERS: Mapping[str, str] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+STUDY = "/study/"
 SAFE = ("GET", "HEAD", "OPTIONS")
 LOST = (
     "<!doctype html><html lang=en><meta charset=utf-8><title>Velatura</title>"
@@ -80,9 +81,12 @@ class Guard:
             return PlainTextResponse("host: expected this server's own name\n", 421)
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
         foreign = origin is not None and origin.lower() not in {f"http://{host}" for host in hosts}
-        if foreign or site not in (None, "same-origin", "none"):
+        # A rater's link is followed from wherever it was sent to.
+        study = scope["path"].startswith(STUDY)
+        followed = study and scope["method"] in SAFE and headers.get("sec-fetch-mode") == "navigate"
+        if foreign or (site not in (None, "same-origin", "none") and not followed):
             return PlainTextResponse("origin: expected this server's own pages\n", 403)
-        if scope["path"].startswith("/static/"):
+        if study or scope["path"].startswith("/static/"):  # such a link is signed, and lets into one study alone
             return None
         if self._is_token(headers.get("authorization", "").removeprefix("Bearer ")):
             return None

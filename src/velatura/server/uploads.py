@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from velatura.errors import ImageError, InputError
 from velatura.images.formats import SUFFIXES_OF
 from velatura.jobs import database
+from velatura.jobs.files import files
 from velatura.jobs.ledger import Ledger
 from velatura.jobs.records import Upload
 
@@ -49,11 +50,12 @@ async def take_in(body: AsyncIterator[bytes], name: str, limits: Limits, ledger:
     kept of it.
     """
     id = str(uuid.uuid4())
-    folder = database.home() / "uploads" / id
+    folder = files().root / "uploads" / id
     folder.mkdir(mode=0o700, parents=True)
     try:
         size = await _receive(body, folder / "arriving", limits.bytes)
         upload = await run_in_threadpool(_looked_at, folder, id, shown(name), size, limits)
+        await run_in_threadpool(files().push, upload.path, folder / "thumbnail.webp")
         await run_in_threadpool(ledger.add_upload, upload)
     except BaseException:  # a closed tab too
         shutil.rmtree(folder, ignore_errors=True)
@@ -120,5 +122,5 @@ def shown(name: str) -> str:
 
 def remove(upload: Upload, ledger: Ledger) -> None:
     """Forget a picture that was handed in."""
-    shutil.rmtree(upload.path.parent, ignore_errors=True)
+    files().remove(upload.path.parent)
     ledger.delete(database.uploads, upload.id)

@@ -1,0 +1,139 @@
+"""Plans as jobs: each part after those that it needs, and once; with a stand-in, and in earnest (slow)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("dbos", reason="needs the extra web")
+from velatura.jobs.desk import Desk
+from velatura.jobs.records import Job, Picture
+
+PATIENCE = 300.0
+# Two arms that share nothing, then what needs both: protect, train and paint of each.
+AFTER = {
+    "protect": [],
+    "train": ["protect"],
+    "paint": ["train"],
+    "clean": [],
+    "slow": ["clean"],
+    "end": ["paint", "slow"],
+}
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    monkeypatch.setenv("VELATURA_DATA", str(tmp_path / "data"))
+    desk = Desk()
+    yield desk
+    for worker in WORKERS:
+        worker.kill()
+        worker.wait()
+    WORKERS.clear()
+
+
+WORKERS: list[subprocess.Popen[bytes]] = []
+
+
+def start(desk: Desk, *command: object) -> subprocess.Popen[bytes]:
+    WORKERS.append(subprocess.Popen([sys.executable, *map(str, command)]))
+    return WORKERS[-1]
+
+
+def order(desk: Desk, folder: Path, after: dict[str, list[str]]) -> Job:
+    numbers = {name: number for number, name in enumerate(after)}
+    parts = [Picture(number, name, folder, folder, "result") for name, number in numbers.items()]
+    return desk.submit(parts, {"after": [[numbers[n] for n in needs] for needs in after.values()]}, kind="evaluate")
+
+
+def wait(desk: Desk, job: Job, until: Callable[[Job], bool] = lambda job: not job.unfinished) -> Job:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        now = desk.ledger.job(job.id)
+        assert now is not None
+        if until(now):
+            return now
+        time.sleep(0.05)
+    raise AssertionError(f"waited {PATIENCE} s in vain: {now}")
+
+
+def test_parts_come_after_what_they_need_and_once_whatever_happens(desk: Desk, tmp_path: Path) -> None:
+    diary = tmp_path / "diary"
+    script = Path(__file__).with_name("stand_in.py")
+    job = order(desk, tmp_path, AFTER)
+    worker = start(desk, script, desk.url, diary)
+    wait(desk, job, lambda job: any(p.name == "slow" and p.step >= 1 for p in job.pictures))
+    worker.kill()
+    worker.wait()
+    start(desk, script, desk.url, diary)
+    done = wait(desk, job)
+    assert done.state == "done"
+    notes = diary.read_text().splitlines()
+    for name, needs in AFTER.items():
+        assert notes.count(f"end {name}") == 1
+        assert notes.count(f"begin {name}") == (2 if name == "slow" else 1)
+        for needed in needs:
+            assert notes.index(f"end {needed}") < notes.index(f"begin {name}")
+
+
+def test_a_part_that_fails_ends_the_plan_and_resume_goes_on(desk: Desk, tmp_path: Path) -> None:
+    diary = tmp_path / "diary"
+    job = order(desk, tmp_path, {"a": [], "bad": ["a"], "end": ["bad"]})
+    start(desk, Path(__file__).with_name("stand_in.py"), desk.url, diary).wait(PATIENCE)
+    failed = wait(desk, job)
+    assert failed.state == "failed"
+    assert "the model is not here" in failed.reason
+    assert [p.state for p in failed.pictures] == ["done", "failed", "waiting"]
+    (tmp_path / "mended").touch()
+    assert desk.resume(job.id)
+    start(desk, Path(__file__).with_name("stand_in.py"), desk.url, diary)
+    assert wait(desk, job).state == "done"
+    assert diary.read_text().splitlines().count("begin a") == 1
+
+
+@pytest.mark.slow
+def test_a_plan_of_the_evaluation_in_earnest(
+    desk: Desk, tmp_path: Path, tiny_model: Path, make_scene: Callable[..., Any]
+) -> None:
+    from velatura.evaluation import Arm, Protocol, Setup
+    from velatura.evaluation.experiment import carry_out
+    from velatura.images import save
+    from velatura.jobs.experiments import order as order_plan
+    from velatura.protect.protector import png
+
+    art = [tmp_path / f"ada/{i:02}.png" for i in range(13)]
+    art[0].parent.mkdir()
+    for i, path in enumerate(art):
+        save(png(make_scene(128, 136, 20 + i)), path)
+    arms = [Arm.parse(text) for text in ("base", "real", "clean", "noise:0.1 then jpeg quality=60")]
+    setup = Setup(
+        Protocol(
+            art, "ada", arms, model=str(tiny_model), changes={"steps": 2, "batch": 2, "resolution": 64}, training=4,
+            effort="fast", subjects=("a cat",), each=1, sampling_steps=2,
+        ),
+        tmp_path / "out",
+    )  # fmt: skip
+    job = order_plan(desk, setup)
+    assert [part.name.split(":")[0] for part in job.pictures] == [
+        *("generating", "fine-tuning", "generating"),
+        *("protecting", "treating", "fine-tuning", "generating", "judging"),
+    ]
+    assert job.order["after"] == [[], [], [1], [], [3], [4], [5], list(range(7))]
+    start(desk, "-m", "velatura.jobs.worker")
+    done = wait(desk, job)
+    assert (done.state, done.reason) == ("done", "")
+    tree = json.loads((tmp_path / "out/result.json").read_text())
+    assert {row["arm"] for row in tree["rows"]} >= {"base", "real", "clean", "noise"}
+    said: list[str] = []
+    again = carry_out(setup, lambda what, done, total: said.append(what))
+    assert not [what for what in said if not what.startswith(("judging", "teaching"))]  # all was there
+    assert [row.value for row in again.rows] == pytest.approx(
+        [row["value"] for row in tree["rows"]], rel=1e-4, nan_ok=True
+    )

@@ -1,0 +1,136 @@
+"""Where files lie: relative to a root that machines mount where they like, or behind any URL of fsspec's."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from pathlib import Path
+
+import fsspec
+import pytest
+
+pytest.importorskip("dbos", reason="needs the extra web")
+from velatura.errors import VelaturaError
+from velatura.jobs.desk import Desk, folder_of
+from velatura.jobs.files import Files, files
+from velatura.jobs.hold import Hold
+from velatura.jobs.records import Picture, Upload
+from velatura.jobs.turns import Turns
+from velatura.jobs.workflows import sweep
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    monkeypatch.setenv("VELATURA_DATA", str(tmp_path / "data"))
+    monkeypatch.delenv("VELATURA_FILES", raising=False)
+    return Desk()
+
+
+def test_a_root_may_be_mounted_elsewhere(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for root in (here, there):
+        (root / "art").mkdir(parents=True)
+    monkeypatch.setenv("VELATURA_FILES", str(here))
+    odd = os.fsdecode(b"caf\xe9.png")  # a name need not be UTF-8
+    pictures = [
+        Picture(0, "a", here / "art" / odd, here / "out/a.png", "a"),
+        Picture(1, "b", tmp_path / "b", here, "b"),
+    ]
+    job = desk.submit(pictures, {})
+    monkeypatch.setenv("VELATURA_FILES", f"file://{there}")
+    moved = desk.ledger.job(job.id)
+    assert moved is not None
+    assert moved.pictures[0].source == there / "art" / odd
+    assert moved.pictures[0].output == there / "out/a.png"
+    assert moved.pictures[1].source == tmp_path / "b"  # outside: as it is
+
+
+def test_a_mirror_fetches_and_delivers(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One machine hands in, another works, a third shows; each with a mirror of its own of a place in memory."""
+    url = f"memory://{uuid.uuid4().hex}"
+    monkeypatch.setenv("VELATURA_FILES", url)
+    store = fsspec.filesystem("memory")
+    mine = files()
+    source, output = mine.root / "uploads/1/source.png", mine.root / "jobs/1/0.png"
+    source.parent.mkdir(parents=True)
+    source.write_bytes(b"a picture")
+    mine.push(source)
+    job = desk.submit([Picture(0, "a", source, output, "0")], {})
+    source.unlink()  # another machine has not seen it yet
+    ledger = desk.ledger
+    assert ledger.begin_picture(job.id, 0) == 1
+    hold = Hold(ledger, Turns(), job, job.pictures[0], 1, "worker")
+    hold.fetch()
+    assert source.read_bytes() == b"a picture"
+    with hold.claim():
+        output.parent.mkdir(parents=True)
+        output.write_bytes(b"protected")
+        job.pictures[0].task.beside("report.json").write_text("{}")
+    base = f"/{url.removeprefix('memory://')}"
+    assert store.cat(f"{base}/jobs/1/0.png") == b"protected"
+    assert store.exists(f"{base}/jobs/1/0.report.json")
+    output.unlink()
+    mine.pull(output)
+    assert output.read_bytes() == b"protected"
+    assert mine.remove(output.parent)
+    assert not store.exists(f"{base}/jobs/1")
+    mine.pull(output)  # what is nowhere is not there
+    assert not output.exists()
+
+
+def test_a_place_out_of_reach_is_one_line() -> None:
+    with pytest.raises(VelaturaError, match="fsspec cannot reach it"):
+        Files("nonsense://x")
+
+
+def test_only_the_latest_attempt_may_deliver(desk: Desk, tmp_path: Path) -> None:
+    job = desk.submit([Picture(0, "a", tmp_path / "a", tmp_path / "o", "a")], {})
+    holds = []
+    for attempt in (1, 2):
+        assert desk.ledger.begin_picture(job.id, 0) == attempt
+        holds.append(Hold(desk.ledger, Turns(), job, job.pictures[0], attempt, f"worker {attempt}"))
+    written = []
+    with pytest.raises(VelaturaError, match="taken this picture over"), holds[0].claim():
+        written.append("late")
+    with pytest.raises(VelaturaError, match="taken this picture over"):
+        holds[0].enter(state="failed")
+    with holds[1].claim():
+        written.append("in time")
+    assert written == ["in time"]
+    assert desk.ledger.deliveries(job.id) == [(0, "worker 2")]
+    desk.cancel(job.id)
+    with pytest.raises(VelaturaError, match="taken this picture over"), holds[1].claim():
+        written.append("cancelled")
+    # A write that fails is no delivery.
+    other = desk.submit([Picture(0, "a", tmp_path / "a", tmp_path / "o", "a")], {})
+    desk.ledger.begin_picture(other.id, 0)
+    hold = Hold(desk.ledger, Turns(), other, other.pictures[0], 1, "worker")
+    with pytest.raises(OSError, match="full"), hold.claim():
+        raise OSError("the disk is full")
+    assert desk.ledger.deliveries(other.id) == []
+
+
+def test_what_cannot_be_deleted_now_is_tried_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = files().root / "uploads/old"
+    place.mkdir(parents=True)
+    desk.ledger.add_upload(Upload("old", "a.png", place / "source.png", "png", 1, 1, 0, 0.0, 1.0))
+    assert desk.ledger.has_expired()
+    with monkeypatch.context() as busy:
+        busy.setattr("shutil.rmtree", lambda *_, **__: None)  # held open by someone, say
+        assert sweep(desk.ledger) == (0, 0)
+    assert desk.ledger.has_expired()
+    assert sweep(desk.ledger) == (0, 1)
+    assert not place.exists()
+    assert not desk.ledger.has_expired()
+
+
+def test_what_a_crash_left_over_is_deleted_after_a_day(desk: Desk, tmp_path: Path) -> None:
+    job = desk.submit([Picture(0, "a", tmp_path / "a", tmp_path / "o", "a")], {})
+    folders = [folder_of(job.id), folder_of("nobodys"), files().root / "uploads/nobodys", files().root / "uploads/new"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    for folder in folders[:3]:
+        os.utime(folder, (time.time() - 90_000,) * 2)
+    sweep(desk.ledger)
+    assert [folder.exists() for folder in folders] == [True, False, False, True]
