@@ -89,6 +89,8 @@ def _serve(url: str, craft: Craft | None, idle: float, pause: float) -> None:
 
 
 def main() -> None:
+    if hasattr(os, "nice"):
+        os.nice(10)  # pages, and whatever else this machine does, go first
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     work(os.environ.get("VELATURA_DATABASE") or database.default_url())
 

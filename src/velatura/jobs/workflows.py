@@ -90,9 +90,9 @@ def sweep(ledger: Ledger, now: float | None = None) -> tuple[int, int]:
 
 def _whole(ledger: Ledger, id: str, run: int, body: Callable[[], None]) -> None:
     """A job from "working" to its end; an error that no picture is to blame for ends it with a reason."""
-    if not ledger.set_job(id, run, state="working"):
-        return
     try:
+        if not ledger.set_job(id, run, state="working"):
+            return
         body()
     except VelaturaError as error:
         ledger.set_job(id, run, state="failed", reason=_line(error), finished=time.time())
@@ -102,6 +102,9 @@ def _whole(ledger: Ledger, id: str, run: int, body: Callable[[], None]) -> None:
         ledger.set_job(id, run, state="failed", reason=f"{type(error).__name__}: {_line(error)}", finished=time.time())
     else:
         ledger.set_job(id, run, state="done", finished=time.time())
+    finally:
+        if ledger.job(id) is None:  # deleted while it was being worked on: what was written since goes too
+            shutil.rmtree(folder_of(id), ignore_errors=True)
 
 
 def _attempt(
