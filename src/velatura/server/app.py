@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -68,7 +69,9 @@ def assembled(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # The first picture that is dropped should not wait for torch.
         threading.Thread(target=_warm_up, daemon=True).start()
-        work = [*chores, *([lambda: _keep_a_worker(desk)] if worker else [])]
+        work = [*chores]
+        if worker:
+            work.append(partial(_keep_a_worker, desk))
         tasks = [asyncio.create_task(chore()) for chore in work]
         yield
         for task in tasks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -129,7 +130,7 @@ def spread(distances: Sequence[float]) -> float | None:
     """Standard deviation of pictures from their own middle; None of too few to say."""
     if len(distances) < ENOUGH:
         return None
-    return round(float(sum(d * d for d in distances) / (len(distances) - 1)) ** 0.5, 3)
+    return round(math.sqrt(sum(d * d for d in distances) / (len(distances) - 1)), 3)
 
 
 def alike(value: float | None) -> str:
