@@ -153,28 +153,28 @@ def bomb(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize(
-    ("data", "status"),
-    [
-        (bomb(60_000, 60_000)[:150_000], 413),
-        (bomb(1000, 1000), 413),
-        (b"#!/bin/sh\nrm -rf /\n", 415),
-        (b"<?xml version='1.0'?><!DOCTYPE a [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><svg>&x;</svg>", 415),
-        (b"%!PS-Adobe-3.0\n(/etc/passwd) (r) file", 415),
-        (b"push graphic-context\nimage over 0,0 0,0 'https://evil.example/'\npop graphic-context", 415),
-        (b"PK\x03\x04" + bytes(100), 415),
-        (b"GIF89a" + b"\xff" * 50, 415),
-        (b"II*\0" + b"\xff" * 200, 415),
-        (b"RIFF\xff\xff\xff\xffWEBPVP8X" + bytes(50), 415),
-        (b"\xff\xd8\xff" + bytes(200), 415),
-    ],
-)
-def test_hostile_pictures_are_refused_and_not_kept(shared, monkeypatch, data: bytes, status: int) -> None:
+HOSTILE = [
+    (bomb(60_000, 60_000)[:150_000], 413),
+    (bomb(1000, 1000), 413),
+    (b"#!/bin/sh\nrm -rf /\n", 415),
+    (b"<?xml version='1.0'?><!DOCTYPE a [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><svg>&x;</svg>", 415),
+    (b"%!PS-Adobe-3.0\n(/etc/passwd) (r) file", 415),
+    (b"push graphic-context\nimage over 0,0 0,0 'https://evil.example/'\npop graphic-context", 415),
+    (b"PK\x03\x04" + bytes(100), 415),
+    (b"GIF89a" + b"\xff" * 50, 415),
+    (b"II*\0" + b"\xff" * 200, 415),
+    (b"RIFF\xff\xff\xff\xffWEBPVP8X" + bytes(50), 415),
+    (b"\xff\xd8\xff" + bytes(200), 415),
+]
+
+
+def test_hostile_pictures_are_refused_and_not_kept(shared, monkeypatch) -> None:
     monkeypatch.setattr("velatura.images.read_guarded", guarded.read_guarded)  # the real one
-    answer = shared.client.post("/api/pictures", params={"name": "art.png"}, content=data)
-    assert answer.status_code == status, answer.text
-    assert str(shared.data) not in answer.text
-    assert shared.files() == ["server.secret"]
+    for data, status in HOSTILE:
+        answer = shared.client.post("/api/pictures", params={"name": "art.png"}, content=data)
+        assert answer.status_code == status, (data[:20], answer.text)
+        assert str(shared.data) not in answer.text
+        assert shared.files() == ["server.secret"]
 
 
 def test_a_length_that_lies(shared) -> None:
@@ -202,33 +202,34 @@ def test_names_climb_neither_on_the_disk_nor_in_a_zip(shared) -> None:
     assert "/" not in saved.headers["content-disposition"].partition("filename")[2]
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://example.com/",
-        "https://example.com:8443/",
-        "https://user:secret@example.com/",
-        "file:///etc/passwd",
-        "gopher://example.com/",
-        "https:///x",
-        "https://[::1",
-        "https://exam ple.com/",
-        "https://example.com/\r\nX: y",
-        "https://10.0.0.1/",
-        "https://127.0.0.2/",
-        "https://169.254.169.254/latest/meta-data",
-        "https://[::1]/",
-        "https://[::ffff:10.0.0.1]/",
-        "https://[64:ff9b::a00:1]/",
-        "https://0.0.0.0/",
-        "https://100.64.0.1/",
-        "https://224.0.0.1/",
-    ],
-)
-def test_webhooks_into_our_own_network_are_refused(shared, url: str) -> None:
+INWARD = [
+    "http://example.com/",
+    "https://example.com:8443/",
+    "https://user:secret@example.com/",
+    "file:///etc/passwd",
+    "gopher://example.com/",
+    "https:///x",
+    "https://[::1",
+    "https://exam ple.com/",
+    "https://example.com/\r\nX: y",
+    "https://10.0.0.1/",
+    "https://127.0.0.2/",
+    "https://169.254.169.254/latest/meta-data",
+    "https://[::1]/",
+    "https://[::ffff:10.0.0.1]/",
+    "https://[64:ff9b::a00:1]/",
+    "https://0.0.0.0/",
+    "https://100.64.0.1/",
+    "https://224.0.0.1/",
+]
+
+
+def test_webhooks_into_our_own_network_are_refused(shared) -> None:
     anna = shared.as_user(shared.join("Anna"))
-    answer = anna.client.post("/api/jobs", json={"pictures": [anna.hand_in()["id"]], "webhook": url})
-    assert (answer.status_code, "webhook" in answer.text) == (422, True)
+    picture = anna.hand_in()["id"]
+    for url in INWARD:
+        answer = anna.client.post("/api/jobs", json={"pictures": [picture], "webhook": url})
+        assert (answer.status_code, "webhook" in answer.text) == (422, True), url
     assert anna.client.get("/api/jobs").json() == []
 
 

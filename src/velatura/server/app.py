@@ -101,8 +101,10 @@ def assembled(
 
 def _problem(_: Request, error: Exception) -> Response:
     """An error that is meant for a person, as the API says it."""
+    # The first that fits.
     codes: dict[type[Exception], int] = {TooMuch: 429, TooLarge: 413, ImageError: 415, InputError: 422}
-    return JSONResponse({"detail": str(error)}, codes.get(type(error), 400))
+    status = next((code for kind, code in codes.items() if isinstance(error, kind)), 400)
+    return JSONResponse({"detail": str(error)}, status)
 
 
 def _warm_up() -> None:
