@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import threading
@@ -320,6 +321,29 @@ def test_the_same_key_of_two_users_is_two_jobs(shared) -> None:
         assert site.client.get("/api/account").json()["pictures_today"] == 1
         ids.append(twice[0])
     assert ids[0] != ids[1]
+
+
+def test_waiting_pages_are_counted_and_are_not_endless(shared) -> None:
+    from types import SimpleNamespace
+
+    from fastapi import HTTPException
+
+    from velatura.server.house import VISITOR, Visitor
+    from velatura.server.news import MOST_OPEN, listening
+
+    async def wait() -> int:
+        request = SimpleNamespace(app=shared.app, scope={VISITOR: Visitor("anna")})
+        pages = [listening(request) for _ in range(MOST_OPEN + 1)]
+        for page in pages[:-1]:
+            await anext(page)
+        with pytest.raises(HTTPException, match="429"):
+            await anext(pages[-1])
+        with pytest.raises(StopAsyncIteration):  # one is closed
+            await anext(pages[0])
+        await anext(listening(request))
+        return shared.app.state.news.open["anna"]
+
+    assert asyncio.run(wait()) <= MOST_OPEN
 
 
 def test_health_asks_nothing(shared) -> None:

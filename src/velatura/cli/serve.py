@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import click
@@ -71,6 +72,7 @@ def serve_command(
         trusted=frozenset(trusted),
         worker=not no_worker,
     )
+    listener = _listener(host, port)  # whoever opens the address as soon as it is printed waits, and is not refused
     log_lines()
     app, accounts = create_shared_app(Desk(database), serving)
     if invite_admin or accounts.is_empty():
@@ -80,5 +82,13 @@ def serve_command(
     # No access log: it would hold the names of pictures. The address of whoever asks is the proxy's to tell, if it is
     # on this machine, or is named in FORWARDED_ALLOW_IPS.
     quiet: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False, "proxy_headers": True}
-    config = uvicorn.Config(app, host=host, port=port, timeout_graceful_shutdown=5, **quiet)
-    uvicorn.Server(config).run()
+    config = uvicorn.Config(app, timeout_graceful_shutdown=5, **quiet)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=512)
+    except OSError as error:
+        raise InputError(f"{host}:{port}: cannot be listened on ({error.strerror}); name another") from None

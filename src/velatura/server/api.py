@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse, StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -24,7 +24,7 @@ from velatura.jobs.records import Job, Picture, Upload
 from velatura.server import catalogue
 from velatura.server.archive import zipped
 from velatura.server.house import Counter, Rules, Visitor, Who
-from velatura.server.news import TICK
+from velatura.server.news import TICK, listening
 from velatura.server.schema import (
     PANELS,
     JobNews,
@@ -153,7 +153,7 @@ def _jobs(api: APIRouter) -> None:
 
 
 def _news(api: APIRouter) -> None:
-    @api.get("/events", response_class=EventSourceResponse)
+    @api.get("/events", response_class=EventSourceResponse, dependencies=[Depends(listening)])
     async def events(request: Request, desk: Counter) -> AsyncIterator[ServerSentEvent]:
         """News: an event "jobs", whose data are the latest jobs in brief, at once and whenever one has changed."""
         last = ""

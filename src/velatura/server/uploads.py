@@ -103,13 +103,18 @@ def _looked_at(folder: Path, id: str, name: str, size: int, limits: Limits) -> U
     except Unsupported as error:
         raise ImageError(f"{name}: {error}") from None
     except ImageError as error:
-        raise ImageError(str(error).replace(str(path), name)) from None
+        raise ImageError(_without_place(str(error), name)) from None
     except pyvips.Error as error:
-        detail = " ".join(str(error.detail).split())[:120]
+        detail = _without_place(" ".join(str(error.detail).split()), name)[:120]
         raise ImageError(f"{name}: cannot be decoded, damaged or cut short ({detail})") from None
     source = folder / f"source{SUFFIXES_OF[artwork.format][0]}"
     now = time.time()
     return Upload(id, name, source, artwork.format, artwork.width, artwork.height, size, now, now + 86400 * limits.days)
+
+
+def _without_place(text: str, name: str) -> str:
+    """Libraries name the file that they were given, cut short or not; where it lies is nobody's business."""
+    return re.sub(re.escape(str(database.home())) + r"[^\s'\")]*", lambda _: name, text)
 
 
 def _check_size(name: str, width: int, height: int, limits: Limits) -> None:
