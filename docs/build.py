@@ -126,7 +126,7 @@ def throughput() -> str:
     return (
         f"**Pictures an hour per core**, against the miniature at default effort: {each['0.3 MP']:.0f} of 0.3 megapixels, {each['1 MP']:.0f} of 1, "
         f"{each['24 MP']:.0f} of 24, reckoned from single pictures on {threads} cores with start-up included ([results/speed.json](RESULTS/speed.json), "
-        f"{tree['machine']}); a worker loads the networks once, so a batch is somewhat faster. A picture of 24 megapixels takes "
+        f"{tree['machine']}); a worker pays the start-up once, not for each picture. A picture of 24 megapixels takes "
         f"{rows['peak_mib', '24 MP'] / 1024:.1f} GiB. A step against a full-size encoder takes about {rows['step_ratio', 'fp32']:.0f} times as long: use a GPU for that."
         + stale(tree)
     )
