@@ -82,7 +82,8 @@ def serve_command(
     # No access log: it would hold the names of pictures. The address of whoever asks is the proxy's to tell, if it is
     # on this machine, or is named in FORWARDED_ALLOW_IPS.
     quiet: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False, "proxy_headers": True}
-    config = uvicorn.Config(app, timeout_graceful_shutdown=5, **quiet)
+    # Longer than a proxy keeps its side, or it would now and then ask on a connection that is just being closed.
+    config = uvicorn.Config(app, timeout_graceful_shutdown=5, timeout_keep_alive=75, **quiet)
     uvicorn.Server(config).run(sockets=[listener])
 
 
