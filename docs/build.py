@@ -21,7 +21,7 @@ from velatura.styles import catalogue
 ROOT = Path(__file__).parents[1]
 PAGES = (
     *("README.md", "docs/styles.md", "docs/cloaks.md", "docs/evaluation.md", "docs/countermeasures.md"),
-    *("docs/files.md", "docs/workers.md"),
+    *("docs/files.md", "docs/workers.md", "docs/deploy.md"),
     "src/velatura/data/mini/README.md",
 )
 SHOWN = (
@@ -118,6 +118,20 @@ def speed() -> str:
         f"same work is done faster. A 24 megapixel PNG takes {rows['picture_seconds', '24 MP']:.0f} s and "
         f"{rows['peak_mib', '24 MP'] / 1024:.1f} GiB, a 1 megapixel one {rows['picture_seconds', '1 MP']:.0f} s."
         + stale(result("speed"))
+    )
+
+
+def throughput() -> str:
+    tree = result("speed")
+    rows = {(r["metric"], r["recipe"]): r["value"] for r in tree["rows"]}
+    threads = tree["settings"]["threads"]
+    each = {size: 3600 / rows["picture_seconds", size] / threads for size in ("0.3 MP", "1 MP", "24 MP")}
+    return (
+        f"**Pictures an hour per core**, against the miniature at default effort: {each['0.3 MP']:.0f} of 0.3 megapixels, {each['1 MP']:.0f} of 1, "
+        f"{each['24 MP']:.0f} of 24, reckoned from single pictures on {threads} cores with start-up included ([results/speed.json](RESULTS/speed.json), "
+        f"{tree['machine']}); a worker pays the start-up once, not for each picture. A picture of 24 megapixels takes "
+        f"{rows['peak_mib', '24 MP'] / 1024:.1f} GiB. A step against a full-size encoder takes about {rows['step_ratio', 'fp32']:.0f} times as long: use a GPU for that."
+        + stale(tree)
     )
 
 
@@ -350,6 +364,7 @@ PARTS = {
     "cloaks": cloak_table,
     "cloaks-default": partial(cloak_table, (0.1,)),
     "speed": speed,
+    "throughput": throughput,
     "effort": effort,
     "neighbours": neighbours,
     "autoencoder": autoencoder,

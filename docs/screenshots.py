@@ -1,18 +1,20 @@
 """The screenshots of docs/app.md, of the application as it is, with real results on the sample picture.
 
-    python docs/screenshots.py
+    python docs/screenshots.py  # or --shared, --local: those of a shared server, or of the local application, alone
 
 Needs the extra ``test`` and Debian's Chromium.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
@@ -63,6 +65,7 @@ def walk(page: Page, address: str, narrow: Page) -> None:
     page.locator("#styles img").first.wait_for()
     page.wait_for_timeout(2000)
     page.locator("#style-picker").screenshot(path=IMAGES / "app-styles.jpg", type="jpeg", quality=82)
+    page.get_by_label("Your name").fill("A. Painter")
     page.get_by_role("button", name="Protect 3 pictures").click()
     page.wait_for_url("**/jobs/*")
     until(page, "document.querySelectorAll('.word').length === 1")
@@ -91,29 +94,62 @@ def walk(page: Page, address: str, narrow: Page) -> None:
     shoot(page, "seen")
     page.goto(job.rsplit("/jobs", 1)[0] + "/about")
     shoot(page, "about", whole=True)
+    page.goto(job.rsplit("/jobs", 1)[0] + "/artist?name=A.%20Painter")
+    until(page, "[...document.images].every((image) => image.complete)")
+    shoot(page, "artist", whole=True)
+
+
+def walk_shared(page: Page, invitation: str) -> None:
+    """What only a shared server has."""
+    page.goto(invitation)
+    page.get_by_label("Name").fill("Ada")
+    page.get_by_label("Password").fill("a password of the screenshots")
+    shoot(page, "join")
+    page.get_by_role("button", name="Join").click()
+    page.get_by_role("link", name="Account").click()
+    page.get_by_label("What is it for?").fill("our website's uploads")
+    page.get_by_role("button", name="Make a key").click()
+    page.get_by_text("vk_").wait_for()
+    page.reload()
+    shoot(page, "account", whole=True)
+    page.get_by_role("link", name="Admin").click()
+    page.get_by_role("button", name="Invite someone").click()
+    page.locator("#main code").wait_for()
+    page.reload()
+    shoot(page, "admin", whole=True)
+
+
+@contextlib.contextmanager
+def started(*command: str) -> Iterator[str]:
+    """The address that a command prints, for as long as it runs in a folder of its own."""
+    with tempfile.TemporaryDirectory() as data:
+        line = [sys.executable, "-c", "from velatura.cli import main; main()", *command]
+        environment = os.environ | {"VELATURA_DATA": data, "VELATURA_CONFIG": f"{data}/config"}
+        server = subprocess.Popen(line, env=environment, stderr=subprocess.PIPE, text=True)
+        assert server.stderr is not None
+        try:
+            yield next(line.split()[-1] for line in server.stderr if "http://" in line)
+        finally:
+            server.terminate()  # it ends its worker
+            server.wait()
 
 
 def main() -> None:
     chromium = shutil.which("chromium")
     if chromium is None:
         raise SystemExit("expected Debian's Chromium: apt-get install chromium")
-    with tempfile.TemporaryDirectory() as data:
-        command = [sys.executable, "-c", "from velatura.cli import main; main()", "app", "--no-browser"]
-        environment = os.environ | {"VELATURA_DATA": data}
-        server = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-        assert server.stderr is not None
-        try:
-            address = next(line.split()[-1] for line in server.stderr if "http://" in line)
-            with sync_playwright() as tools:
-                browser = tools.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-                pages = [browser.new_context(viewport=size).new_page() for size in (DESK, PHONE)]
-                for page in pages:
-                    page.set_default_timeout(PATIENCE)
+    with sync_playwright() as tools:
+        browser = tools.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        pages = [browser.new_context(viewport=size).new_page() for size in (DESK, PHONE)]
+        for page in pages:
+            page.set_default_timeout(PATIENCE)
+        if "--local" not in sys.argv:
+            with started("serve", "--no-worker") as invitation:
+                walk_shared(pages[0], invitation)
+        if "--shared" not in sys.argv:
+            with started("app", "--no-browser") as address:
                 walk(pages[0], address, pages[1])
-                browser.close()
-        finally:
-            server.terminate()  # it ends its worker
-            server.wait()
+        browser.close()
 
 
 if __name__ == "__main__":

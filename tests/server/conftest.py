@@ -14,6 +14,7 @@ pytest.importorskip("fastapi", reason="needs the extra web")
 pytest.importorskip("dbos", reason="needs the extra web")
 from fastapi.testclient import TestClient
 
+from velatura.images import read
 from velatura.jobs.desk import Desk
 from velatura.protect.protector import png
 from velatura.server.app import Launch, create_app
@@ -22,6 +23,7 @@ from velatura.server.uploads import Limits
 
 PORT, TOKEN = 8377, "the-token-of-this-launch"
 HOST = f"127.0.0.1:{PORT}"
+ORIGIN, PASSWORD = "https://studio.example", "correct horse battery"
 SUMMARY = {
     "verdict": {"word": "fair", "sentence": "fair; measured on mini alone", "advice": "cloak against a model"},
     "flags": ["visible colour cast: ΔE 4.0"],
@@ -73,6 +75,32 @@ class Site:
         return sorted(name for name in inside if not name.startswith(kept))
 
 
+@dataclass
+class Shared(Site):
+    """A shared server; ``client`` is an administrator in a session."""
+
+    accounts: Any
+    app: Any
+    pace: Any
+
+    def visitor(self, **headers: str) -> TestClient:
+        """Someone who has not come in yet, in a browser."""
+        client = TestClient(self.app, base_url=ORIGIN, follow_redirects=False)
+        client.headers.update({"Origin": ORIGIN} | headers)
+        return client
+
+    def join(self, name: str, *, admin: bool = False) -> TestClient:
+        """A new user in a session."""
+        client = self.visitor()
+        form = {"invitation": self.accounts.invite(admin=admin), "name": name, "password": PASSWORD}
+        answer = client.post("/join", data=form)
+        assert answer.status_code == 303, answer.text
+        return client
+
+    def as_user(self, client: TestClient) -> Site:
+        return Site(client, self.desk, self.picture, self.data)
+
+
 @pytest.fixture(scope="session")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with all its tables, made once."""
@@ -91,3 +119,28 @@ def site(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_scen
     client = TestClient(create_app(desk, launch), base_url=f"http://{HOST}", follow_redirects=False)
     client.headers["Authorization"] = f"Bearer {TOKEN}"
     return Site(client, desk, png(make_scene(60, 80, 1)), tmp_path / "data")
+
+
+@pytest.fixture
+def shared(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_scene) -> Shared:
+    pytest.importorskip("argon2", reason="needs the extra serve")
+    from argon2 import PasswordHasher
+
+    from velatura.server.shared.quotas import Quota
+    from velatura.server.shared.serving import Serving, create_shared_app
+
+    monkeypatch.setenv("VELATURA_DATA", str(tmp_path / "data"))
+    # Another process for each picture takes time; test_app_api.py has it, and test_security.py.
+    monkeypatch.setattr("velatura.images.read_guarded", read)
+    (tmp_path / "data").mkdir()
+    shutil.copy(empty, tmp_path / "data/jobs.sqlite")
+    desk = Desk()
+    limits = replace(Limits(), bytes=200_000, pixels=40_000, pictures=5, days=1.0)
+    quota, trusted = Quota(pictures=8, kept=6, bytes=120_000), frozenset({"127.0.0.1"})
+    serving = Serving([ORIGIN], limits, quota, trusted=trusted, worker=False)
+    app, accounts = create_shared_app(desk, serving)
+    accounts.hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # many users in a moment
+    picture = png(make_scene(60, 80, 1))
+    site = Shared(TestClient(app), desk, picture, tmp_path / "data", accounts, app, serving.pace)
+    site.client = site.join("Ada", admin=True)
+    return site

@@ -6,6 +6,7 @@ Run with ``pytest -m browser``; needs Debian's Chromium.
 from __future__ import annotations
 
 import base64
+import importlib
 import io
 import os
 import shutil
@@ -22,8 +23,10 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("dbos", reason="needs the extra web")
+pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python, of the extra test")
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra test")
 
+Axe = importlib.import_module("axe_playwright_python.sync_playwright").Axe
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
     pytest.mark.browser,
@@ -37,8 +40,9 @@ NAMES = ["Girl at the window.png", "harbour.jpg", "Étude №3.webp"]
 class Launched:
     """The application as a user starts it, with a stand-in at the work, on one port through all of its restarts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *command: str) -> None:
         self.environment = os.environ | {"VELATURA_DATA": str(folder / "data"), "PYTHONUNBUFFERED": "1"}
+        self.command = command
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -56,7 +60,7 @@ class Launched:
             assert time.monotonic() < end
             time.sleep(0.05)
         code = "from velatura.cli import main; main()"
-        app = [sys.executable, "-c", code, "app", "--no-browser", "--port", str(self.port)]
+        app = [sys.executable, "-c", code, *self.command, "--port", str(self.port)]
         server = subprocess.Popen(app, env=self.environment, text=True, stderr=subprocess.PIPE)
         self.processes.append(server)
         assert server.stderr is not None
@@ -74,9 +78,23 @@ class Launched:
 
 @pytest.fixture
 def launched(tmp_path: Path) -> Iterator[Launched]:
-    launched = Launched(tmp_path)
+    launched = Launched(tmp_path, "app", "--no-browser")
     yield launched
     launched.kill()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Launched]:
+    served = Launched(tmp_path, "serve")
+    yield served
+    served.kill()
+
+
+def accessible(page: playwright.Page) -> None:
+    """No violation that axe-core calls serious, as the page stands."""
+    found = Axe().run(page).response["violations"]
+    grave = [(v["id"], [n["html"][:200] for n in v["nodes"]]) for v in found if v["impact"] in ("serious", "critical")]
+    assert grave == [], page.url
 
 
 def art(name: str, hue: int) -> bytes:
@@ -145,12 +163,14 @@ def test_three_pictures_from_drop_to_download_through_a_kill(launched: Launched,
         page.locator("#styles label", has_text="Caravaggio").first.click()
         assert page.locator("#style-chosen").inner_text() == "Caravaggio"
         fits()
+        accessible(page)
 
         page.get_by_role("button", name="Protect 3 pictures").click()
         page.wait_for_url("**/jobs/*")
         job = page.url
         page.get_by_text("step ").first.wait_for()
         fits()
+        accessible(page)
         launched.kill()
         page.goto(launched.start())
         page.goto(job)  # and from here on nothing is loaded again: what changes comes by itself
@@ -180,14 +200,82 @@ def test_three_pictures_from_drop_to_download_through_a_kill(launched: Launched,
         page.locator(".lens").wait_for()
         assert "/original" in page.locator(".half").first.evaluate("half => half.style.backgroundImage")
         fits()
+        accessible(page)
         with page.expect_download() as download:
             page.get_by_role("link", name="Download", exact=True).click()
         assert download.value.suggested_filename == NAMES[1]
         assert Image.open(download.value.path()).format == "JPEG"
 
-        page.goto(job.rsplit("/jobs", 1)[0] + "/queue")
+        for other in ("/about", "/artists", "/queue"):
+            page.goto(job.rsplit("/jobs", 1)[0] + other)
+            fits()
+            accessible(page)
         page.on("dialog", lambda dialog: dialog.accept())
         page.get_by_role("button", name="Delete").click()
         page.get_by_text("Nothing here yet").wait_for()
         assert complaints == []
+        browser.close()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_shared_server_from_an_invitation_to_leaving(served: Launched, size: str) -> None:
+    link = served.start()
+    origin = f"http://127.0.0.1:{served.port}"
+    with playwright.sync_playwright() as tools:
+        browser = tools.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+
+        def visitor() -> playwright.Page:
+            page = browser.new_context(viewport=SIZES[size]).new_page()
+            page.set_default_timeout(PATIENCE)
+            page.on("dialog", lambda dialog: dialog.accept())
+            return page
+
+        def join(page: playwright.Page, link: str, name: str) -> None:
+            page.goto(link)
+            page.get_by_label("Name").fill(name)
+            page.get_by_label("Password").fill("correct horse battery")
+            look(page)
+            page.get_by_role("button", name="Join").click()
+            page.get_by_role("heading", name="A thin glaze").wait_for()
+
+        def look(page: playwright.Page) -> None:
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page.url
+            accessible(page)
+
+        ada, anna = visitor(), visitor()
+        join(ada, link, "Ada")
+        ada.get_by_role("link", name="Admin").click()
+        ada.get_by_role("button", name="Invite someone").click()
+        invitation = ada.locator("#main code").inner_text()
+        join(anna, invitation, "Anna")
+        files = [{"name": "a.png", "mimeType": "image/png", "buffer": art("a.png", 90)}]
+        anna.locator("#files").set_input_files(files)
+        anna.get_by_role("button", name="Protect 1 picture").click()
+        anna.wait_for_url("**/jobs/*")
+        job = anna.url
+        anna.locator(".word").wait_for()
+        assert ada.goto(job).status == 404
+        ada.goto(f"{origin}/admin")
+        ada.get_by_role("row", name="Anna").wait_for()
+        look(ada)
+
+        anna.goto(f"{origin}/account")
+        anna.get_by_label("What is it for?").fill("uploads")
+        anna.get_by_role("button", name="Make a key").click()
+        anna.get_by_text("vk_").wait_for()
+        anna.reload()
+        anna.get_by_role("button", name="Delete the key uploads").click()
+        anna.get_by_role("button", name="Delete the key uploads").wait_for(state="detached")
+        look(anna)
+        anna.get_by_role("button", name="Delete all my pictures now").click()
+        anna.get_by_text("0, 0.0 of").wait_for()
+        anna.get_by_role("button", name="Log out").click()
+        anna.get_by_role("heading", name="Log in").wait_for()
+        look(anna)
+        anna.get_by_label("Name").fill("Anna")
+        anna.get_by_label("Password").fill("correct horse battery")
+        anna.get_by_role("button", name="Log in").click()
+        anna.get_by_role("link", name="Queue").click()
+        anna.get_by_text("Nothing here yet").wait_for()
+        assert anna.goto(invitation).status == 403
         browser.close()

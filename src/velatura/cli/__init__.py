@@ -27,6 +27,7 @@ COMMANDS = {
     "purify": ("velatura.cli.purify", "purify_command", "Countermeasures: what mimics do to pictures first."),
     "report": ("velatura.cli.report", "report_command", "Results as a page, Markdown or CSV."),
     "robustness": ("velatura.cli.robustness", "robustness_command", "What countermeasures leave of a cloak."),
+    "serve": ("velatura.cli.serve", "serve_command", "Serve the application to many users, by invitation."),
     "styles": ("velatura.cli.styles", "styles_group", "List, show and build the catalogue of target styles."),
     "study": ("velatura.cli.study", "study_group", "The artists' study: people rate mimicked pictures."),
     "watch": ("velatura.cli.watch", "watch_command", "Protect the pictures that appear in a folder."),

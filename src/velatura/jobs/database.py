@@ -20,6 +20,7 @@ jobs = sa.Table(
     "velatura_jobs",
     metadata,
     sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("owner", sa.String(36), index=True),
     sa.Column("kind", sa.String(16), nullable=False),
     sa.Column("run", sa.Integer, nullable=False),
     sa.Column("state", sa.String(16), nullable=False, index=True),
@@ -53,6 +54,7 @@ uploads = sa.Table(
     "velatura_uploads",
     metadata,
     sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("owner", sa.String(36), index=True),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("path", sa.LargeBinary, nullable=False),
     sa.Column("format", sa.String(8), nullable=False),
@@ -127,6 +129,7 @@ def connect(url: str) -> sa.Engine:
         DBOS.migrate(url)
         engine = _engine(url)
         metadata.create_all(engine)
+        _add_columns(engine)
     except (sa.exc.SQLAlchemyError, OSError) as error:
         reason = str(getattr(error, "orig", error)).strip().splitlines()
         raise InputError(
@@ -134,6 +137,19 @@ def connect(url: str) -> sa.Engine:
             "check the URL and that it is running"
         ) from None
     return engine
+
+
+def _add_columns(engine: sa.Engine) -> None:
+    """Columns that tables of an earlier version lack; each may be null."""
+    kept = sa.inspect(engine)
+    for table in metadata.sorted_tables:
+        there = {column["name"] for column in kept.get_columns(table.name)}
+        for column in [column for column in table.columns if column.name not in there]:
+            with engine.begin() as connection:
+                kind = column.type.compile(engine.dialect)
+                connection.execute(sa.text(f'ALTER TABLE {table.name} ADD COLUMN "{column.name}" {kind}'))
+                for index in [index for index in table.indexes if column.name in index.columns]:
+                    index.create(connection, checkfirst=True)
 
 
 def _engine(url: str) -> sa.Engine:

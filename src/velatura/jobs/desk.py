@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import platform
 import subprocess
@@ -42,6 +43,14 @@ class Desk:
             system_database_engine=self.engine, serializer=serializer, application_name=APPLICATION, lazy=True
         )
 
+    def of(self, owner: str | None) -> Desk:
+        """The same desk as one user sees it; None: as it is."""
+        if owner is None:
+            return self
+        own = copy.copy(self)
+        own.ledger = Ledger(self.engine, owner)
+        return own
+
     def submit(
         self,
         pictures: Sequence[Picture],
@@ -57,7 +66,7 @@ class Desk:
             raise InputError("job: expected one picture or more, got none")
         now = time.time()
         job = Job(id or str(uuid.uuid4()), kind, 1, "waiting", order, now, now + 86400 * keep_days)
-        job = replace(job, pictures=tuple(pictures))
+        job = replace(job, pictures=tuple(pictures), owner=self.ledger.owner)
         try:
             with self.engine.begin() as connection:  # both or neither: a job that is entered is in the queue
                 self.ledger.add(connection, job, key)
@@ -100,6 +109,17 @@ class Desk:
         files().remove(folder_of(id))
         self.ledger.delete(database.jobs, id)
         return True
+
+    def delete_all(self) -> None:
+        """Cancel and forget all jobs and everything that was handed in, whatever is at work on it."""
+        for job in self.ledger.unfinished():
+            self.cancel(job.id)
+        for kind in QUEUES:
+            for job in self.ledger.jobs(kind=kind, most=100_000):
+                self.delete(job.id)
+        for upload in self.ledger.all_uploads():
+            files().remove(upload.path.parent)
+            self.ledger.delete(database.uploads, upload.id)
 
     def _enqueue(self, connection: sa.Connection, job: Job, numbers: list[int]) -> None:
         options: EnqueueOptions = {

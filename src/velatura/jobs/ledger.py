@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,30 +23,40 @@ _PATHS = ("source", "output", "path")
 
 
 class Ledger:
-    """How all jobs stand. ``engine``: of ``database.connect``."""
+    """How all jobs stand. ``engine``: of ``database.connect``; ``owner``: enter for, and show, this user's alone."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, owner: str | None = None) -> None:
         self.engine = engine
+        self.owner = owner
+
+    def _mine(self, table: sa.Table) -> sa.ColumnElement[bool]:
+        return sa.true() if self.owner is None else table.c.owner == self.owner
+
+    def _key(self, key: str | None) -> str | None:
+        """Two users may choose the same idempotency key."""
+        return key if key is None or self.owner is None else sha256(f"{self.owner}:{key}".encode()).hexdigest()
 
     def add(self, connection: sa.Connection, job: Job, key: str | None) -> None:
         """Enter a job and its pictures, in the caller's transaction."""
-        row = {name: getattr(job, name) for name in ("id", "kind", "run", "state", "reason", "order", "choice")}
-        row |= {name: getattr(job, name) for name in ("created", "finished", "expires")}
-        connection.execute(jobs.insert().values(**row, idempotency_key=key))
+        row = {name: getattr(job, name) for name in ("id", "owner", "kind", "run", "state", "reason")}
+        row |= {name: getattr(job, name) for name in ("order", "choice", "created", "finished", "expires")}
+        connection.execute(jobs.insert().values(**row, idempotency_key=self._key(key)))
         if job.pictures:
             connection.execute(pictures.insert(), [{"job": job.id, **_row(p)} for p in job.pictures])
 
     def by_key(self, key: str) -> Job | None:
         """The job that was ordered with this idempotency key."""
         with self.engine.connect() as connection:
-            found = connection.execute(sa.select(jobs.c.id).where(jobs.c.idempotency_key == key)).scalar()
+            mine = self._mine(jobs) & (jobs.c.idempotency_key == self._key(key))
+            found = connection.execute(sa.select(jobs.c.id).where(mine)).scalar()
         return self.job(found) if found else None
 
     def find(self, start: str) -> Job:
         """The job whose id is, or starts with, ``start``."""
         pattern = start.replace("%", "").replace("_", "") + "%"
         with self.engine.connect() as connection:
-            ids = connection.execute(sa.select(jobs.c.id).where(jobs.c.id.like(pattern)).limit(2)).scalars().all()
+            mine = self._mine(jobs) & jobs.c.id.like(pattern)
+            ids = connection.execute(sa.select(jobs.c.id).where(mine).limit(2)).scalars().all()
         if len(ids) != 1:
             raise InputError(f"job {start!r}: expected the id of one job or its beginning, found {len(ids)} of them")
         found = self.job(ids[0])
@@ -59,20 +71,26 @@ class Ledger:
         """The latest jobs, newest first."""
         return self._jobs(jobs.c.kind == kind, most=most)
 
-    def pulse(self) -> str:
-        """Changes whenever anything about any job does; cheap, for those who wait for news."""
+    def pulses(self) -> dict[str | None, str]:
+        """For each owner, what changes whenever anything about a job of theirs does; cheap, for those who wait."""
         sums = [sa.func.count(), sa.func.sum(pictures.c.step), sa.func.sum(pictures.c.attempts)]
-        parts = sa.select(pictures.c.state, *sums).group_by(pictures.c.state).order_by(pictures.c.state)
-        wholes = sa.select(jobs.c.state, sa.func.count(), sa.func.sum(jobs.c.run)).group_by(jobs.c.state)
+        by = (jobs.c.owner, pictures.c.state)
+        parts = sa.select(*by, *sums).select_from(pictures.join(jobs)).group_by(*by).order_by(*by)
+        by = (jobs.c.owner, jobs.c.state)
+        wholes = sa.select(*by, sa.func.count(), sa.func.sum(jobs.c.run)).group_by(*by).order_by(*by)
+        found: dict[str | None, str] = defaultdict(str)
         with self.engine.connect() as connection:
-            return str([connection.execute(query).all() for query in (parts, wholes.order_by(jobs.c.state))])
+            for query in (parts, wholes):
+                for owner, *row in connection.execute(query):
+                    found[owner] += f"{row} "
+        return found
 
     def unfinished(self) -> list[Job]:
         """Jobs that are waiting or being worked on, of any kind."""
         return self._jobs(jobs.c.state.in_(UNFINISHED))
 
     def _jobs(self, where: sa.ColumnElement[bool], most: int = 10_000) -> list[Job]:
-        query = sa.select(jobs).where(where).order_by(jobs.c.created.desc(), jobs.c.id).limit(most)
+        query = sa.select(jobs).where(self._mine(jobs) & where).order_by(jobs.c.created.desc(), jobs.c.id).limit(most)
         with self.engine.connect() as connection:
             rows = connection.execute(query).mappings().all()
             ids = [row["id"] for row in rows]
@@ -161,9 +179,15 @@ class Ledger:
     def uploads(self, ids: Sequence[str]) -> list[Upload]:
         """Those of ``ids`` that are still here, in their order."""
         with self.engine.connect() as connection:
-            rows = connection.execute(sa.select(uploads).where(uploads.c.id.in_(ids))).mappings().all()
+            mine = self._mine(uploads) & uploads.c.id.in_(ids)
+            rows = connection.execute(sa.select(uploads).where(mine)).mappings().all()
         found = {row["id"]: _record(Upload, row) for row in rows}
         return [found[id] for id in ids if id in found]
+
+    def all_uploads(self) -> list[Upload]:
+        with self.engine.connect() as connection:
+            rows = connection.execute(sa.select(uploads).where(self._mine(uploads))).mappings().all()
+        return [_record(Upload, row) for row in rows]
 
     def uploads_of(self, job: Job) -> list[Upload]:
         """What was handed in for this job, and serves no other."""

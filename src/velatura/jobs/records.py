@@ -53,7 +53,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Job:
-    """An order. ``run`` counts how often it was begun or resumed; ``order`` is what was asked for; ``choice`` the T."""
+    """An order. ``run`` counts how often it was begun or resumed; ``order`` is what was asked for; ``choice`` the T.
+
+    ``owner``: the user of a shared server who gave it; None on one's own machine.
+    """
 
     id: str
     kind: Kind
@@ -66,6 +69,7 @@ class Job:
     reason: str = ""
     choice: dict[str, Any] = field(default_factory=dict)
     pictures: tuple[Picture, ...] = ()
+    owner: str | None = None
 
     @property
     def unfinished(self) -> bool:
@@ -104,3 +108,4 @@ class Upload:
     size: int
     created: float
     expires: float
+    owner: str | None = None

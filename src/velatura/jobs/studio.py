@@ -39,18 +39,19 @@ class Studio:
         """One T for the body of work, from up to two dozen of its pictures; empty where none of them can be read."""
         settings = settings_of(job)
         protector = self._protector(settings)
-        places = []
+        places: dict[int, list[float]] = {}
         every = max(1, -(-len(job.pictures) // MOST_FOR_CENTROID))
         for picture in job.pictures[::every]:
             # Reported when its turn comes.
             with contextlib.suppress(VelaturaError, OSError, RuntimeError):
                 files().pull(picture.source)
-                places.append(protector.place(read_guarded(picture.source, page=settings.page)))
+                places[picture.number] = protector.place(read_guarded(picture.source, page=settings.page))
         if not places:
             return {}
-        choice = protector.choose(places, earlier=_style_beside(job, protector.settings))
+        choice = protector.choose(list(places.values()), earlier=_style_beside(job, protector.settings))
         style = {"name": choice.style.name, "artist": choice.style.artist}
-        return {"style": style, "reason": choice.reason, "place": choice.centroid, "models": protector.settings.models}
+        kept = {"place": choice.centroid, "places": places, "models": protector.settings.models}
+        return {"style": style, "reason": choice.reason, **kept}
 
     def protect(self, job: Job, picture: Picture, hold: Hold) -> dict[str, Any]:
         """Protect one picture and write it with its report; what was written before a restart is not made again."""

@@ -159,6 +159,8 @@ def _sweep() -> None:
 
 
 def main() -> None:
+    if hasattr(os, "nice"):
+        os.nice(10)  # pages, and whatever else this machine does, go first
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     work(os.environ.get("VELATURA_DATABASE") or database.default_url())
 

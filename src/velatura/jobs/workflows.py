@@ -111,9 +111,9 @@ def _whole(bench: Bench, id: str, run: int, body: Callable[[], None]) -> None:
     """A job from "working" to its end; an error that no picture is to blame for ends it with a reason."""
     bench.check()
     ledger = bench.ledger
-    if not ledger.set_job(id, run, state="working"):
-        return
     try:
+        if not ledger.set_job(id, run, state="working"):
+            return
         body()
     except VelaturaError as error:
         ledger.set_job(id, run, state="failed", reason=line(error), finished=time.time())
@@ -124,3 +124,6 @@ def _whole(bench: Bench, id: str, run: int, body: Callable[[], None]) -> None:
     else:
         bench.check()
         ledger.set_job(id, run, state="done", finished=time.time())
+    finally:
+        if ledger.job(id) is None:  # deleted while it was being worked on: what was written since goes too
+            files().remove(folder_of(id))

@@ -8,10 +8,11 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse, StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -23,6 +24,8 @@ from velatura.jobs.files import files
 from velatura.jobs.records import Job, Picture, Upload
 from velatura.server import catalogue
 from velatura.server.archive import zipped
+from velatura.server.house import Counter, Rules, Visitor, Who
+from velatura.server.news import TICK, listening
 from velatura.server.schema import (
     PANELS,
     JobNews,
@@ -38,29 +41,29 @@ from velatura.server.schema import (
     Wish,
     download_name,
 )
-from velatura.server.uploads import Limits, remove, take_in, too_large
+from velatura.server.uploads import remove, take_in, too_large
 
-TICK = 0.5  # seconds between two looks for news
 PREVIEW_HOURS = 1.0
 MEDIA = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".tif": "image/tiff"}
 Uuid = Annotated[str, InPath(pattern=r"^[0-9a-f-]{36}$")]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=100, description="The same key, the same job.")]
+TURNED_AWAY: dict[int | str, dict[str, Any]] = {
+    401: {"model": Problem, "description": "No token of this launch; on a shared server, no session and no API key."},
+    429: {"model": Problem, "description": "Too often, or too much, for now; on a shared server."},
+}
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Problem}}
 REFUSED: dict[int | str, dict[str, Any]] = {422: {"description": "What was expected, what was got, what to do."}}
 
 
-def router(desk: Desk, limits: Limits) -> APIRouter:
+def router() -> APIRouter:
     """All routes under /api."""
-    api = APIRouter(prefix="/api", responses={401: {"model": Problem, "description": "No token of this launch."}})
-    _pictures(api, desk, limits)
-    _jobs(api, desk, limits)
-    _files(api, desk)
-    _previews(api, desk)
-    _choices(api)
+    api = APIRouter(prefix="/api", responses=TURNED_AWAY)
+    for part in (_pictures, _jobs, _news, _files, _previews, _choices):
+        part(api)
     return api
 
 
-def _pictures(api: APIRouter, desk: Desk, limits: Limits) -> None:
+def _pictures(api: APIRouter) -> None:
     schema = {"schema": {"type": "string", "format": "binary"}}
     body = {"content": {"application/octet-stream": schema}, "required": True}
 
@@ -71,19 +74,28 @@ def _pictures(api: APIRouter, desk: Desk, limits: Limits) -> None:
         openapi_extra={"requestBody": body},
         max_body_size=sys.maxsize,  # counted here, with words that say what to do
     )
-    async def hand_in(request: Request, name: Annotated[str, Query(max_length=1000)] = "picture") -> PictureOut:
+    async def hand_in(
+        request: Request,
+        desk: Counter,
+        house: Rules,
+        who: Who,
+        name: Annotated[str, Query(max_length=1000)] = "picture",
+    ) -> PictureOut:
         """Hand in a picture: the body is the file. What it is is told by its content."""
-        if int(request.headers.get("content-length", 0)) > limits.bytes:
-            raise too_large(limits.bytes)
+        room = await run_in_threadpool(house.room, who)
+        declared = request.headers.get("content-length", "")
+        if declared.isdecimal() and int(declared[:20]) > room:  # one that lies is found out while it arrives
+            raise too_large(room)
+        limits = replace(house.limits, bytes=room)
         return PictureOut.of(await take_in(request.stream(), name, limits, desk.ledger))
 
     @api.get("/pictures/{id}/thumbnail", response_class=FileResponse, responses=NOT_FOUND)
-    def thumbnail(id: Uuid) -> FileResponse:
+    def thumbnail(id: Uuid, desk: Counter) -> FileResponse:
         """A small WebP of a picture that was handed in."""
         return _file(_upload(desk, id).path.with_name("thumbnail.webp"))
 
     @api.delete("/pictures/{id}", status_code=204, responses=NOT_FOUND | {409: {"model": Problem}})
-    def take_back(id: Uuid) -> None:
+    def take_back(id: Uuid, desk: Counter) -> None:
         """Delete a picture that was handed in; not while a job needs it."""
         upload = _upload(desk, id)
         if any(p.source == upload.path for job in desk.ledger.unfinished() for p in job.pictures):
@@ -91,10 +103,11 @@ def _pictures(api: APIRouter, desk: Desk, limits: Limits) -> None:
         remove(upload, desk.ledger)
 
 
-def _jobs(api: APIRouter, desk: Desk, limits: Limits) -> None:
+def _jobs(api: APIRouter) -> None:
     @api.post("/jobs", status_code=201, responses=REFUSED)
-    def order(wish: JobWish, response: Response, key: Key = None) -> JobOut:
+    def order(wish: JobWish, response: Response, desk: Counter, house: Rules, who: Who, key: Key = None) -> JobOut:
         """Protect pictures that were handed in. With an idempotency key that was used before: the job of then."""
+        limits = house.limits
         if len(wish.pictures) > limits.pictures:
             raise InputError(f"job: expected at most {limits.pictures} pictures, got {len(wish.pictures)}")
         uploads = desk.ledger.uploads(list(dict.fromkeys(wish.pictures)))
@@ -104,54 +117,58 @@ def _jobs(api: APIRouter, desk: Desk, limits: Limits) -> None:
             response.status_code = 200
             return JobOut.of(earlier)
         id = str(uuid.uuid4())
+        settings = _settings(wish, who)
+        house.admit(who, id, len(uploads), wish.webhook)
         todo = [_picture(id, number, upload) for number, upload in enumerate(uploads)]
-        ordered = {"settings": _settings(wish), "panels": PANELS, "wish": wish.model_dump(exclude={"pictures"})}
+        ordered = {"settings": settings, "panels": PANELS, "wish": wish.model_dump(exclude={"pictures"})}
         return JobOut.of(desk.submit(todo, ordered, id=id, key=key, keep_days=limits.days))
 
     @api.get("/jobs")
-    def all_jobs() -> list[JobOut]:
+    def all_jobs(desk: Counter) -> list[JobOut]:
         """All jobs, newest first."""
         return [JobOut.of(job) for job in desk.ledger.jobs()]
 
     @api.get("/jobs/{id}", responses=NOT_FOUND)
-    def one_job(id: Uuid) -> JobOut:
+    def one_job(id: Uuid, desk: Counter) -> JobOut:
         return JobOut.of(_job(desk, id))
 
     @api.post("/jobs/{id}/cancel", responses=NOT_FOUND | {409: {"model": Problem}})
-    def cancel(id: Uuid) -> JobOut:
+    def cancel(id: Uuid, desk: Counter) -> JobOut:
         """Stop a job at its next step; what is done stays."""
         if not desk.cancel(_job(desk, id).id):
             raise HTTPException(409, "job: it is over already")
         return JobOut.of(_job(desk, id))
 
     @api.post("/jobs/{id}/resume", responses=NOT_FOUND | {409: {"model": Problem}})
-    def resume(id: Uuid) -> JobOut:
+    def resume(id: Uuid, desk: Counter) -> JobOut:
         """Take up a cancelled job again, or the failed pictures of one that is over."""
         if not desk.resume(_job(desk, id).id):
             raise HTTPException(409, "job: nothing is left to do")
         return JobOut.of(_job(desk, id))
 
     @api.delete("/jobs/{id}", status_code=204, responses=NOT_FOUND | {409: {"model": Problem}})
-    def delete(id: Uuid) -> None:
+    def delete(id: Uuid, desk: Counter) -> None:
         """Delete a job that is over and its results."""
         if not desk.delete(_job(desk, id).id):
             raise HTTPException(409, "job: cancel it first")
 
-    @api.get("/events", response_class=EventSourceResponse)
-    async def events(request: Request) -> AsyncIterator[ServerSentEvent]:
+
+def _news(api: APIRouter) -> None:
+    @api.get("/events", response_class=EventSourceResponse, dependencies=[Depends(listening)])
+    async def events(request: Request, desk: Counter) -> AsyncIterator[ServerSentEvent]:
         """News: an event "jobs", whose data are the latest jobs in brief, at once and whenever one has changed."""
         last = ""
         while not await request.is_disconnected():
-            if (now := await run_in_threadpool(desk.ledger.pulse)) != last:
+            if (now := await request.app.state.news.pulse(desk.ledger.owner)) != last:
                 last = now
                 jobs = await run_in_threadpool(desk.ledger.jobs)
                 yield ServerSentEvent(event="jobs", raw_data=json.dumps([JobNews.of(job).model_dump() for job in jobs]))
             await asyncio.sleep(TICK)
 
 
-def _files(api: APIRouter, desk: Desk) -> None:
+def _files(api: APIRouter) -> None:
     @api.get("/jobs/{id}/pictures/{number}/{panel}", response_class=FileResponse, responses=NOT_FOUND)
-    def panel(id: Uuid, number: int, panel: Panel, download: bool = False) -> FileResponse:
+    def panel(id: Uuid, number: int, panel: Panel, desk: Counter, download: bool = False) -> FileResponse:
         """A file of a picture: the result, the original, the report, or a panel at the working resolution."""
         job = _job(desk, id)
         picture = next((p for p in job.pictures if p.number == number), None)
@@ -164,7 +181,7 @@ def _files(api: APIRouter, desk: Desk) -> None:
         return _file(path, download_name(picture) if download else None)
 
     @api.get("/jobs/{id}/zip", response_class=StreamingResponse, responses=NOT_FOUND)
-    def archive(id: Uuid) -> StreamingResponse:
+    def archive(id: Uuid, desk: Counter) -> StreamingResponse:
         """All results of a job under the pictures' own names."""
         job = _job(desk, id)
         done = [(download_name(p), p.output) for p in job.pictures if p.state == "done" and p.output.exists()]
@@ -176,30 +193,30 @@ def _files(api: APIRouter, desk: Desk) -> None:
         return StreamingResponse(pieces, media_type="application/zip", headers=headers)
 
 
-def _previews(api: APIRouter, desk: Desk) -> None:
+def _previews(api: APIRouter) -> None:
     @api.post("/previews", status_code=202, responses=NOT_FOUND | REFUSED)
-    def order_preview(wish: PreviewWish) -> PreviewOut:
+    def order_preview(wish: PreviewWish, desk: Counter, who: Who) -> PreviewOut:
         """A quick look at a part of a picture; the one that was asked for before is given up."""
         upload = _upload(desk, wish.picture)
         for job in desk.ledger.unfinished():
             if job.kind == "preview":
                 desk.cancel(job.id)
         id = str(uuid.uuid4())
-        ordered = {"settings": _settings(wish), "x": wish.x, "y": wish.y}
+        ordered = {"settings": _settings(wish, who), "x": wish.x, "y": wish.y}
         picture = Picture(0, upload.name, upload.path, folder_of(id) / "after.png", "part")
         return PreviewOut.of(desk.submit([picture], ordered, kind="preview", id=id, keep_days=PREVIEW_HOURS / 24))
 
     @api.get("/previews/{id}", responses=NOT_FOUND)
-    def one_preview(id: Uuid) -> PreviewOut:
+    def one_preview(id: Uuid, desk: Counter) -> PreviewOut:
         return PreviewOut.of(_job(desk, id, "preview"))
 
     @api.get("/previews/{id}/before", response_class=FileResponse, responses=NOT_FOUND)
-    def before(id: Uuid) -> FileResponse:
+    def before(id: Uuid, desk: Counter) -> FileResponse:
         """The part as it is, at the working resolution."""
         return _file(_job(desk, id, "preview").pictures[0].task.beside("before.png"))
 
     @api.get("/previews/{id}/after", response_class=FileResponse, responses=NOT_FOUND)
-    def after(id: Uuid) -> FileResponse:
+    def after(id: Uuid, desk: Counter) -> FileResponse:
         """The part cloaked, about as the whole will be."""
         return _file(_job(desk, id, "preview").pictures[0].output)
 
@@ -229,11 +246,12 @@ def _picture(id: str, number: int, upload: Upload) -> Picture:
     return Picture(number, upload.name, upload.path, place / f"protected{upload.path.suffix}", "protected")
 
 
-def _settings(wish: Wish) -> dict[str, Any]:
+def _settings(wish: Wish, who: Visitor) -> dict[str, Any]:
     """Checked, all of them, before anything is queued."""
     from dataclasses import asdict
 
     from velatura.cloaks.budget import intensity
+    from velatura.images import Delivery
     from velatura.protect import Settings
     from velatura.styles.catalogue import load
 
@@ -246,9 +264,10 @@ def _settings(wish: Wish) -> dict[str, Any]:
         budget=intensity(wish.intensity),
         effort=wish.effort,
         style=load().find(wish.style).name if wish.style else None,
-        artist=wish.artist or None,
+        artist=who.artist(wish.artist) if wish.artist else None,
         models=tuple(wish.models),
         resolutions=(wish.resolution,) if wish.resolution else (),
+        delivery=Delivery(strip_gps=wish.strip_gps, do_not_train=wish.do_not_train),
     )
     return asdict(settings)
 

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
@@ -18,9 +20,11 @@ from velatura import __version__
 from velatura.errors import ImageError, InputError, VelaturaError
 from velatura.jobs.database import home
 from velatura.jobs.desk import Desk
-from velatura.server import api, pages, study_pages
+from velatura.server import api, artists, pages, study_pages
 from velatura.server.catalogue import STATIC
-from velatura.server.guard import Guard
+from velatura.server.guard import Door, Guard, Launched
+from velatura.server.house import House, TooMuch
+from velatura.server.news import News
 from velatura.server.uploads import Limits, TooLarge
 
 MOST_JSON = 1_000_000  # bytes of a request that is not a picture
@@ -44,23 +48,40 @@ class Launch:
 
 
 def create_app(desk: Desk, launch: Launch) -> FastAPI:
-    """The ASGI application of one launch."""
+    """The ASGI application of one launch, on the artist's own machine."""
+    door = Launched(launch.port, launch.token)
+    return assembled(desk, door, House(launch.limits), pages.templates(launch.limits), worker=launch.worker)
+
+
+def assembled(
+    desk: Desk,
+    door: Door,
+    house: House,
+    show: pages.Show,
+    *,
+    worker: bool = True,
+    more: Sequence[APIRouter] = (),
+    chores: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+) -> FastAPI:
+    """The application behind a door. ``more``: routes besides the common ones; ``chores``: run as long as it does."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # The first picture that is dropped should not wait for torch.
         threading.Thread(target=_warm_up, daemon=True).start()
-        keeper = asyncio.create_task(_keep_a_worker(desk)) if launch.worker else None
+        work = [*chores]
+        if worker:
+            work.append(partial(_keep_a_worker, desk))
+        tasks = [asyncio.create_task(chore()) for chore in work]
         yield
-        if keeper is not None:
-            keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await keeper
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     app = FastAPI(
         title="Velatura",
         version=__version__,
-        description="Protect pictures against style mimicry, on this machine. Friction, not a guarantee.",
+        description="Protect pictures against style mimicry. Friction, not a guarantee.",
         openapi_url="/api/openapi.json",
         # FastAPI's own pages load scripts from elsewhere.
         docs_url=None,
@@ -69,19 +90,21 @@ def create_app(desk: Desk, launch: Launch) -> FastAPI:
         max_body_size=MOST_JSON,
         lifespan=lifespan,
     )
-    app.add_middleware(Guard, port=launch.port, token=launch.token)
+    app.state.desk, app.state.house, app.state.news = desk, house, News(desk.ledger)
+    app.add_middleware(Guard, door=door)
     app.add_exception_handler(VelaturaError, _problem)
-    app.include_router(api.router(desk, launch.limits))
-    app.include_router(pages.router(desk, launch.limits))
-    app.include_router(study_pages.router(desk))
+    for router in (api.router(), pages.router(show), artists.router(show), study_pages.router(desk), *more):
+        app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app
 
 
 def _problem(_: Request, error: Exception) -> Response:
     """An error that is meant for a person, as the API says it."""
-    codes: dict[type[Exception], int] = {TooLarge: 413, ImageError: 415, InputError: 422}
-    return JSONResponse({"detail": str(error)}, codes.get(type(error), 400))
+    # The first that fits.
+    codes: dict[type[Exception], int] = {TooMuch: 429, TooLarge: 413, ImageError: 415, InputError: 422}
+    status = next((code for kind, code in codes.items() if isinstance(error, kind)), 400)
+    return JSONResponse({"detail": str(error)}, status)
 
 
 def _warm_up() -> None:

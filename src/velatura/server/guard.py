@@ -1,21 +1,23 @@
-"""Who may ask: any page in the browser can send requests to localhost, so being asked locally proves nothing.
+"""Who may ask: any page in the browser can send requests to any server, so being asked proves nothing.
 
-A request must name this server as its Host (a foreign name that resolves to 127.0.0.1 does not), must not come from
-another origin, and must carry the token of this launch: in a cookie, which the address that is opened at launch sets,
-or as ``Authorization: Bearer``.
+A request must name this server as its Host (a foreign name that resolves here does not), must not come from another
+origin, and must be let in by the door: :class:`Launched` for the artist's own machine, ``shared.door`` for many users.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
+from typing import Protocol
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from velatura.server.house import VISITOR, Visitor
 
 POLICY = "; ".join(
     [
@@ -29,15 +31,15 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     ]
 )
-HEADERS: Mapping[str, str] = {
+HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with none at all, a form's Origin would be null
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-STUDY = "/study/"
+STUDY = "/study/"  # raters follow their links from wherever these were sent to
 SAFE = ("GET", "HEAD", "OPTIONS")
 LOST = (
     "<!doctype html><html lang=en><meta charset=utf-8><title>Velatura</title>"
@@ -46,13 +48,32 @@ LOST = (
 )
 
 
+class Door(Protocol):
+    """Knows the visitors.
+
+    ``origins``: this server's own. ``open``: paths that ask nothing of anyone, not even the right Host. ``links``:
+    whether other sites may link to its pages. ``headers``: more of them, on every answer.
+    """
+
+    @property
+    def origins(self) -> Collection[str]: ...
+    @property
+    def open(self) -> Collection[str]: ...
+    @property
+    def links(self) -> bool: ...
+    @property
+    def headers(self) -> dict[str, str]: ...
+
+    async def visitor(self, scope: Scope, headers: Headers) -> Visitor | Response:
+        """Who this is, or the answer that turns them away."""
+
+
 @dataclass(frozen=True)
 class Guard:
-    """ASGI middleware; ``port``: of this server; ``token``: of this launch."""
+    """ASGI middleware. What it found stands in the scope, as ``house.VISITOR``."""
 
     app: ASGIApp
-    port: int
-    token: str
+    door: Door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,38 +84,71 @@ class Guard:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in (HEADERS | self.door.headers).items():
                     headers.setdefault(name, value)
             await send(message)
 
-        refusal = self._refusal(scope, Headers(scope=scope))
+        refusal = await self._refusal(scope, Headers(scope=scope))
         await (refusal or self.app)(scope, receive, with_headers)
+
+    async def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
+        if scope["path"] in self.door.open:
+            return None
+        hosts = {origin.partition("://")[2] for origin in self.door.origins}
+        if headers.get("host", "").lower() not in hosts:
+            return PlainTextResponse("host: expected this server's own name\n", 421)
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+        if self._foreign(scope, origin, site):
+            return PlainTextResponse("origin: expected this server's own pages\n", 403)
+        if scope["path"].startswith(("/static/", STUDY)):  # a rater's link is signed, and lets into one study alone
+            return None
+        found = await self.door.visitor(scope, headers)
+        if isinstance(found, Response):
+            return found
+        # Browsers name the origin of whatever changes something; a form of another page could not name ours. Programs
+        # that show a key are no browser, whose cookies another page could make use of.
+        if found.by != "key" and scope["method"] not in SAFE and origin is None and site != "same-origin":
+            return PlainTextResponse("origin: expected one, got none\n", 403)
+        scope[VISITOR] = found
+        return None
+
+    def _foreign(self, scope: Scope, origin: str | None, site: str | None) -> bool:
+        if origin is not None and origin.lower() not in self.door.origins:
+            return True
+        if site in (None, "same-origin", "none"):
+            return False
+        # A link from elsewhere, that is to be shown as a page of its own, changes nothing.
+        link = (scope["method"] in SAFE, dict(scope["headers"]).get(b"sec-fetch-mode")) == (True, b"navigate")
+        return not (link and (self.door.links or scope["path"].startswith(STUDY)))
+
+
+@dataclass(frozen=True)
+class Launched:
+    """The door of one launch on the artist's own machine: whoever has its token.
+
+    In a cookie, which the address that is opened at launch sets, or as ``Authorization: Bearer``.
+    """
+
+    port: int
+    token: str
+    open: Collection[str] = ()
+    links: bool = False
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def origins(self) -> Collection[str]:
+        return [f"http://{name}:{self.port}" for name in ("127.0.0.1", "localhost")]
 
     @property
     def cookie(self) -> str:
         """By port, since browsers share cookies between the ports of a host."""
         return f"velatura-{self.port}"
 
-    def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
-        hosts = {f"{name}:{self.port}" for name in ("127.0.0.1", "localhost")}
-        if headers.get("host", "").lower() not in hosts:
-            return PlainTextResponse("host: expected this server's own name\n", 421)
-        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
-        foreign = origin is not None and origin.lower() not in {f"http://{host}" for host in hosts}
-        # A rater's link is followed from wherever it was sent to.
-        study = scope["path"].startswith(STUDY)
-        followed = study and scope["method"] in SAFE and headers.get("sec-fetch-mode") == "navigate"
-        if foreign or (site not in (None, "same-origin", "none") and not followed):
-            return PlainTextResponse("origin: expected this server's own pages\n", 403)
-        if study or scope["path"].startswith("/static/"):  # such a link is signed, and lets into one study alone
-            return None
+    async def visitor(self, scope: Scope, headers: Headers) -> Visitor | Response:
         if self._is_token(headers.get("authorization", "").removeprefix("Bearer ")):
-            return None
-        if self._is_token(_cookie(headers.get("cookie", ""), self.cookie)):
-            # Browsers name the origin of whatever changes something; a form of another page could not name ours.
-            if scope["method"] not in SAFE and origin is None and site != "same-origin":
-                return PlainTextResponse("origin: expected one, got none\n", 403)
-            return None
+            return Visitor(by="key")
+        if self._is_token(cookie(headers, self.cookie)):
+            return Visitor(by="cookie")
         return self._entrance(scope, headers)
 
     def _entrance(self, scope: Scope, headers: Headers) -> Response:
@@ -113,9 +167,10 @@ class Guard:
         return hmac.compare_digest(value.encode("utf-8", "replace"), self.token.encode())
 
 
-def _cookie(header: str, name: str) -> str:
+def cookie(headers: Headers, name: str) -> str:
+    """The value of a cookie; empty where there is none."""
     try:
-        found = SimpleCookie(header).get(name)
+        found = SimpleCookie(headers.get("cookie", "")).get(name)
     except CookieError:
         return ""
     return found.value if found else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,17 +17,18 @@ from velatura import __version__
 from velatura.jobs.desk import Desk
 from velatura.jobs.records import Job
 from velatura.server import catalogue
+from velatura.server.house import Counter, visitor_of
 from velatura.server.schema import JobOut
 from velatura.server.uploads import Limits
 
+Show = Callable[..., Response]  # request, name of the template, what it shows
 Uuid = Annotated[str, InPath(pattern=r"^[0-9a-f-]{36}$")]
 STATES = {"waiting": "Waiting", "working": "At work", "done": "Done", "failed": "Failed", "cancelled": "Cancelled"}
 
 
-def router(desk: Desk, limits: Limits) -> APIRouter:
+def router(show: Show) -> APIRouter:
     """All pages; none is part of the API's description."""
     site = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
-    show = _templates(limits).TemplateResponse
 
     @site.get("/")
     def start(request: Request) -> Response:
@@ -38,23 +40,23 @@ def router(desk: Desk, limits: Limits) -> APIRouter:
         return show(request, "_styles.html", {"styles": catalogue.styles()})
 
     @site.get("/queue")
-    def queue(request: Request) -> Response:
+    def queue(request: Request, desk: Counter) -> Response:
         return show(request, "queue.html", {"jobs": _jobs(desk)})
 
     @site.get("/queue/list")
-    def queue_list(request: Request) -> Response:
+    def queue_list(request: Request, desk: Counter) -> Response:
         return show(request, "_queue.html", {"jobs": _jobs(desk)})
 
     @site.get("/jobs/{id}")
-    def job(request: Request, id: Uuid) -> Response:
+    def job(request: Request, id: Uuid, desk: Counter) -> Response:
         return show(request, "job.html", {"job": _job(desk, id)})
 
     @site.get("/jobs/{id}/list")
-    def job_list(request: Request, id: Uuid) -> Response:
+    def job_list(request: Request, id: Uuid, desk: Counter) -> Response:
         return show(request, "_job.html", {"job": _job(desk, id)})
 
     @site.get("/jobs/{id}/{number}")
-    def picture(request: Request, id: Uuid, number: int) -> Response:
+    def picture(request: Request, id: Uuid, number: int, desk: Counter) -> Response:
         found = _job(desk, id)
         shown = next((p for p in found.pictures if p.number == number and p.state == "done"), None)
         if shown is None:
@@ -74,13 +76,16 @@ def router(desk: Desk, limits: Limits) -> APIRouter:
     return site
 
 
-def _templates(limits: Limits) -> Jinja2Templates:
+def templates(limits: Limits, *, shared: bool = False) -> Show:
+    """How all pages are shown; ``shared``: on a server of many users."""
     loader = FileSystemLoader(Path(__file__).parent / "templates")
     tidy: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True}
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, **tidy)
     environment.filters |= {"span": span, "day": _day, "percent": lambda share: f"{100 * share:.0f}"}
-    environment.globals |= {"version": __version__, "limits": limits, "STATES": STATES}
-    return Jinja2Templates(env=environment)
+    environment.filters["kept"] = lambda days: f"{24 * days:g} hours" if days <= 2 else f"{days:g} days"
+    environment.globals |= {"version": __version__, "limits": limits, "shared": shared, "STATES": STATES}
+    who = [lambda request: {"visitor": visitor_of(request)}]
+    return Jinja2Templates(env=environment, context_processors=who).TemplateResponse
 
 
 def span(seconds: float | None) -> str:

@@ -39,12 +39,15 @@ class Wish(BaseModel):
     artist: str | None = Field(None, max_length=120, description="Keep one target style for this artist's pictures.")
     models: list[str] = Field(["auto"], min_length=1, max_length=4, description="Names of models to cloak against.")
     resolution: int | None = Field(None, description="Short side (px) at which mimics train; the model's own if none.")
+    strip_gps: bool = Field(False, description="Leave out of the file where it was made.")
+    do_not_train: bool = Field(False, description="Write a reservation against training into its metadata.")
 
 
 class JobWish(Wish):
     """Pictures that were handed in, and how to protect them."""
 
     pictures: list[str] = Field(min_length=1, max_length=10_000, description="Ids of pictures.")
+    webhook: str | None = Field(None, max_length=2000, description="Address to call when it is over; shared servers.")
 
 
 class PreviewWish(Wish):

@@ -9,9 +9,11 @@ import time
 import unicodedata
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 
+import anyio
 from starlette.concurrency import run_in_threadpool
 
 from velatura.errors import ImageError, InputError
@@ -22,6 +24,7 @@ from velatura.jobs.ledger import Ledger
 from velatura.jobs.records import Upload
 
 THUMBNAIL = 480  # px
+MOST_DECODERS = 3  # at a time; each may take what images/guarded.py allows
 LONGEST_NAME = 120
 
 
@@ -54,13 +57,21 @@ async def take_in(body: AsyncIterator[bytes], name: str, limits: Limits, ledger:
     folder.mkdir(mode=0o700, parents=True)
     try:
         size = await _receive(body, folder / "arriving", limits.bytes)
-        upload = await run_in_threadpool(_looked_at, folder, id, shown(name), size, limits)
+        look = partial(_looked_at, folder, id, shown(name), size, limits)
+        upload = replace(await anyio.to_thread.run_sync(look, limiter=_decoders()), owner=ledger.owner)
+        await run_in_threadpool(ledger.add_upload, upload)  # entered first: what no one knows of is never deleted
+        (folder / "arriving").rename(upload.path)
         await run_in_threadpool(files().push, upload.path, folder / "thumbnail.webp")
-        await run_in_threadpool(ledger.add_upload, upload)
     except BaseException:  # a closed tab too
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return upload
+
+
+@lru_cache(maxsize=1)
+def _decoders() -> anyio.CapacityLimiter:
+    """Decoding takes processors and memory: a few at a time, however many hand in."""
+    return anyio.CapacityLimiter(MOST_DECODERS)
 
 
 async def _receive(body: AsyncIterator[bytes], path: Path, most: int) -> int:
@@ -94,13 +105,18 @@ def _looked_at(folder: Path, id: str, name: str, size: int, limits: Limits) -> U
     except Unsupported as error:
         raise ImageError(f"{name}: {error}") from None
     except ImageError as error:
-        raise ImageError(str(error).replace(str(path), name)) from None
+        raise ImageError(_without_place(str(error), name)) from None
     except pyvips.Error as error:
-        detail = " ".join(str(error.detail).split())[:120]
+        detail = _without_place(" ".join(str(error.detail).split()), name)[:120]
         raise ImageError(f"{name}: cannot be decoded, damaged or cut short ({detail})") from None
-    source = path.rename(folder / f"source{SUFFIXES_OF[artwork.format][0]}")
+    source = folder / f"source{SUFFIXES_OF[artwork.format][0]}"
     now = time.time()
     return Upload(id, name, source, artwork.format, artwork.width, artwork.height, size, now, now + 86400 * limits.days)
+
+
+def _without_place(text: str, name: str) -> str:
+    """Libraries name the file that they were given, cut short or not; where it lies is nobody's business."""
+    return re.sub(re.escape(str(files().root)) + r"[^\s'\")]*", lambda _: name, text)
 
 
 def _check_size(name: str, width: int, height: int, limits: Limits) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -66,14 +67,33 @@ def choose(
     return Choice(style, catalogue.distance(place, style.centroid), reason, list(place), table)
 
 
+def _profiles() -> Path:
+    root = os.environ.get("VELATURA_CONFIG") or platformdirs.user_config_dir("velatura", appauthor=False)
+    return Path(root) / "artists"
+
+
 def _profile(artist: str) -> Path:
     key = slug(artist)
     if not key:
         raise InputError(f"artist: expected a name with letters or digits, got {artist!r}")
-    root = os.environ.get("VELATURA_CONFIG") or platformdirs.user_config_dir("velatura", appauthor=False)
     # Names that differ in accents or signs only share a slug, not a profile.
     digest = sha256(artist.strip().casefold().encode()).hexdigest()[:8]
-    return Path(root) / "artists" / f"{key}-{digest}.json"
+    return _profiles() / f"{key}-{digest}.json"
+
+
+def profiles() -> dict[str, str]:
+    """The artists whose T is kept, by name, and its name; damaged ones are left out."""
+    found = {}
+    for path in sorted(_profiles().glob("*.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            tree = json.loads(path.read_text(encoding="utf-8"))
+            found[str(tree["artist"])] = str(tree["style"])
+    return found
+
+
+def forget(artist: str) -> None:
+    """Keep this artist's T no longer."""
+    _profile(artist).unlink(missing_ok=True)
 
 
 def remembered(artist: str) -> str | None:

@@ -121,6 +121,7 @@ if (form) {
     return {
       intensity: fields.get("intensity"), effort: fields.get("effort"), models: [fields.get("model")],
       style: fields.get("style") || null, artist: fields.get("artist").trim() || null,
+      strip_gps: fields.has("strip_gps"), do_not_train: fields.has("do_not_train"),
     };
   };
 

@@ -1,0 +1,71 @@
+"""Who is asking, and what the house allows: all within its limits on one's own machine, less on a shared server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from fastapi import Depends, Request
+
+from velatura.errors import InputError
+from velatura.jobs.desk import Desk
+from velatura.server.uploads import Limits
+
+
+class TooMuch(InputError):
+    """More than this visitor may have, or too often."""
+
+
+VISITOR = "velatura.visitor"  # in the ASGI scope; the guard puts it there
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Who is asking. ``owner``: a user's id; None where one person has it all. ``by``: what they showed for it."""
+
+    owner: str | None = None
+    name: str = ""
+    admin: bool = False
+    by: Literal["cookie", "key", "nothing"] = "cookie"
+
+    def artist(self, name: str) -> str:
+        """The name under which an artist's T is kept: two users may call an artist the same."""
+        return name if self.owner is None else f"{name} ({self.owner[:8]})"
+
+
+@dataclass(frozen=True)
+class House:
+    """What is allowed on the artist's own machine."""
+
+    limits: Limits
+
+    def room(self, visitor: Visitor) -> int:
+        """Bytes that the next picture may have. Raises where there is no room for another."""
+        return self.limits.bytes
+
+    def admit(self, visitor: Visitor, job: str, pictures: int, webhook: str | None) -> None:
+        """Before ``job`` is ordered. Raises where it may not be."""
+        if webhook is not None:
+            raise InputError("webhook: expected none; a shared server calls back, the local application does not")
+
+
+def visitor_of(request: Request) -> Visitor:
+    """Who is asking, as the guard found."""
+    found: Visitor = request.scope.get(VISITOR) or Visitor(by="nothing")
+    return found
+
+
+def desk_for(request: Request) -> Desk:
+    """The desk as the visitor may see it."""
+    desk: Desk = request.app.state.desk
+    return desk.of(visitor_of(request).owner)
+
+
+def house_of(request: Request) -> House:
+    house: House = request.app.state.house
+    return house
+
+
+Who = Annotated[Visitor, Depends(visitor_of)]
+Counter = Annotated[Desk, Depends(desk_for)]
+Rules = Annotated[House, Depends(house_of)]

@@ -1,0 +1,103 @@
+"""How much a user may have, and how often anyone may ask."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+from limits import RateLimitItem, parse
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+
+from velatura.jobs import database
+from velatura.jobs.files import files
+from velatura.server.house import House, TooMuch, Visitor
+from velatura.server.shared.tables import usage
+from velatura.server.uploads import TooLarge
+
+LEAST_DISK = 2_000_000_000  # bytes that stay free
+
+
+@dataclass(frozen=True)
+class Quota:
+    """Of one user: pictures ordered in a day (UTC), pictures handed in and kept, and their bytes."""
+
+    pictures: int = 200
+    kept: int = 1000
+    bytes: int = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class SharedHouse(House):
+    """What is allowed on a shared server. ``expect``: notes where to call when a job is over."""
+
+    engine: sa.Engine
+    quota: Quota
+    expect: Callable[[str, str, str], None]  # job, user, address
+
+    def room(self, visitor: Visitor) -> int:
+        """Bytes that the next picture may have."""
+        if shutil.disk_usage(files().root).free < LEAST_DISK:
+            raise TooLarge("server: its disk is nearly full; try again later, or tell its administrator")
+        kept, size = self.held(visitor.owner)
+        if kept >= self.quota.kept or size >= self.quota.bytes:
+            most = f"{self.quota.kept} pictures and {self.quota.bytes / 1e6:g} MB"
+            raise TooMuch(f"quota: at most {most} are kept at a time; delete some, or wait until their time is over")
+        return min(self.limits.bytes, self.quota.bytes - size)
+
+    def admit(self, visitor: Visitor, job: str, pictures: int, webhook: str | None) -> None:
+        if visitor.owner is None:
+            return
+        if webhook is not None:
+            self.expect(job, visitor.owner, webhook)
+        self.spend(visitor.owner, pictures)
+
+    def held(self, user: str | None) -> tuple[int, int]:
+        """Pictures that are kept for a user, and their bytes as they were handed in."""
+        table = database.uploads
+        query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(table.c.size), 0)).where(table.c.owner == user)
+        with self.engine.connect() as connection:
+            count, size = connection.execute(query).one()
+        return int(count), int(size)
+
+    def spent(self, user: str) -> int:
+        """Pictures that a user has ordered today."""
+        today = (usage.c.user == user) & (usage.c.day == _today())
+        with self.engine.connect() as connection:
+            return connection.execute(sa.select(usage.c.pictures).where(today)).scalar() or 0
+
+    def spend(self, user: str, pictures: int) -> None:
+        """Count pictures that are ordered. Raises :class:`TooMuch` where they are more than are left for today."""
+        row = {"user": user, "day": _today()}
+        with self.engine.begin() as connection:
+            there = (usage.c.user == user) & (usage.c.day == row["day"])
+            if connection.execute(sa.select(usage.c.user).where(there)).first() is None:
+                connection.execute(usage.delete().where((usage.c.user == user) & (usage.c.day < row["day"])))
+                connection.execute(usage.insert().values(**row, pictures=0))
+            fits = there & (usage.c.pictures + pictures <= self.quota.pictures)
+            # One statement looks and counts: two orders at the same time cannot both have what is left for one.
+            more = usage.update().where(fits).values(pictures=usage.c.pictures + pictures)
+            if not connection.execute(more).rowcount:
+                raise TooMuch(f"quota: at most {self.quota.pictures} pictures a day (UTC); go on tomorrow")
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often anyone may ask; kept in memory, since one process serves."""
+
+    reading: RateLimitItem = field(default_factory=lambda: parse("1200/minute"))
+    writing: RateLimitItem = field(default_factory=lambda: parse("600/minute"))
+    strangers: RateLimitItem = field(default_factory=lambda: parse("60/minute"))
+    attempts: RateLimitItem = field(default_factory=lambda: parse("10/minute"))  # at a password or an invitation
+    limiter: MovingWindowRateLimiter = field(default_factory=lambda: MovingWindowRateLimiter(MemoryStorage()))
+
+    def allows(self, what: RateLimitItem, whom: str) -> bool:
+        """Count this, if it is still allowed."""
+        return self.limiter.hit(what, whom)
+
+
+def _today() -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime())

@@ -1,0 +1,90 @@
+"""A shared server put together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from velatura.errors import InputError
+from velatura.jobs import database
+from velatura.jobs.desk import Desk
+from velatura.jobs.files import files
+from velatura.jobs.workflows import sweep
+from velatura.server import pages
+from velatura.server.app import assembled
+from velatura.server.shared import account, admin, entrance
+from velatura.server.shared.accounts import Accounts, secret_at
+from velatura.server.shared.door import SharedDoor
+from velatura.server.shared.journal import Figures, Journal
+from velatura.server.shared.quotas import Pace, Quota, SharedHouse
+from velatura.server.shared.webhooks import Caller
+from velatura.server.uploads import Limits
+
+SWEEP_EVERY = 300.0  # seconds
+LEFTOVER = 86400.0  # seconds, after which a picture that never arrived in full is one
+log = logging.getLogger("velatura")
+
+
+@dataclass(frozen=True)
+class Serving:
+    """How to serve. ``origins``: as browsers name this server, the public one first, such as https://studio.example."""
+
+    origins: Sequence[str]
+    limits: Limits = field(default_factory=lambda: Limits(bytes=100_000_000, pictures=200, days=1.0))
+    quota: Quota = field(default_factory=Quota)
+    pace: Pace = field(default_factory=Pace)
+    trusted: frozenset[str] = frozenset()
+    worker: bool = True
+
+    def __post_init__(self) -> None:
+        for origin in self.origins:
+            parts = urlsplit(origin)
+            if origin != f"{parts.scheme}://{parts.netloc}".lower() or not parts.hostname:
+                raise InputError(f"origin: expected https://HOST in lower case and without a path, got {origin}")
+            local = parts.hostname in ("127.0.0.1", "localhost")
+            if parts.scheme != "https" and not (parts.scheme == "http" and local):
+                raise InputError(f"origin: expected https://, got {origin}; passwords must not travel in the clear")
+
+
+def create_shared_app(desk: Desk, serving: Serving) -> tuple[FastAPI, Accounts]:
+    """The ASGI application of a shared server, and its users."""
+    accounts = Accounts(desk.engine, secret_at(database.home() / "server.secret"))
+    door = SharedDoor(accounts, serving.pace, tuple(serving.origins))
+    caller = Caller(desk.engine, serving.trusted)
+    house = SharedHouse(serving.limits, desk.engine, serving.quota, caller.expect)
+    figures = Figures(desk.engine)
+    show = pages.templates(serving.limits, shared=True)
+    routers = [
+        entrance.router(accounts, door, show),
+        account.router(accounts, door, house, show),
+        admin.router(desk, accounts, door, house, figures, show),
+    ]
+
+    async def tidy() -> None:
+        while True:
+            try:
+                await run_in_threadpool(sweep, desk.ledger)
+                await run_in_threadpool(sweep_leftovers)
+            except Exception:
+                log.exception("deleting what has expired")
+            await asyncio.sleep(SWEEP_EVERY)
+
+    app = assembled(desk, door, house, show, worker=serving.worker, more=routers, chores=[tidy, caller.call])
+    app.add_middleware(Journal, figures=figures)
+    return app, accounts
+
+
+def sweep_leftovers(now: float | None = None) -> int:
+    """Delete pictures that never arrived in full, of a server that was killed meanwhile; how many."""
+    now = time.time() if now is None else now
+    found = [p.parent for p in (files().root / "uploads").glob("*/arriving") if p.stat().st_mtime < now - LEFTOVER]
+    for folder in found:
+        files().remove(folder)
+    return len(found)
