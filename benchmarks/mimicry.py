@@ -1,7 +1,7 @@
 """Does the mimic work on clean art? The plan ``clean`` for each held-out artist, its results and sheets committed.
 
-    python benchmarks/mimicry.py ../shared/art            # results/mimicry/ARTIST.json, docs/images/mimicry-ARTIST.png
-    python benchmarks/mimicry.py ../shared/art --tune     # learning rates and lengths, on the tuning artists only
+    python benchmarks/mimicry.py ../shared/art            # results/mimicry/ARTIST.json, sheets in docs/images
+    python benchmarks/mimicry.py ../shared/art --tune     # recipes and guidance, on the tuning artists only
 
 An attack that does not work on unprotected pictures can prove nothing about a cloak.
 """
@@ -10,17 +10,25 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from velatura.evaluation import Protocol, plans, run
 from velatura.images import save
+from velatura.images.libvips import pyvips
 from velatura.mimicry.pictures import contact_sheet
 
 # Tuned on the first two, reported on all; 20 training pictures where there are enough.
 TUNING = {"paintings/kate-greenaway": 14, "paintings/ivan-aivazovsky": 14}
 REPORTING = {"paintings/vincent-van-gogh": 20, "modern/david-revoy": 20}
-GRID: list[dict[str, Any]] = [{"rate": r, "steps": s} for r in (1e-4, 2e-4, 4e-4) for s in (200, 400)]
+GRID: list[dict[str, Any]] = [
+    {"rate": 2e-4, "steps": 300, "subject_dropout": 0.0},
+    {"rate": 5e-4, "steps": 600, "subject_dropout": 0.0},
+    {"rate": 5e-4, "steps": 1000, "subject_dropout": 0.0, "batch": 8},
+    {"rate": 5e-4, "steps": 600, "subject_dropout": 0.4},
+]
+GUIDANCE = (2.0, 3.0)
 
 
 def protocol(art: Path, artist: str, training: int, seed: int) -> Protocol:
@@ -36,12 +44,11 @@ def say(what: str, done: int, total: int) -> None:
 
 def main(args: argparse.Namespace) -> None:
     if args.tune:
-        for changes in GRID:
-            for artist, training in TUNING.items():
-                plan = replace(protocol(args.art, artist, training, args.seed), changes=changes)
-                rows = run(plan, args.work / Path(artist).name).rows
-                shown = {f"{r.arm} {r.metric}": round(r.value, 3) for r in rows if r.arm == "clean"}
-                print(changes, artist, shown, flush=True)
+        for changes, guidance, (artist, training) in product(GRID, GUIDANCE, TUNING.items()):
+            plan = replace(protocol(args.art, artist, training, args.seed), changes=changes, guidance=guidance)
+            rows = run(plan, args.work / Path(artist).name).rows
+            shown = {f"{r.arm} {r.metric}": round(r.value, 3) for r in rows if r.metric.startswith("style_top")}
+            print(changes, guidance, artist, shown, flush=True)
         return
     for artist, training in (TUNING | REPORTING).items():
         name = Path(artist).name
@@ -52,7 +59,8 @@ def main(args: argparse.Namespace) -> None:
         for arm in ("base", "clean"):
             kind = arm if arm == "base" else f"{arm}-full"
             made = sorted(next((work / "samples").glob(f"{kind}-{args.seed}-*")).glob("*.png"))
-            save(contact_sheet(made[::2]), args.sheets / f"mimicry-{name}-{arm}.png")
+            sheet = pyvips.Image.new_from_buffer(contact_sheet(made[::2]), "")
+            save(sheet.jpegsave_buffer(Q=85), args.sheets / f"mimicry-{name}-{arm}.jpg")
         print(name, [(r.arm, r.metric, round(r.value, 3)) for r in result.rows], result.flags, flush=True)
 
 

@@ -21,7 +21,7 @@ from velatura.styles import catalogue
 ROOT = Path(__file__).parents[1]
 PAGES = (
     *("README.md", "docs/styles.md", "docs/cloaks.md", "docs/evaluation.md", "docs/countermeasures.md"),
-    *("docs/files.md", "docs/workers.md", "docs/deploy.md"),
+    *("docs/files.md", "docs/workers.md", "docs/deploy.md", "docs/mimicry.md"),
     "src/velatura/data/mini/README.md",
 )
 SHOWN = (

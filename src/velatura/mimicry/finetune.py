@@ -65,7 +65,8 @@ class Settings:
 
 
 # SD: Hönig et al. 2024 (full: 2000 steps, 5e-6, batch 4; Glaze's re-implementation has 500 of batch 8), the rest from
-# the scripts of diffusers. The miniature's are first guesses: benchmarks/mimicry.py --tune has not run yet.
+# the scripts of diffusers. Of the miniature's, "full" was chosen on the tuning artists (grid of benchmarks/mimicry.py);
+# the others are guesses.
 _FULL_SIZE: dict[str, dict[str, Any]] = {
     "full": {},
     "lora": {"rate": 1e-4, "steps": 1500},
