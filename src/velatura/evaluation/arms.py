@@ -22,8 +22,10 @@ from velatura.perception.pixels import ssim
 from velatura.protect import Protector
 from velatura.protect.figures import views, visible
 from velatura.protect.protector import png
+from velatura.protect.settings import CAST_PER_LPIPS
 
 NO_BOUND = 100.0  # of the colour cast, ΔE: the objective as published
+FULL_SIDE = 512  # px: what ``velatura protect`` works at by default
 PLAIN = ("base", "real", "clean")
 OnPicture = Callable[[int, int], None]
 
@@ -165,6 +167,18 @@ class Protection:
     figures: list[dict[str, Any]]
 
 
+def colour_bound(arm: Arm, side: int) -> float:
+    """Bound on the colour cast, ΔE, of a cloak made at a short side of ``side`` pixels.
+
+    At 512 px and above, that of ``velatura protect``, which is about what noise of the budget's LPIPS has. A cell of the
+    cast is a share of the picture; below 512 px it has fewer pixels, noise averages out less in it, and the bound grows
+    by as much: else a scale model's cloak would be held to less than its noise.
+    """
+    if arm.method not in BOUNDED:
+        return NO_BOUND
+    return min(NO_BOUND, CAST_PER_LPIPS * (arm.budget or 0) * max(1.0, FULL_SIDE / side))
+
+
 def protect(
     arm: Arm,
     protector: Protector,
@@ -183,7 +197,7 @@ def protect(
     choice = protector.choose([protector.place(artwork) for artwork in artworks])
     targets = [protector.paint(x, choice) for x in originals]
     assert arm.budget is not None
-    cast = None if arm.method in BOUNDED else NO_BOUND
+    cast = colour_bound(arm, protector.settings.working)
     protector.settings = replace(protector.settings, budget=arm.budget, cast=cast, seed=seed)
     deltas = METHODS[arm.method](protector, originals, targets, arm.budget, seed)
     files, figures = [], []

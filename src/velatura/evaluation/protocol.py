@@ -22,8 +22,8 @@ from velatura.countermeasures.pairs import Pair, in_folder, opened
 from velatura.diffusion import extractors
 from velatura.diffusion import pipeline as models
 from velatura.errors import InputError
-from velatura.evaluation.arms import PLAIN, Arm, countermeasure
-from velatura.evaluation.methods import THROUGH_UNET
+from velatura.evaluation.arms import PLAIN, Arm, colour_bound, countermeasure
+from velatura.evaluation.methods import BOUNDED, THROUGH_UNET
 from velatura.evaluation.recipes import Recipe, Way
 from velatura.images import read, working
 from velatura.judges.validation import near_duplicates, thumbnails
@@ -183,6 +183,8 @@ class Setup:
             about.append([_digest(path) for path in self.elsewhere(arm)])
         else:
             about += [self.extractors(arm), self._models(arm), self.protocol.effort]
+            if arm.method in BOUNDED:
+                about.append(colour_bound(arm, self.resolution))
         return self.out / "protected" / f"{whole.key}-{_key(about)}"
 
     @cached_property
