@@ -170,9 +170,9 @@ class Protection:
 def colour_bound(arm: Arm, side: int) -> float:
     """Bound on the colour cast, ΔE, of a cloak made at a short side of ``side`` pixels.
 
-    At 512 px and above, that of ``velatura protect``, which is about what noise of the budget's LPIPS has. A cell of the
-    cast is a share of the picture; below 512 px it has fewer pixels, noise averages out less in it, and the bound grows
-    by as much: else a scale model's cloak would be held to less than its noise.
+    At 512 px and above, that of ``velatura protect``, which is about what noise of the budget's LPIPS has. A cell of
+    the cast is a share of the picture: below 512 px it has fewer pixels, noise averages out less in it, and the bound
+    grows by as much, or a scale model's cloak would be held to less than its noise.
     """
     if arm.method not in BOUNDED:
         return NO_BOUND
