@@ -16,7 +16,7 @@ POSITIVE = click.FloatRange(0, min_open=True)
 
 @click.command("serve", context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(1, 65535), default=PORT, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=PORT, show_default=True, help="Where it listens.")
 @click.option("--origin", help="How browsers name it: https://studio.example; by default this machine alone.")
 @click.option("--keep-hours", type=POSITIVE, default=24.0, show_default=True, help="Delete pictures after this.")
 @click.option("--most-mb", type=POSITIVE, default=100.0, show_default=True, help="Most megabytes of a picture.")
