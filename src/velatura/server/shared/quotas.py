@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable
@@ -71,17 +72,22 @@ class SharedHouse(House):
 
     def spend(self, user: str, pictures: int) -> None:
         """Count pictures that are ordered. Raises :class:`TooMuch` where they are more than are left for today."""
-        row = {"user": user, "day": _today()}
+        today = _today()
+        self._open(user, today)
+        fits = (usage.c.user == user) & (usage.c.day == today) & (usage.c.pictures + pictures <= self.quota.pictures)
+        # One statement looks and counts: two orders at the same time cannot both have what is left for one.
+        more = usage.update().where(fits).values(pictures=usage.c.pictures + pictures)
         with self.engine.begin() as connection:
-            there = (usage.c.user == user) & (usage.c.day == row["day"])
-            if connection.execute(sa.select(usage.c.user).where(there)).first() is None:
-                connection.execute(usage.delete().where((usage.c.user == user) & (usage.c.day < row["day"])))
-                connection.execute(usage.insert().values(**row, pictures=0))
-            fits = there & (usage.c.pictures + pictures <= self.quota.pictures)
-            # One statement looks and counts: two orders at the same time cannot both have what is left for one.
-            more = usage.update().where(fits).values(pictures=usage.c.pictures + pictures)
             if not connection.execute(more).rowcount:
                 raise TooMuch(f"quota: at most {self.quota.pictures} pictures a day (UTC); go on tomorrow")
+
+    def _open(self, user: str, day: str) -> None:
+        """See to it that the day has its row, and no earlier one has: another order may be doing the same."""
+        mine = usage.c.user == user
+        with contextlib.suppress(sa.exc.IntegrityError), self.engine.begin() as connection:
+            if connection.execute(sa.select(usage.c.user).where(mine & (usage.c.day == day))).first() is None:
+                connection.execute(usage.delete().where(mine & (usage.c.day < day)))
+                connection.execute(usage.insert().values(user=user, day=day, pictures=0))
 
 
 @dataclass(frozen=True)
