@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from velatura.evaluation import Protocol, plans, run
+from velatura.evaluation.experiment import carry_out
+from velatura.evaluation.protocol import Setup
 from velatura.images import save
 from velatura.images.libvips import pyvips
 from velatura.mimicry.pictures import contact_sheet
@@ -37,6 +39,14 @@ def protocol(art: Path, artist: str, training: int, seed: int) -> Protocol:
     return Protocol(paths, name, plans.arms("clean"), training=training, seeds=(seed,))
 
 
+def sheets(setup: Setup, start: Path) -> None:
+    """Every other picture of the base model and of the mimic, ``START-ARM.jpg``."""
+    for arm in (arm for arm in setup.protocol.arms if arm.method != "real"):
+        folder = setup.samples(arm, setup.ways[0], setup.protocol.seeds[0])
+        sheet = pyvips.Image.new_from_buffer(contact_sheet(sorted(folder.glob("*.png"))[::2]), "")
+        save(sheet.jpegsave_buffer(Q=85), start.with_name(f"{start.name}-{arm.method}.jpg"))
+
+
 def say(what: str, done: int, total: int) -> None:
     if done == total:
         print(what, flush=True)
@@ -53,14 +63,11 @@ def main(args: argparse.Namespace) -> None:
     for artist, training in (TUNING | REPORTING).items():
         name = Path(artist).name
         work = args.work / name
-        result = run(protocol(args.art, artist, training, args.seed), work, say)
+        setup = Setup(protocol(args.art, artist, training, args.seed), work)
+        result = carry_out(setup, say)
         result.command = f"python benchmarks/mimicry.py ../shared/art --seed {args.seed}"
         result.save(args.output / f"{name}.json")
-        for arm in ("base", "clean"):
-            kind = arm if arm == "base" else f"{arm}-full"
-            made = sorted(next((work / "samples").glob(f"{kind}-{args.seed}-*")).glob("*.png"))
-            sheet = pyvips.Image.new_from_buffer(contact_sheet(made[::2]), "")
-            save(sheet.jpegsave_buffer(Q=85), args.sheets / f"mimicry-{name}-{arm}.jpg")
+        sheets(setup, args.sheets / f"mimicry-{name}")
         print(name, [(r.arm, r.metric, round(r.value, 3)) for r in result.rows], result.flags, flush=True)
 
 
