@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -45,7 +46,7 @@ class Result:
     weights: Mapping[str, str]
     rows: Sequence[Row] = ()
     flags: Sequence[str] = ()
-    command: str = field(default_factory=lambda: " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))
+    command: str = field(default_factory=lambda: shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
     machine: str = field(default_factory=lambda: f"{platform.machine()}, {os.cpu_count()} cores")
 
     def save(self, path: Path) -> None:
