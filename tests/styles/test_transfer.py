@@ -82,6 +82,21 @@ def test_paint_takes_a_vector_each_or_one_for_all(monkeypatch: pytest.MonkeyPatc
     torch.testing.assert_close(paint(pictures, vectors[:1])[0], both[0], atol=1e-4, rtol=0)
 
 
+def test_a_long_picture_is_painted_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[torch.Size] = []
+
+    def network(picture: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+        seen.append(picture.shape)
+        return picture
+
+    monkeypatch.setattr(transfer, "transformer", lambda device: network)
+    monkeypatch.setattr(transfer, "MOST_PIXELS", 40_000)
+    painted = paint(torch.rand(1, 3, 32, 1600), torch.zeros(1, 100))
+    assert painted.shape == (1, 3, 32, 1600)
+    height, width = seen[0][-2:]
+    assert height * width <= 41_000 and width / height == pytest.approx(50, rel=0.05)
+
+
 def test_style_decides_the_colours() -> None:
     picture = waves(128, 0.0)
     red, blue = (paint(picture, style_vector(style)).mean((0, 2, 3)) for style in (RED, BLUE))

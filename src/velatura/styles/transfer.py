@@ -28,6 +28,7 @@ Painter: TypeAlias = Callable[[torch.Tensor, Style], torch.Tensor]
 # The strokes have a fixed width in the network's pixels: below 512 they swallow faces and foliage, above 1024 they are
 # too fine to be a style and only cost time. In between, the picture's own size is the sharpest.
 SIDE_RANGE = (512, 1024)
+MOST_PIXELS = 8_000_000  # painted at once, at 0.3 GB a megapixel
 
 
 @lru_cache(maxsize=4)
@@ -77,6 +78,7 @@ def paint(picture: torch.Tensor, vector: torch.Tensor, *, strength: float = 1.0)
     height, width = picture.shape[-2:]
     short = min(height, width)
     scale = min(max(short, SIDE_RANGE[0]), SIDE_RANGE[1]) / short
+    scale = min(scale, (MOST_PIXELS / (height * width)) ** 0.5)  # a very long picture is painted smaller
     seen = _resized(picture, round(height * scale), round(width * scale))
     return _resized(transformer(str(picture.device))(seen, vector), height, width)
 
