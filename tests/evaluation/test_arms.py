@@ -13,7 +13,7 @@ from torch import Tensor
 from velatura.cli.evaluate import PLAN_NAMES, evaluate_command
 from velatura.errors import InputError
 from velatura.evaluation import METHODS, Arm, plans
-from velatura.evaluation.arms import countermeasure, protect
+from velatura.evaluation.arms import NO_BOUND, colour_bound, countermeasure, protect
 from velatura.evaluation.figures import cloak_rows, compared, known_as
 from velatura.evaluation.methods import BOUNDED
 from velatura.evaluation.recipes import Recipe
@@ -104,7 +104,12 @@ def test_every_method_uses_the_same_budget_and_only_cloaks_have_an_aim(make_scen
         assert mean[method]["latent_remaining"] < most
     for method in ("noise", "shuffled"):
         assert mean[method]["latent_remaining"] > 0.85
-    assert mean["velatura"]["colour_cast"] < 0.6 * mean["glaze"]["colour_cast"]
+    assert mean["velatura"]["colour_cast"] <= 1.05 * colour_bound(Arm("velatura", 0.1), 64)
+
+
+def test_the_bound_on_colours_grows_below_full_size() -> None:
+    assert [colour_bound(Arm("velatura", 0.1), side) for side in (1024, 512, 128)] == pytest.approx([3, 3, 12])
+    assert colour_bound(Arm("glaze", 0.1), 128) == NO_BOUND
 
 
 def test_gain_over_noise_is_of_pairs() -> None:
