@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
+import time
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -128,6 +130,8 @@ def connect(url: str) -> sa.Engine:
     try:
         DBOS.migrate(url)
         engine = _engine(url)
+        if engine.dialect.name == "sqlite" and sqlite3.sqlite_version_info < (3, 42):
+            sa.event.listen(engine, "connect", _with_milliseconds)
         metadata.create_all(engine)
         _add_columns(engine)
     except (sa.exc.SQLAlchemyError, OSError) as error:
@@ -137,6 +141,11 @@ def connect(url: str) -> sa.Engine:
             "check the URL and that it is running"
         ) from None
     return engine
+
+
+def _with_milliseconds(connection: Any, _: object) -> None:
+    """DBOS's tables say ``unixepoch('subsec')`` from Python 3.12 on; SQLite before 3.42 (Debian 12) answers null."""
+    connection.create_function("unixepoch", 1, lambda _: time.time())
 
 
 def _add_columns(engine: sa.Engine) -> None:
