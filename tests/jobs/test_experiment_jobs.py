@@ -98,6 +98,17 @@ def test_a_part_that_fails_ends_the_plan_and_resume_goes_on(desk: Desk, tmp_path
     assert diary.read_text().splitlines().count("begin a") == 1
 
 
+def test_every_path_of_a_protocol_is_kept_as_json(desk: Desk, tmp_path: Path) -> None:
+    from velatura.evaluation import Arm, Protocol
+    from velatura.jobs import experiments
+
+    places = {name: tmp_path / name for name in ("purifier", "pairs")}
+    protocol = Protocol([tmp_path / "a.png"], "ada", [Arm.parse(f"mine={tmp_path}")], **places)
+    kept = json.loads(json.dumps(experiments._kept(protocol)))
+    assert {name: experiments._found(kept[name]) for name in places} == places
+    assert experiments._elsewhere(protocol) == [tmp_path, *places.values()]
+
+
 @pytest.mark.slow
 def test_a_plan_of_the_evaluation_in_earnest(
     desk: Desk, tmp_path: Path, tiny_model: Path, make_scene: Callable[..., Any]

@@ -130,8 +130,6 @@ def connect(url: str) -> sa.Engine:
     try:
         DBOS.migrate(url)
         engine = _engine(url)
-        if engine.dialect.name == "sqlite" and sqlite3.sqlite_version_info < (3, 42):
-            sa.event.listen(engine, "connect", _with_milliseconds)
         metadata.create_all(engine)
         _add_columns(engine)
     except (sa.exc.SQLAlchemyError, OSError) as error:
@@ -141,11 +139,6 @@ def connect(url: str) -> sa.Engine:
             "check the URL and that it is running"
         ) from None
     return engine
-
-
-def _with_milliseconds(connection: Any, _: object) -> None:
-    """DBOS's tables say ``unixepoch('subsec')`` from Python 3.12 on; SQLite before 3.42 (Debian 12) answers null."""
-    connection.create_function("unixepoch", 1, lambda _: time.time())
 
 
 def _add_columns(engine: sa.Engine) -> None:
@@ -175,6 +168,9 @@ def _engine(url: str) -> sa.Engine:
         # WAL: a page that shows progress never waits for the worker, nor the other way round.
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
+        if sqlite3.sqlite_version_info < (3, 42):
+            # DBOS's tables say unixepoch('subsec') from Python 3.12 on, to which older ones (Debian 12) answer null.
+            connection.create_function("unixepoch", 1, lambda _: time.time())
 
     return engine
 

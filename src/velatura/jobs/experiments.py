@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from velatura.evaluation import Protocol, Setup
     from velatura.evaluation.parts import Part
 
+_PLACES = ("purifier", "pairs")  # of a protocol, each a path or None
 KEEP_DAYS = 3650.0  # the folder is the user's; the entry is only a record of it
 
 
@@ -122,7 +123,7 @@ def _parts(job: Job) -> list[Part]:
     tree = dict(job.order["protocol"])
     for name in ("art", "contents"):
         tree[name] = [_found(text) for text in tree[name]]
-    tree["purifier"] = _found(tree["purifier"]) if tree["purifier"] else None
+    tree |= {name: _found(tree[name]) if tree[name] else None for name in _PLACES}
     arms = []
     for arm in tree.pop("arms"):
         folder = _found(arm["folder"]) if arm["folder"] else None
@@ -139,14 +140,15 @@ def _kept(protocol: Protocol) -> dict[str, Any]:
     """As JSON; the device is each worker's own."""
     tree = {name: value for name, value in asdict(protocol).items() if name != "arms"}
     tree |= {name: [_stored(path.resolve()) for path in tree[name]] for name in ("art", "contents")}
-    tree |= {"purifier": _stored(protocol.purifier.resolve()) if protocol.purifier else None, "device": "auto"}
+    tree |= {name: _stored(tree[name].resolve()) if tree[name] else None for name in _PLACES}
+    tree["device"] = "auto"
     arms = [asdict(arm) | {"folder": _stored(arm.folder.resolve()) if arm.folder else None} for arm in protocol.arms]
     return tree | {"arms": arms}
 
 
 def _elsewhere(protocol: Protocol) -> list[Path]:
-    found = [arm.folder for arm in protocol.arms if arm.folder is not None]
-    return [*found, protocol.purifier] if protocol.purifier else found
+    found = [*(arm.folder for arm in protocol.arms), *(getattr(protocol, name) for name in _PLACES)]
+    return [path for path in found if path is not None]
 
 
 def _stored(path: Path) -> str:
