@@ -46,8 +46,7 @@ def router(desk: Desk) -> APIRouter:
     templates = Jinja2Templates(env=environment)
 
     def show(request: Request, name: str, about: dict[str, Any]) -> Response:
-        # The guard asks where a form comes from, and a browser told to send no referrer does not say that either.
-        return templates.TemplateResponse(request, name, about, headers={"Referrer-Policy": "same-origin"})
+        return templates.TemplateResponse(request, name, about)
 
     def known(link: str) -> tuple[Study, int]:
         found = studies.rater_of(link) if LINK.fullmatch(link) else None
