@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -196,8 +197,9 @@ def _module(name: str, folder: Path) -> nn.Module:
     variant = "fp16" if ".fp16." in weights.weight_files(folder)[0].name else None
     module: nn.Module
     module, info = cls.from_pretrained(
-        folder, variant=variant, use_safetensors=True, local_files_only=True, output_loading_info=True
-    )
+        folder, variant=variant, use_safetensors=True, local_files_only=True, output_loading_info=True,
+        low_cpu_mem_usage=find_spec("accelerate") is not None,  # without it, diffusers tells the user at length
+    )  # fmt: skip
     # diffusers only warns of these and leaves the parameters random.
     if missing := [*info["missing_keys"], *info["mismatched_keys"]]:
         raise WeightsError(f"{folder}: {len(missing)} weights are missing or of a wrong shape, {missing[0]} among them")
