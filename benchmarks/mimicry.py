@@ -2,6 +2,7 @@
 
     python benchmarks/mimicry.py ../shared/art            # results/mimicry/ARTIST.json, sheets in docs/images
     python benchmarks/mimicry.py ../shared/art --tune     # recipes and guidance, on the tuning artists only
+    python benchmarks/mimicry.py ../shared/art --time     # what one arm costs here: results/mimicry-arm.json
 
 An attack that does not work on unprotected pictures can prove nothing about a cloak.
 """
@@ -9,17 +10,23 @@ An attack that does not work on unprotected pictures can prove nothing about a c
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+import os
+import tempfile
+import time
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from velatura import __version__
 from velatura.evaluation import Protocol, plans, run
+from velatura.evaluation.arms import Arm
 from velatura.evaluation.experiment import carry_out
 from velatura.evaluation.protocol import Setup
 from velatura.images import save
 from velatura.images.libvips import pyvips
 from velatura.mimicry.pictures import contact_sheet
+from velatura.reports.result import Result, Row
 
 # Tuned on the first two, reported on all; 20 training pictures where there are enough.
 TUNING = {"paintings/kate-greenaway": 14, "paintings/ivan-aivazovsky": 14}
@@ -52,7 +59,35 @@ def say(what: str, done: int, total: int) -> None:
         print(what, flush=True)
 
 
+def timed(art: Path, seed: int) -> Result:
+    """Seconds of one arm with nothing there yet: training, 96 pictures, judging, and all of it."""
+    artist, count = next(reversed(TUNING.items()))
+    spent: dict[str, float] = {}
+    start = last = time.perf_counter()
+
+    def say(what: str, done: int, total: int) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        stage = what.partition(":")[0]
+        spent[stage] = spent.get(stage, 0.0) + now - last
+        last = now
+
+    plan = replace(protocol(art, artist, count, seed), arms=(Arm("clean"),))
+    with tempfile.TemporaryDirectory() as folder:
+        setup = Setup(plan, Path(folder))
+        carry_out(setup, say)
+    seconds = spent | {"arm": time.perf_counter() - start}
+    rows = [Row(f"{what.replace(' ', '_')}_seconds", value, 1, arm="clean") for what, value in seconds.items()]
+    settings = {"artist": artist, "load_average": os.getloadavg()[1], "recipe": asdict(setup.ways[0].settings)}
+    return Result("mimicry-arm", __version__, seed, "cpu", settings, {}, rows)
+
+
 def main(args: argparse.Namespace) -> None:
+    if args.time:
+        result = timed(args.art, args.seed)
+        result.save(args.output.parent / "mimicry-arm.json")
+        print([(row.metric, round(row.value, 1)) for row in result.rows])
+        return
     if args.tune:
         for changes, guidance, (artist, training) in product(GRID, GUIDANCE, TUNING.items()):
             plan = replace(protocol(args.art, artist, training, args.seed), changes=changes, guidance=guidance)
@@ -79,4 +114,5 @@ if __name__ == "__main__":
     parser.add_argument("--work", type=Path, default=Path("runs/mimicry"), help="models and pictures, kept")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--time", action="store_true")
     main(parser.parse_args())
