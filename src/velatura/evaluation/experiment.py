@@ -61,7 +61,7 @@ def carry_out(setup: Setup, say: Say) -> Result:
             if arm == whole_set(arm):
                 rows += cloak_rows(arm, protocol.artist, treated)
         if arm == whole_set(arm) and (arm.then or arm.method not in PLAIN):
-            rows += view_rows(arm, _seen(setup, arm), judge, protocol.artist)
+            rows += view_rows(arm, _seen(setup, None), _seen(setup, arm), judge, protocol.artist)
         for way in setup.ways:
             for seed in protocol.seeds:
                 made = paint(setup, arm, way, seed, say)
@@ -132,10 +132,12 @@ def protect_arm(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
     return found
 
 
-def _seen(setup: Setup, arm: Arm) -> list[Path | Tensor]:
-    """The arm's pictures as the mimic's model sees them; the judge looks through the miniature's eye by itself."""
-    folder = setup.treated(arm) if arm.then else setup.protected(arm)
-    files = [folder / f"{path.stem}.png" for path in setup.training]
+def _seen(setup: Setup, arm: Arm | None) -> list[Path | Tensor]:
+    """The arm's pictures (None: untouched) as the mimic's model sees them; judges look through the miniature's eye."""
+    files = list(setup.training)
+    if arm is not None:
+        folder = setup.treated(arm) if arm.then else setup.protected(arm)
+        files = [folder / f"{path.stem}.png" for path in files]
     if setup.digests["vae"] == weights.sha256(weights.embedded("mini")):
         return list(files)
     eye = extractors.load(setup.protocol.model, setup.protocol.device)

@@ -5,6 +5,7 @@ Nothing that optimises uses them (HOUSE.md, contract 6). They need the ``lab`` e
 
 from velatura.judges.copies import Copies, copy_rate
 from velatura.judges.fidelity import Fidelity, fidelity
+from velatura.judges.move import style_moves
 from velatura.judges.style import StyleJudge, fit
 from velatura.judges.validation import Scores, cross_validate
 from velatura.judges.vgg import statistics
@@ -19,4 +20,5 @@ __all__ = [
     "fidelity",
     "fit",
     "statistics",
+    "style_moves",
 ]
