@@ -52,14 +52,14 @@ def artists_of(art: Path) -> dict[str, list[Path]]:
 
 
 def look(path: Path, seed: int, extractor: extractors.Extractor, cache: Path) -> dict[str, Tensor]:
-    """All that is measured on one picture: statistics ``(V + T, 2944)``, thumbnail, layouts."""
+    """All that is measured on one picture: correlations ``(V + T, 8064)``, thumbnail, layouts."""
     file = cache / f"{path.parent.name}--{path.stem}.safetensors"
     if not file.exists():
         picture = working(read(path), views.SIDE)
         seen = views.look(picture, extractor, [*views.VIEWS, *views.TRIALS.values()], seed)
         crops = torch.cat(list(copies.squares(picture)))
         found = {
-            "statistics": vgg.statistics(seen),
+            "correlations": vgg.correlations(seen).half(),
             "thumbnail": validation.thumbnails(views.square(picture)),
             "plain": copies.layout(views.square(picture)).half(),
             "trials": copies.layout(seen[len(views.VIEWS) :]).half(),
@@ -156,7 +156,7 @@ def main(args: argparse.Namespace) -> None:
         [str(p.name) for p, g in zip(kept, groups, strict=True) if g == group] for group in sizes if sizes[group] > 1
     ]
 
-    numbers = torch.stack([row["statistics"] for row in seen])
+    numbers = torch.stack([row["correlations"] for row in seen])
     count = len(views.VIEWS)
     space = embedded.Space.of(numbers[:, :count].flatten(0, 1), COMPONENTS)
     features = space.project(numbers[:, :count].flatten(0, 1)).view(len(seen), count, -1)

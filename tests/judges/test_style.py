@@ -41,7 +41,7 @@ def test_same_pictures_same_judge() -> None:
 def test_a_victim_takes_the_place_of_its_namesake(monkeypatch: pytest.MonkeyPatch) -> None:
     known = embedded.load()
     monkeypatch.setattr(style, "look", lambda picture, *_, **__: picture)
-    monkeypatch.setattr(style.vgg, "statistics", lambda picture: known.space.shift.exp().expand(6, -1))
+    monkeypatch.setattr(style.vgg, "correlations", lambda picture: known.space.shift.expand(6, -1))
     name = known.artists[0]
     names, labels, features = style.join(known, {name: torch.rand(9, 3, 128, 128)}, None)  # type: ignore[arg-type]
     assert names == known.artists

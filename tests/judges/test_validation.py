@@ -82,7 +82,7 @@ def test_a_victims_pictures_are_grouped_apart_from_others(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(validation, "folds", folds)
     monkeypatch.setattr(style, "look", lambda picture, *_, **__: picture)
-    monkeypatch.setattr(style.vgg, "statistics", lambda picture: known.space.shift.exp().expand(6, -1))
+    monkeypatch.setattr(style.vgg, "correlations", lambda picture: known.space.shift.expand(6, -1))
     pictures = torch.cat([make_scene(128, 128, seed) for seed in (1, 2, 3, 4, 5, 6, 7, 7)])
     names, scores = validation.cross_validate({"someone": pictures})
     assert scores == "scores"

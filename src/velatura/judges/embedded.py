@@ -15,31 +15,26 @@ from torch import Tensor
 from velatura import weights
 from velatura.errors import WeightsError
 
-# Activations are heavy-tailed and positive: logarithms make them additive. The floor is about the smallest
-# deviation of a channel that is not dead.
-FLOOR = 1e-2
-
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """The judges' coordinates: principal components of the standardised logarithms of VGG16's statistics."""
+    """The judges' coordinates: principal components of the standardised correlations of VGG16's channels."""
 
-    shift: Tensor  # (2944,)
-    scale: Tensor  # (2944,)
-    basis: Tensor  # (2944, K)
+    shift: Tensor  # (8064,)
+    scale: Tensor  # (8064,)
+    basis: Tensor  # (8064, K)
 
     @classmethod
-    def of(cls, statistics: Tensor, size: int) -> Space:
-        """The first ``size`` components of ``(N, 2944)``, together of unit variance a component on average."""
-        logs = (statistics.double() + FLOOR).log()
-        shift, scale = logs.mean(0), logs.std(0).clamp_min(1e-3)
-        _, values, vectors = torch.linalg.svd(((logs - shift) / scale).float(), full_matrices=False)
-        basis = vectors[:size].T / (values[:size].pow(2).mean() / len(logs)) ** 0.5
-        return cls(shift.float(), scale.float(), basis.float())
+    def of(cls, correlations: Tensor, size: int) -> Space:
+        """The first ``size`` components of ``(N, 8064)``, together of unit variance a component on average."""
+        shift, scale = correlations.mean(0), correlations.std(0).clamp_min(1e-3)
+        _, values, vectors = torch.linalg.svd((correlations - shift) / scale, full_matrices=False)
+        basis = vectors[:size].T / (values[:size].pow(2).mean() / len(correlations)) ** 0.5
+        return cls(shift, scale, basis)
 
-    def project(self, statistics: Tensor) -> Tensor:
-        """``(B, 2944)`` to ``(B, K)``, on the CPU."""
-        return (((statistics.cpu() + FLOOR).log() - self.shift) / self.scale) @ self.basis
+    def project(self, correlations: Tensor) -> Tensor:
+        """``(B, 8064)`` to ``(B, K)``, on the CPU."""
+        return ((correlations.cpu() - self.shift) / self.scale) @ self.basis
 
 
 @dataclass(frozen=True, eq=False)

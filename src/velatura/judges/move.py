@@ -21,7 +21,7 @@ def style_moves(before: Pictures, after: Pictures, *, device: str = "cpu") -> Te
     autoencoder; give the decoded views of another model to look through its eyes first.
     """
     known, eye = embedded.load(), extractors.load("mini", device)
-    first, second = ([vgg.statistics(view) for view in plain(pictures, eye)] for pictures in (before, after))
+    first, second = ([vgg.correlations(view) for view in plain(pictures, eye)] for pictures in (before, after))
     if not first or len(first) != len(second):
         raise InputError(f"expected the same pictures before and after, got {len(first)} and {len(second)}")
     apart: Tensor = (known.space.project(torch.cat(first)) - known.space.project(torch.cat(second))).norm(dim=1)

@@ -1,4 +1,4 @@
-"""Whose style is this? A logistic regression on VGG16's statistics of pictures as a mimic sees them.
+"""Whose style is this? A logistic regression on VGG16's correlations in pictures as a mimic sees them.
 
 The artists that may be trained on are embedded; a victim joins as one more class, fitted from the victim's own
 pictures. The judge only knows to choose among its classes: a picture of none of them is placed somewhere all the same,
@@ -41,7 +41,7 @@ class StyleJudge:
 
         Any size: pictures are brought to 128 px and through the autoencoder here, those of the miniature as well.
         """
-        rows = [vgg.statistics(square) for square in plain(pictures, self.extractor)]
+        rows = [vgg.correlations(square) for square in plain(pictures, self.extractor)]
         if not rows:
             raise InputError("style judge: expected pictures, got none")
         return (self.space.project(torch.cat(rows)) @ self.weight + self.bias).softmax(1)
@@ -91,7 +91,7 @@ def join(
     done = 0
     for name, pictures in victims.items():
         for i, picture in enumerate(opened(pictures)):
-            features.append(known.space.project(vgg.statistics(look(picture, extractor, seed=i)))[None])
+            features.append(known.space.project(vgg.correlations(look(picture, extractor, seed=i)))[None])
             labels.append(torch.tensor([names.index(name)]))
             done += 1
             if on_picture is not None:
