@@ -68,4 +68,5 @@ def correlations(pictures: Tensor) -> Tensor:
 @lru_cache(maxsize=LAYERS)
 def _mix(channels: int) -> Tensor:
     """``(channels, 64)``; NumPy promises that this generator's stream never changes."""
-    return torch.from_numpy(np.random.RandomState(channels).standard_normal((channels, MIXED))).float() / MIXED**0.5
+    drawn = np.random.RandomState(channels).standard_normal((channels, MIXED)) / MIXED**0.5
+    return torch.tensor(drawn, dtype=torch.float32)
