@@ -31,6 +31,14 @@ def test_bias_is_what_real_pictures_get() -> None:
     assert compare(other, real) == compare(other, real)
 
 
+def test_pictures_of_the_same_kind_are_nearer(make_stripe, make_scene) -> None:
+    real = [make_stripe(i) for i in range(16)]
+    same = fidelity([make_stripe(i) for i in range(20, 28)], real)
+    other = fidelity([make_scene(64, 64, i) for i in range(8)], real)
+    assert same.n == other.n == 8
+    assert other.distance > 2 * same.distance
+
+
 def test_too_few(make_scene) -> None:
     with pytest.raises(InputError, match="at least 8 generated pictures, got 1"):
         fidelity([make_scene(64, 64)], torch.rand(16, 3, 64, 64))

@@ -1,4 +1,4 @@
-"""The statistics are those of the activations, and of nothing but pictures."""
+"""The correlations are those of the activations, and of nothing but pictures."""
 
 from __future__ import annotations
 
@@ -7,33 +7,15 @@ import pytest
 import torch
 
 from velatura.errors import ContractError
-from velatura.judges import statistics
-from velatura.judges.vgg import NUMBERS, PAIRS, correlations
+from velatura.judges import correlations
+from velatura.judges.vgg import PAIRS
 from velatura.perception.lpips import load
-
-
-def test_means_and_deviations_layer_by_layer(make_scene) -> None:
-    pictures = torch.cat([make_scene(40, 56, seed) for seed in range(2)])
-    found = statistics(pictures)
-    assert found.shape == (2, NUMBERS)
-    assert found.dtype == torch.float32
-    taps = load("vgg").activations(pictures)
-    assert [x.shape[1] for x in taps] == [64, 128, 256, 512, 512]
-    start = 0
-    for x in taps:
-        flat = x.double().flatten(2)
-        deviation = (flat - flat.mean(2, keepdim=True)).pow(2).mean(2).sqrt()
-        for expected in (flat.mean(2), deviation):
-            part = found[:, start : start + x.shape[1]].double()
-            torch.testing.assert_close(part, expected, atol=1e-4, rtol=1e-4)
-            start += x.shape[1]
-    assert start == NUMBERS
 
 
 def test_one_by_one_is_the_same_as_together(make_scene) -> None:
     pictures = torch.cat([make_scene(32, 32, seed) for seed in range(10)])
-    together = statistics(pictures)
-    torch.testing.assert_close(together[9:], statistics(pictures[9:]), atol=1e-4, rtol=1e-4)
+    together = correlations(pictures)
+    torch.testing.assert_close(together[9:], correlations(pictures[9:]), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +28,7 @@ def test_one_by_one_is_the_same_as_together(make_scene) -> None:
 )
 def test_refuses_what_is_no_picture(pictures: torch.Tensor, says: str) -> None:
     with pytest.raises(ContractError, match=says):
-        statistics(pictures)
+        correlations(pictures)
 
 
 def test_correlations_are_those_of_the_channels(make_scene) -> None:

@@ -8,7 +8,7 @@ from velatura.judges.fidelity import Fidelity, fidelity
 from velatura.judges.move import style_moves
 from velatura.judges.style import StyleJudge, fit
 from velatura.judges.validation import Scores, cross_validate
-from velatura.judges.vgg import statistics
+from velatura.judges.vgg import correlations
 
 __all__ = [
     "Copies",
@@ -16,9 +16,9 @@ __all__ = [
     "Scores",
     "StyleJudge",
     "copy_rate",
+    "correlations",
     "cross_validate",
     "fidelity",
     "fit",
-    "statistics",
     "style_moves",
 ]

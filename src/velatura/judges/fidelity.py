@@ -40,7 +40,7 @@ def fidelity(generated: Pictures, real: Pictures, *, device: str = "cpu", seed: 
     extractor, space = extractors.load("mini", device), embedded.load().space
     sets = []
     for name, pictures in (("generated", generated), ("real", real)):
-        rows = [vgg.statistics(square) for square in plain(pictures, extractor)]
+        rows = [vgg.correlations(square) for square in plain(pictures, extractor)]
         fewest = FEWEST if name == "generated" else 2 * FEWEST
         if len(rows) < fewest:
             raise InputError(f"fidelity: expected at least {fewest} {name} pictures, got {len(rows)}")

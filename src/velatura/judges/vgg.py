@@ -1,4 +1,4 @@
-"""VGG16's statistics of a picture: what style and fidelity are judged by.
+"""VGG16's correlations in a picture: what style and fidelity are judged by.
 
 VGG16 stays with the judges (HOUSE.md, contract 6): no loss, no choice of T and no tuning uses it, so that no cloak and
 no mimic has learned to please it. The weights are LPIPS's trunk (ImageNet), the layers its five.
@@ -15,27 +15,9 @@ from torch import Tensor
 from velatura.images.contract import check_pictures
 from velatura.perception.lpips import load
 
-NUMBERS = 2 * (64 + 128 + 256 + 512 + 512)
 LAYERS, MIXED = 4, 64  # of the correlations: the upper layer knows things rather than their painting
 PAIRS = LAYERS * MIXED * (MIXED - 1) // 2
 BATCH = 8  # pictures at 128 px: enough to be fast, 200 MB
-
-
-@torch.no_grad()
-def statistics(pictures: Tensor) -> Tensor:
-    """Mean and standard deviation of each channel of five ReLU layers: ``(B, 2944)`` float32, on the same device.
-
-    ``pictures``: ``(B, 3, H, W)`` in [0, 1], 32 px a side or more. Order: layer by layer, its means, its deviations.
-    Such moments without places are a picture's style in Huang & Belongie (ICCV 2017) and in Magenta's networks.
-    """
-    check_pictures(pictures)
-    network = load("vgg", str(pictures.device))
-    rows = []
-    for batch in torch.split(pictures, BATCH):
-        taps = network.activations(batch)
-        moments = [m for x in taps for m in (x.mean((2, 3)), x.var((2, 3), correction=0).clamp_min(0).sqrt())]
-        rows.append(torch.cat(moments, 1))
-    return torch.cat(rows)
 
 
 @torch.no_grad()
@@ -44,8 +26,7 @@ def correlations(pictures: Tensor) -> Tensor:
 
     The Gram matrices of Gatys et al. (CVPR 2016, eq. 3) as correlations, so that loud and quiet pictures count the
     same; above the diagonal, layer by layer. Layers with more than 64 channels are mixed down to 64 at random first.
-    On real pictures a regression tells artists apart better by these than by means and deviations, and much better on
-    what a weak generator would paint. ``pictures`` as above.
+    A regression tells artists apart better by these than by the layers' means and deviations. ``pictures``: ``(B, 3, H, W)`` in [0, 1], 32 px a side or more.
     """
     check_pictures(pictures)
     network = load("vgg", str(pictures.device))
