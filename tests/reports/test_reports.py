@@ -60,11 +60,11 @@ def test_amplified_is_grey_where_nothing_changed() -> None:
 @pytest.mark.parametrize(
     ("shifts", "noise", "word", "says"),
     [
-        ({"sd15": 0.7}, 0.0, "strong", "measured on sd15"),
-        ({"sd15": 0.7, "mini": 0.3}, 0.0, "fair", "mini"),
-        ({"sd15": 0.1}, 0.0, "weak", "10%"),
+        ({"sd15": 0.85}, 0.0, "strong", "measured on sd15"),
+        ({"sd15": 0.85, "mini": 0.55}, 0.0, "fair", "mini"),
+        ({"sd15": 0.28}, 0.0, "weak", "28%"),
         ({"mini": 0.9}, 0.0, "fair", "not shown against a full-size model"),
-        ({"sd15": 0.3}, 0.28, "weak", "no better than noise"),
+        ({"sd15": 0.6}, 0.58, "weak", "no better than noise"),
     ],
 )
 def test_verdict(shifts: dict[str, float], noise: float, word: str, says: str) -> None:
