@@ -34,7 +34,7 @@ def test_a_picture_is_told_by_its_content(site) -> None:
     assert small.headers["content-type"] == "image/webp"
     assert site.client.delete(f"/api/pictures/{told['id']}").status_code == 204
     assert site.files() == []
-    for kind, format in (("JPEG", "jpeg"), ("WEBP", "webp"), ("TIFF", "tiff")):
+    for kind, format in (("JPEG", "jpeg"), ("WEBP", "webp"), ("TIFF", "tiff"), ("AVIF", "avif")):
         assert site.hand_in("x", encoded((40, 40), kind))["format"] == format
 
 
@@ -46,6 +46,8 @@ def test_a_picture_is_told_by_its_content(site) -> None:
         (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", 415, "SVG"),
         (b"<!doctype html><script>alert(1)</script>", 415, "is not a picture"),
         (b"8BPS" + bytes(60), 415, "Photoshop"),
+        (encoded((40, 40), "GIF"), 415, "save it as PNG"),
+        (b"\0\0\0\x1cftypheic" + bytes(60), 415, "HEIC can be read, but not written"),
         (encoded((80, 60), "PNG")[:400], 415, "damaged or cut short"),
         (encoded((300, 200), "PNG"), 413, "megapixels"),
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 300_000, 413, "MB"),
@@ -269,6 +271,15 @@ def test_pages_show_how_things_stand(site) -> None:
     page = site.client.get(f"/jobs/{other['id']}/0").text
     assert "Fair; measured on mini alone" in page
     assert "visible colour cast" in page
+
+
+def test_an_avif_is_shown_as_one(site) -> None:
+    picture = site.hand_in("a.avif", encoded((40, 40), "AVIF"))["id"]
+    job = site.client.post("/api/jobs", json={"pictures": [picture]}).json()["id"]
+    site.finish(job)
+    for panel in ("original", "result"):
+        kind = site.client.get(f"/api/jobs/{job}/pictures/0/{panel}").headers["content-type"]
+        assert kind == "image/avif"  # browsers are told not to guess
 
 
 def test_zip_names_never_collide_or_climb() -> None:

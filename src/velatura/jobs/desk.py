@@ -19,7 +19,7 @@ from dbos import DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
 from filelock import FileLock, Timeout
 
 from velatura.errors import InputError
-from velatura.jobs import database
+from velatura.jobs import database, fairness
 from velatura.jobs.files import files
 from velatura.jobs.ledger import Ledger
 from velatura.jobs.records import Job, Kind, Picture
@@ -128,6 +128,8 @@ class Desk:
             "workflow_id": workflow_id(job.id, job.run),
             "app_version": VERSION,
         }
+        if options["queue_name"] == QUEUES["protect"]:
+            options["priority"] = fairness.line_up(connection, job)
         self.client.enqueue_in_transaction(connection, options, job.id, job.run, numbers)
 
     def call_worker(self) -> None:
