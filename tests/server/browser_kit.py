@@ -99,7 +99,7 @@ def accessible(page: Any) -> None:
     """No violation that axe-core calls serious, as the page stands."""
     found = Axe().run(page).response["violations"]
     grave = [(v["id"], [n["html"][:200] for n in v["nodes"]]) for v in found if v["impact"] in ("serious", "critical")]
-    assert grave == [], page.url
+    assert grave == [], (page.url, grave)
 
 
 def art(name: str, hue: int) -> bytes:

@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra web")
 from PIL import Image
 
+from velatura.jobs.desk import folder_of
 from velatura.jobs.records import Picture
 from velatura.server.archive import distinct, zipped
 from velatura.server.catalogue import _swatches
@@ -165,6 +166,21 @@ def test_a_picture_of_two_jobs_outlives_one_of_them(site) -> None:
     assert site.client.get(f"/api/jobs/{ids[1]}/pictures/0/original").content == site.picture
     site.client.delete(f"/api/jobs/{ids[1]}")
     assert site.files() == []
+
+
+def test_a_preview_holds_on_to_no_picture(site) -> None:
+    kept, left_out = site.hand_in()["id"], site.hand_in()["id"]
+    job = site.client.post("/api/jobs", json={"pictures": [kept]}).json()["id"]
+    site.finish(job)
+    for picture in (kept, left_out, kept):
+        look = site.client.post("/api/previews", json={"picture": picture}).json()["id"]
+        folder_of(look).mkdir(parents=True)
+    assert site.client.delete(f"/api/pictures/{left_out}").status_code == 204
+    assert site.client.get(f"/api/jobs/{job}/pictures/0/original").status_code == 200
+    assert site.client.delete(f"/api/jobs/{job}").status_code == 204
+    assert site.files() == []
+    assert not list((site.data / "jobs").iterdir())
+    assert site.client.get(f"/api/previews/{look}").status_code == 404
 
 
 def test_results_panels_and_zip(site) -> None:

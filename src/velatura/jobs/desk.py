@@ -103,12 +103,22 @@ class Desk:
         job = self.ledger.job(id)
         if job is None or job.unfinished:
             return False
-        for upload in self.ledger.uploads_of(job):
+        uploads = self.ledger.uploads_of(job)
+        if job.kind != "preview":
+            self.forget_previews([upload.path for upload in uploads])
+        for upload in uploads:
             files().remove(upload.path.parent)
             self.ledger.delete(database.uploads, upload.id)
         files().remove(folder_of(id))
         self.ledger.delete(database.jobs, id)
         return True
+
+    def forget_previews(self, sources: Sequence[Path]) -> None:
+        """Give up and delete what shows a part of these pictures."""
+        for job in self.ledger.jobs(kind="preview", most=100_000):
+            if any(picture.source in sources for picture in job.pictures):
+                self.cancel(job.id)
+                self.delete(job.id)
 
     def delete_all(self) -> None:
         """Cancel and forget all jobs and everything that was handed in, whatever is at work on it."""

@@ -191,9 +191,9 @@ class Ledger:
         return [_record(Upload, row) for row in rows]
 
     def uploads_of(self, job: Job) -> list[Upload]:
-        """What was handed in for this job, and serves no other."""
+        """What was handed in for this job, and serves no other; a preview holds on to nothing."""
         sources = [files().stored(picture.source) for picture in job.pictures]
-        others = sa.select(pictures.c.source).where(pictures.c.job != job.id)
+        others = sa.select(pictures.c.source).join(jobs).where((jobs.c.id != job.id) & (jobs.c.kind != "preview"))
         mine = sa.select(uploads).where(uploads.c.path.in_(sources) & uploads.c.path.not_in(others))
         with self.engine.connect() as connection:
             return [_record(Upload, row) for row in connection.execute(mine).mappings()]

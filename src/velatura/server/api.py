@@ -104,6 +104,7 @@ def _pictures(api: APIRouter) -> None:
     def take_back(id: Uuid, desk: Counter) -> None:
         """Delete a picture that was handed in; not while a job needs it."""
         upload = _upload(desk, id)
+        desk.forget_previews([upload.path])
         if any(p.source == upload.path for job in desk.ledger.unfinished() for p in job.pictures):
             raise HTTPException(409, "picture: a job is still at work on it; cancel that first")
         remove(upload, desk.ledger)
