@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import zipfile
+from typing import Any
 
 import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra web")
 from PIL import Image
 
-from velatura.jobs.desk import folder_of
+from velatura.jobs.desk import Desk, folder_of
 from velatura.jobs.records import Picture
+from velatura.server.app import _keep_a_worker
 from velatura.server.archive import distinct, zipped
 from velatura.server.catalogue import _swatches
 from velatura.server.uploads import shown
@@ -296,6 +299,40 @@ def test_an_avif_is_shown_as_one(site) -> None:
     for panel in ("original", "result"):
         kind = site.client.get(f"/api/jobs/{job}/pictures/0/{panel}").headers["content-type"]
         assert kind == "image/avif"  # browsers are told not to guess
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again(site, monkeypatch, caplog) -> None:
+    class Worker:
+        returncode = None
+        ended = False
+
+        def poll(self) -> int | None:
+            return self.returncode
+
+        def terminate(self) -> None:
+            self.ended = True
+
+    worker, tries = Worker(), []
+
+    def start(_: Any) -> Worker:
+        tries.append(None)
+        if len(tries) == 1:
+            raise PermissionError(13, "Permission denied")
+        return worker
+
+    monkeypatch.setattr("velatura.server.app.LOOK_AFTER", 0.01)
+    monkeypatch.setattr(Desk, "ensure_worker", start)
+
+    async def live() -> None:
+        task = asyncio.create_task(_keep_a_worker(site.desk))
+        while len(tries) < 2:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(live(), 60))
+    assert "no worker could be started (PermissionError: Permission denied)" in caplog.text
+    assert worker.ended
 
 
 def test_zip_names_never_collide_or_climb() -> None:

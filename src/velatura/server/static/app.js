@@ -190,7 +190,9 @@ if (form) {
   };
 
   for (const input of [$("#files"), $("#folder")]) {
-    input.addEventListener("change", () => { take([...input.files]); input.value = ""; });
+    const chosen = () => { take([...input.files]); input.value = ""; };
+    input.addEventListener("change", chosen);
+    if (input.files.length) chosen();  // before this script was here, or before the page was loaded again
   }
 
   const entries = async (entry) => {
