@@ -44,13 +44,7 @@ from velatura.server.schema import (
 from velatura.server.uploads import remove, take_in, too_large
 
 PREVIEW_HOURS = 1.0
-MEDIA = {
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".webp": "image/webp",
-    ".avif": "image/avif",
-    ".tif": "image/tiff",
-}
+MEDIA = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".avif": "image/avif", ".tif": "image/tiff"}
 Uuid = Annotated[str, InPath(pattern=r"^[0-9a-f-]{36}$")]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=100, description="The same key, the same job.")]
 TURNED_AWAY: dict[int | str, dict[str, Any]] = {
