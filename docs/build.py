@@ -350,6 +350,19 @@ def workers() -> str:
     return "\n".join([*lines, "", f"{where} ([results/workers.json](RESULTS/workers.json))."])
 
 
+def load_test() -> str:
+    """What two hundred users meet while the worker is busy."""
+    tree = result("load")
+    asked, found = tree["settings"], {row["metric"]: row["value"] for row in tree["rows"]}
+    return (
+        f"**{asked['users']} users, each a page every {asked['every']:g} s**, for {asked['seconds']:g} s on loopback, while the worker protects pictures at "
+        f"lower priority on the same machine ({tree['machine']}): half of the pages within {found['median_ms']:.0f} ms, 95 % within {found['p95_ms']:.0f} ms, 99 % within "
+        f"{found['p99_ms']:.0f} ms; {found['errors']:.0f} errors in {found['requests']:.0f} requests; the server held {found['server_mib_at_first']:.0f} MiB at first and "
+        f"{found['server_mib_at_last']:.0f} MiB at the end; {found['pictures_done']:.0f} pictures were done meanwhile ([results/load.json](RESULTS/load.json), by "
+        f"`python benchmarks/load.py`)." + stale(tree)
+    )
+
+
 PARTS = {
     "purifier": purifier,
     "detection": detection,
@@ -365,6 +378,7 @@ PARTS = {
     "cloaks-default": partial(cloak_table, (0.1,)),
     "speed": speed,
     "throughput": throughput,
+    "load": load_test,
     "effort": effort,
     "neighbours": neighbours,
     "autoencoder": autoencoder,

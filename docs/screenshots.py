@@ -97,6 +97,8 @@ def walk(page: Page, address: str, narrow: Page) -> None:
     page.goto(job.rsplit("/jobs", 1)[0] + "/artist?name=A.%20Painter")
     until(page, "[...document.images].every((image) => image.complete)")
     shoot(page, "artist", whole=True)
+    page.goto(job.rsplit("/jobs", 1)[0] + "/artists")
+    shoot(page, "artists")
 
 
 def walk_shared(page: Page, invitation: str) -> None:
@@ -117,6 +119,10 @@ def walk_shared(page: Page, invitation: str) -> None:
     page.locator("#main code").wait_for()
     page.reload()
     shoot(page, "admin", whole=True)
+    page.get_by_role("link", name="Account").click()
+    page.get_by_role("button", name="Log out").click()
+    page.get_by_role("heading", name="Log in").wait_for()
+    shoot(page, "login")
 
 
 @contextlib.contextmanager

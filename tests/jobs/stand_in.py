@@ -64,4 +64,4 @@ class StandIn:
 
 
 if __name__ == "__main__":
-    work(sys.argv[1], StandIn(Path(sys.argv[2])), idle=1.0, pause=0.01)
+    work(sys.argv[1], StandIn(Path(sys.argv[2])), idle=1.0, pause=0.01, stretch=0.0)

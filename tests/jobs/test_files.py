@@ -125,12 +125,24 @@ def test_what_cannot_be_deleted_now_is_tried_again(desk: Desk, monkeypatch: pyte
     assert not desk.ledger.has_expired()
 
 
-def test_what_a_crash_left_over_is_deleted_after_a_day(desk: Desk, tmp_path: Path) -> None:
+def test_what_a_crash_left_over_is_deleted_in_time(desk: Desk, tmp_path: Path) -> None:
+    """A picture that never arrived in full, and what a worker wrote of a job after that was deleted."""
     job = desk.submit([Picture(0, "a", tmp_path / "a", tmp_path / "o", "a")], {})
-    folders = [folder_of(job.id), folder_of("nobodys"), files().root / "uploads/nobodys", files().root / "uploads/new"]
-    for folder in folders:
+    assert desk.cancel(job.id)
+    assert desk.delete(job.id)
+    # Of another database that keeps its files in the same place: none of our business, however old.
+    others = [folder_of("anothers"), files().root / "uploads/anothers"]
+    mine = [folder_of(job.id), files().root / "uploads/broken", files().root / "uploads/arrives"]
+    for folder in others + mine:
         folder.mkdir(parents=True)
-    for folder in folders[:3]:
-        os.utime(folder, (time.time() - 90_000,) * 2)
+    for folder in mine[1:]:
+        (folder / "arriving").touch()
+    for path in (*others, mine[0], mine[1] / "arriving"):
+        os.utime(path, (time.time() - 90_000,) * 2)
+    assert not desk.ledger.has_expired()
     sweep(desk.ledger)
-    assert [folder.exists() for folder in folders] == [True, False, False, True]
+    assert [folder.exists() for folder in mine] == [True, False, True]
+    sweep(desk.ledger, time.time() + 3700)
+    assert [folder.exists() for folder in mine] == [False, False, True]
+    assert all(folder.exists() for folder in others)
+    assert desk.ledger.deleted(time.time() + 3700) == []

@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 pytest.importorskip("dbos", reason="needs the extra web")
 from velatura.errors import InputError
+from velatura.jobs.database import jobs
 from velatura.jobs.desk import Desk, folder_of
+from velatura.jobs.fairness import after_picture
 from velatura.jobs.records import Job, Picture, Upload
 from velatura.jobs.turns import Turns
 from velatura.jobs.workflows import sweep
@@ -30,13 +33,13 @@ class Bench:
         self.desk = Desk()
         self.workers: list[subprocess.Popen[bytes]] = []
 
-    def order(self, *names: str, kind: str = "protect", key: str | None = None) -> Job:
+    def order(self, *names: str, kind: str = "protect", key: str | None = None, desk: Desk | None = None) -> Job:
         pictures = []
         for number, name in enumerate(names):
             source = self.folder / name
             source.write_bytes(name.encode())
             pictures.append(Picture(number, name, source, self.folder / "out" / name, source.stem))
-        return self.desk.submit(pictures, {"settings": {}}, kind=kind, key=key)  # type: ignore[arg-type]
+        return (desk or self.desk).submit(pictures, {"settings": {}}, kind=kind, key=key)  # type: ignore[arg-type]
 
     def start(self) -> subprocess.Popen[bytes]:
         script = Path(__file__).with_name("stand_in.py")
@@ -147,6 +150,54 @@ def test_a_preview_goes_before_the_rest_of_a_picture(bench: Bench) -> None:
     bench.wait(job)
     notes = bench.notes()
     assert notes.index("begin slow.png") < notes.index("end look.png") < notes.index("end slow.png")
+
+
+def test_users_take_turns_and_a_kill_changes_nothing(bench: Bench) -> None:
+    anna, bo = bench.desk.of("anna"), bench.desk.of("bo")
+    many = bench.order(*(f"a{i}.png" for i in range(8)), desk=anna)
+    more = bench.order(*(f"c{i}.png" for i in range(2)), desk=anna)  # not a turn of its own
+    few = bench.order("b0.png", "slow.png", "b2.png", desk=bo)
+    worker = bench.start()
+    bench.wait(few, lambda job: job.pictures[1].step >= 1)
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    bench.start()
+    bench.wait(few)
+    assert all(bench.wait(job).state == "done" for job in (many, more))
+    ends = [note for note in bench.notes() if note.startswith("end")]
+    assert 2 <= ends.index("end b2.png") - 2 <= 4  # about as many of Anna's as Bo's were before it, not all ten
+    assert len(ends) == len(set(ends)) == 13
+    assert ends.index("end a7.png") < ends.index("end c0.png")  # a user's own come in their order
+    assert bench.notes().count("choose") == 3
+
+
+def test_places_in_the_queue(bench: Bench) -> None:
+    """Pictures are counted on each user's own line; who comes late has missed nothing, and owes nothing."""
+    anna, bo, cy = (bench.desk.of(name) for name in ("anna", "bo", "cy"))
+    engine = bench.desk.engine
+    first = bench.order("a.png", "b.png", "c.png", desk=anna)
+    assert after_picture(engine, first.id) is None  # nobody else waits
+    second = bench.order("d.png", desk=anna)
+    bos = bench.order("e.png", "f.png", "g.png", desk=bo)
+
+    def places() -> dict[str, int]:
+        with engine.connect() as connection:
+            return dict(connection.execute(sa.select(jobs.c.id, jobs.c.turn)).tuples().all())
+
+    # Of the first, one is counted; here it is not entered as done, so that three are left.
+    assert places() == {first.id: 2, second.id: 5, bos.id: 2}
+    assert after_picture(engine, first.id) == 3  # Bo's has fallen behind
+    bench.desk.ledger.set_picture(bos.id, 0, state="working")
+    assert after_picture(engine, first.id) is None  # at work elsewhere
+    assert bench.desk.cancel(bos.id)
+    assert bench.desk.resume(bos.id)
+    assert places()[bos.id] == 4  # the lowest that waits
+    assert bench.desk.cancel(first.id)
+    late = bench.order("h.png", desk=cy)
+    assert places()[late.id] == 4
+    mine = Picture(0, "x", bench.folder / "x", bench.folder / "y", "x")
+    look = bench.desk.submit([mine], {"settings": {}}, kind="preview")
+    assert places()[look.id] is None
 
 
 def test_being_asked_to_stop_is_no_attempt(bench: Bench) -> None:

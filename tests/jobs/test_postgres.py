@@ -19,6 +19,7 @@ pytest.importorskip("dbos", reason="needs the extra web")
 from velatura.errors import InputError
 from velatura.jobs import heart
 from velatura.jobs.desk import local_queue
+from velatura.jobs.fairness import after_picture
 from velatura.jobs.files import MARK, Files, files
 from velatura.jobs.records import Picture
 
@@ -106,6 +107,20 @@ def test_files_that_others_cannot_see_stay_with_this_machine(shop: Any, tmp_path
     shop.start(1, 0.1)
     shop.until(lambda: not shop.desk.ledger.is_busy())
     assert (tmp_path / "out.png").exists()
+
+
+def test_users_take_turns_here_too(shop: Any) -> None:
+    """As tests/jobs/test_job_engine.py has it on SQLite; here the counting alone."""
+
+    def order(owner: str, count: int) -> str:
+        pictures = [Picture(i, "a", files().root / "a", shop.out / f"{owner}{i}", "a") for i in range(count)]
+        return str(shop.desk.of(owner).submit(pictures, {"settings": {}}).id)
+
+    many, few, more = order("anna", 3), order("bo", 2), order("anna", 1)
+    queued = {w.workflow_id.partition(":")[0]: w.priority for w in shop.desk.client.list_workflows()}
+    assert queued == {many: 1, few: 1, more: 4}
+    assert after_picture(shop.desk.engine, many) == 2
+    assert after_picture(shop.desk.engine, few) is None
 
 
 def test_a_machine_with_another_folder_is_refused(shop: Any, tmp_path: Path) -> None:

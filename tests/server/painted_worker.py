@@ -1,6 +1,7 @@
 """A worker that takes its time and paints instead of protecting: for the pages, not for the pictures.
 
-``python painted_worker.py URL``
+``python painted_worker.py URL``: bad.png cannot be read as long as there is no file "mended" in the data folder; with
+one called "wait-in-the-second", the second picture of a batch stays half-way, for whoever wants to kill or cancel it.
 """
 
 from __future__ import annotations
@@ -8,10 +9,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from velatura.errors import ImageError
+from velatura.jobs.database import home
 from velatura.jobs.records import Job, Picture
 from velatura.jobs.worker import work
 
@@ -22,13 +26,18 @@ class Painted:
     def choose(self, job: Job) -> dict[str, Any]:
         return {"style": {"name": "caravaggio", "artist": "Caravaggio"}, "reason": "drawn with seed 0"}
 
-    def _steps(self, on_progress: Callable[[int, int], None], pause: float) -> None:
-        for step in range(STEPS):
+    def _steps(self, on_progress: Callable[[int, int], None], pause: float, gate: Path | None = None) -> None:
+        for step in range(1, STEPS + 1):
             time.sleep(pause)
-            on_progress(step + 1, STEPS)
+            on_progress(step, STEPS)
+            while step == STEPS // 2 and gate is not None and gate.exists():
+                time.sleep(pause)
+                on_progress(step, STEPS)
 
     def protect(self, job: Job, picture: Picture, on_progress: Callable[[int, int], None]) -> dict[str, Any]:
-        self._steps(on_progress, PAUSE)
+        if picture.name == "bad.png" and not (home() / "mended").exists():
+            raise ImageError("bad.png: cannot be decoded; copy it again")
+        self._steps(on_progress, PAUSE, home() / "wait-in-the-second" if picture.number == 1 else None)
         picture.output.parent.mkdir(parents=True, exist_ok=True)
         original = Image.open(picture.source).convert("RGB")
         tinted = Image.blend(original, Image.new("RGB", original.size, "#b5653a"), 0.15)

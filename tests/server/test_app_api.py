@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import zipfile
+from typing import Any
 
 import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra web")
 from PIL import Image
 
+from velatura.jobs.desk import Desk, folder_of
 from velatura.jobs.records import Picture
+from velatura.server.app import _keep_a_worker
 from velatura.server.archive import distinct, zipped
 from velatura.server.catalogue import _swatches
 from velatura.server.uploads import shown
@@ -34,7 +38,7 @@ def test_a_picture_is_told_by_its_content(site) -> None:
     assert small.headers["content-type"] == "image/webp"
     assert site.client.delete(f"/api/pictures/{told['id']}").status_code == 204
     assert site.files() == []
-    for kind, format in (("JPEG", "jpeg"), ("WEBP", "webp"), ("TIFF", "tiff")):
+    for kind, format in (("JPEG", "jpeg"), ("WEBP", "webp"), ("TIFF", "tiff"), ("AVIF", "avif")):
         assert site.hand_in("x", encoded((40, 40), kind))["format"] == format
 
 
@@ -46,6 +50,8 @@ def test_a_picture_is_told_by_its_content(site) -> None:
         (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", 415, "SVG"),
         (b"<!doctype html><script>alert(1)</script>", 415, "is not a picture"),
         (b"8BPS" + bytes(60), 415, "Photoshop"),
+        (encoded((40, 40), "GIF"), 415, "save it as PNG"),
+        (b"\0\0\0\x1cftypheic" + bytes(60), 415, "HEIC can be read, but not written"),
         (encoded((80, 60), "PNG")[:400], 415, "damaged or cut short"),
         (encoded((300, 200), "PNG"), 413, "megapixels"),
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 300_000, 413, "MB"),
@@ -165,6 +171,21 @@ def test_a_picture_of_two_jobs_outlives_one_of_them(site) -> None:
     assert site.files() == []
 
 
+def test_a_preview_holds_on_to_no_picture(site) -> None:
+    kept, left_out = site.hand_in()["id"], site.hand_in()["id"]
+    job = site.client.post("/api/jobs", json={"pictures": [kept]}).json()["id"]
+    site.finish(job)
+    for picture in (kept, left_out, kept):
+        look = site.client.post("/api/previews", json={"picture": picture}).json()["id"]
+        folder_of(look).mkdir(parents=True)
+    assert site.client.delete(f"/api/pictures/{left_out}").status_code == 204
+    assert site.client.get(f"/api/jobs/{job}/pictures/0/original").status_code == 200
+    assert site.client.delete(f"/api/jobs/{job}").status_code == 204
+    assert site.files() == []
+    assert not list((site.data / "jobs").iterdir())
+    assert site.client.get(f"/api/previews/{look}").status_code == 404
+
+
 def test_results_panels_and_zip(site) -> None:
     job = site.order("a.png", "a.png", "../b.png")
     assert site.client.get(f"/api/jobs/{job['id']}/zip").status_code == 404
@@ -269,6 +290,49 @@ def test_pages_show_how_things_stand(site) -> None:
     page = site.client.get(f"/jobs/{other['id']}/0").text
     assert "Fair; measured on mini alone" in page
     assert "visible colour cast" in page
+
+
+def test_an_avif_is_shown_as_one(site) -> None:
+    picture = site.hand_in("a.avif", encoded((40, 40), "AVIF"))["id"]
+    job = site.client.post("/api/jobs", json={"pictures": [picture]}).json()["id"]
+    site.finish(job)
+    for panel in ("original", "result"):
+        kind = site.client.get(f"/api/jobs/{job}/pictures/0/{panel}").headers["content-type"]
+        assert kind == "image/avif"  # browsers are told not to guess
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again(site, monkeypatch, caplog) -> None:
+    class Worker:
+        returncode = None
+        ended = False
+
+        def poll(self) -> int | None:
+            return self.returncode
+
+        def terminate(self) -> None:
+            self.ended = True
+
+    worker, tries = Worker(), []
+
+    def start(_: Any) -> Worker:
+        tries.append(None)
+        if len(tries) == 1:
+            raise PermissionError(13, "Permission denied")
+        return worker
+
+    monkeypatch.setattr("velatura.server.app.LOOK_AFTER", 0.01)
+    monkeypatch.setattr(Desk, "ensure_worker", start)
+
+    async def live() -> None:
+        task = asyncio.create_task(_keep_a_worker(site.desk))
+        while len(tries) < 2:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(live(), 60))
+    assert "no worker could be started (PermissionError: Permission denied)" in caplog.text
+    assert worker.ended
 
 
 def test_zip_names_never_collide_or_climb() -> None:

@@ -21,7 +21,7 @@ from velatura.jobs.workflows import sweep
 from velatura.server.shared.accounts import Accounts
 from velatura.server.shared.entrance import own
 from velatura.server.shared.quotas import Quota, TooMuch
-from velatura.server.shared.serving import Serving, sweep_leftovers
+from velatura.server.shared.serving import Serving
 
 ORIGIN, PASSWORD = "https://studio.example", "correct horse battery"
 
@@ -186,11 +186,6 @@ def test_everything_goes_at_a_click_and_in_its_time(shared) -> None:
     bo.finish(kept["id"])
     assert sweep(shared.desk.ledger, time.time() + 23 * 3600) == (0, 0)
     assert sweep(shared.desk.ledger, time.time() + 25 * 3600) == (1, 1)
-    assert shared.files() == ["server.secret"]
-    (shared.data / "uploads/x").mkdir()
-    (shared.data / "uploads/x/arriving").write_bytes(b"half")
-    assert sweep_leftovers() == 0
-    assert sweep_leftovers(time.time() + 2 * 86400) == 1
     assert shared.files() == ["server.secret"]
 
 

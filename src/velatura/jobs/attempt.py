@@ -19,12 +19,16 @@ Work = Callable[[Job, Picture, Hold], dict[str, Any]]
 
 @dataclass
 class Bench:
-    """What every attempt of this worker needs, and which are under way. ``check``: ends the process if it must."""
+    """What every attempt of this worker needs, and which are under way. ``check``: ends the process if it must.
+
+    Seconds: ``pause`` before a second attempt; ``stretch``, for which a batch goes on before another user's turn.
+    """
 
     ledger: Ledger
     worker: str = "local"
     check: Callable[[], None] = lambda: None
     pause: float = 2.0
+    stretch: float = 5.0
     turns: Turns = field(default_factory=Turns)
     under_way: set[tuple[str, int, int]] = field(default_factory=set)  # job, picture, attempt
 

@@ -33,6 +33,7 @@ jobs = sa.Table(
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("finished", sa.Float),
     sa.Column("expires", sa.Float, nullable=False),
+    sa.Column("turn", sa.Integer),  # ``fairness``
 )
 pictures = sa.Table(
     "velatura_pictures",
@@ -84,6 +85,13 @@ deliveries = sa.Table(
     sa.Column("attempt", sa.Integer, primary_key=True),
     sa.Column("run", sa.Integer, primary_key=True),
     sa.Column("worker", sa.String(64), nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+)
+# Jobs that are gone, for a while: whoever was at work on one may have written a file since.
+deleted = sa.Table(
+    "velatura_deleted",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
     sa.Column("at", sa.Float, nullable=False),
 )
 # What the first to come decided for all.

@@ -19,7 +19,7 @@ from dbos import DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
 from filelock import FileLock, Timeout
 
 from velatura.errors import InputError
-from velatura.jobs import database
+from velatura.jobs import database, fairness
 from velatura.jobs.files import files
 from velatura.jobs.ledger import Ledger
 from velatura.jobs.records import Job, Kind, Picture
@@ -103,12 +103,22 @@ class Desk:
         job = self.ledger.job(id)
         if job is None or job.unfinished:
             return False
-        for upload in self.ledger.uploads_of(job):
+        uploads = self.ledger.uploads_of(job)
+        if job.kind != "preview":
+            self.forget_previews([upload.path for upload in uploads])
+        for upload in uploads:
             files().remove(upload.path.parent)
             self.ledger.delete(database.uploads, upload.id)
         files().remove(folder_of(id))
         self.ledger.delete(database.jobs, id)
         return True
+
+    def forget_previews(self, sources: Sequence[Path]) -> None:
+        """Give up and delete what shows a part of these pictures."""
+        for job in self.ledger.jobs(kind="preview", most=100_000):
+            if any(picture.source in sources for picture in job.pictures):
+                self.cancel(job.id)
+                self.delete(job.id)
 
     def delete_all(self) -> None:
         """Cancel and forget all jobs and everything that was handed in, whatever is at work on it."""
@@ -128,6 +138,8 @@ class Desk:
             "workflow_id": workflow_id(job.id, job.run),
             "app_version": VERSION,
         }
+        if options["queue_name"] == QUEUES["protect"]:
+            options["priority"] = fairness.line_up(connection, job)
         self.client.enqueue_in_transaction(connection, options, job.id, job.run, numbers)
 
     def call_worker(self) -> None:

@@ -15,11 +15,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from velatura.errors import InputError
-from velatura.jobs.database import deliveries, jobs, pictures, uploads
+from velatura.jobs.database import deleted, deliveries, jobs, pictures, uploads
 from velatura.jobs.files import files
 from velatura.jobs.records import UNFINISHED, Job, Picture, Upload
 
 _PATHS = ("source", "output", "path")
+AT_WORK = 3600.0  # seconds, in which a worker has noticed that its job is gone
 
 
 class Ledger:
@@ -190,21 +191,23 @@ class Ledger:
         return [_record(Upload, row) for row in rows]
 
     def uploads_of(self, job: Job) -> list[Upload]:
-        """What was handed in for this job, and serves no other."""
+        """What was handed in for this job, and serves no other; a preview holds on to nothing."""
         sources = [files().stored(picture.source) for picture in job.pictures]
-        others = sa.select(pictures.c.source).where(pictures.c.job != job.id)
+        others = sa.select(pictures.c.source).join(jobs).where((jobs.c.id != job.id) & (jobs.c.kind != "preview"))
         mine = sa.select(uploads).where(uploads.c.path.in_(sources) & uploads.c.path.not_in(others))
         with self.engine.connect() as connection:
             return [_record(Upload, row) for row in connection.execute(mine).mappings()]
 
     def delete(self, table: sa.Table, id: str) -> None:
         with self.engine.begin() as connection:
-            connection.execute(table.delete().where(table.c.id == id))
+            gone = connection.execute(table.delete().where(table.c.id == id)).rowcount
+            if gone and table is jobs:
+                connection.execute(deleted.insert().values(id=id, at=time.time()))
 
-    def ids(self) -> set[str]:
-        """Of all jobs and uploads."""
+    def deleted(self, now: float) -> list[str]:
+        """Jobs that were deleted so long before ``now`` that nobody is at work on them any more."""
         with self.engine.connect() as connection:
-            return {id for table in (jobs, uploads) for id in connection.execute(sa.select(table.c.id)).scalars()}
+            return list(connection.execute(sa.select(deleted.c.id).where(deleted.c.at < now - AT_WORK)).scalars())
 
     def is_busy(self) -> bool:
         """Whether any job is waiting or being worked on; cheap."""
@@ -215,8 +218,9 @@ class Ledger:
         """Whether there is anything to delete, or there will be when its job is done; cheap."""
         now = time.time()
         over = sa.exists().where((jobs.c.expires < now) & jobs.c.state.not_in(UNFINISHED))
+        old, gone = sa.exists().where(uploads.c.expires < now), sa.exists().where(deleted.c.at < now - AT_WORK)
         with self.engine.connect() as connection:
-            return bool(connection.execute(sa.select(over | sa.exists().where(uploads.c.expires < now))).scalar())
+            return bool(connection.execute(sa.select(over | old | gone)).scalar())
 
     def expired(self, now: float | None = None) -> tuple[list[Job], list[Upload]]:
         """Finished jobs and uploads whose time is over; uploads that an unfinished job needs are not among them."""

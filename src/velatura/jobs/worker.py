@@ -32,13 +32,15 @@ SWEEP_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Manner:
-    """How a worker works. Seconds: ``idle`` after which it ends (None: never), ``pause`` before a second attempt,
+    """How a worker works. ``alone``: not beside another worker of this machine.
 
-    ``beat`` and ``dead`` as in ``heart.Heart``. ``alone``: not beside another worker of this machine.
+    Seconds: ``idle`` after which it ends (None: never); ``pause`` and ``stretch`` as in ``attempt.Bench``; ``beat`` and
+    ``dead`` as in ``heart.Heart``.
     """
 
     idle: float | None = IDLE_SECONDS
     pause: float = 2.0
+    stretch: float = 5.0
     beat: float = heart.BEAT_SECONDS
     dead: float = heart.DEAD_SECONDS
     alone: bool = True
@@ -75,7 +77,7 @@ def _serve(url: str, craft: Craft | None, manner: Manner) -> None:
 
         craft = Studio()
     with _living(engine, manner) as life:
-        bench = Bench(Ledger(engine), life.name, life.check, manner.pause)
+        bench = Bench(Ledger(engine), life.name, life.check, manner.pause, manner.stretch)
         _launch(url, engine, bench, craft)
         life.run()
         _wait(bench, manner, stop)

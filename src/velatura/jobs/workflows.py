@@ -1,22 +1,23 @@
 """The durable workflows: what DBOS takes up again where it was, whatever happened to the process.
 
-A batch is one workflow with a step per picture. Steps run at least once, so each is harmless to repeat: a picture that
-was delivered before the process died is recognised by its report.
+A batch is a workflow with a step per picture, or several of them one after the other, where users take turns. Steps run
+at least once, so each is harmless to repeat: a picture that was delivered before the process died is recognised by its
+report.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Protocol
 
 from dbos import DBOS
 
 from velatura.errors import VelaturaError
-from velatura.jobs import database
+from velatura.jobs import database, fairness
 from velatura.jobs.attempt import Bench, attempt, line
-from velatura.jobs.desk import folder_of
+from velatura.jobs.desk import QUEUES, VERSION, folder_of, workflow_id
 from velatura.jobs.files import files
 from velatura.jobs.hold import Hold
 from velatura.jobs.ledger import Ledger
@@ -50,17 +51,30 @@ def register(bench: Bench, craft: Craft) -> None:
         return True
 
     @DBOS.step(name="protect_picture")
-    def protect_picture(id: str, run: int, number: int) -> None:
+    def protect_picture(id: str, run: int, number: int, since: float) -> int | None:
+        """Where what is left is queued again, if it is another user's turn."""
         attempt(bench, craft.protect, id, run, number)
+        place = fairness.after_picture(ledger.engine, id)
+        return place if time.monotonic() - since >= bench.stretch else None
 
     @DBOS.workflow(name="protect")
     def protect(id: str, run: int, numbers: list[int]) -> None:
-        def body() -> None:
+        def body() -> bool:
+            since = time.monotonic()
             if choose(id, run):
-                for number in numbers:
-                    protect_picture(id, run, number)
+                for done, number in enumerate(numbers, 1):
+                    place = protect_picture(id, run, number, since)
+                    if place is not None and done < len(numbers):
+                        queue_again(id, run, numbers[done:], place)
+                        return False
+            return True
 
         _whole(bench, id, run, body)
+
+    def queue_again(id: str, run: int, numbers: list[int], place: int) -> None:
+        name = f"{workflow_id(id, run)}:{numbers[0]}"
+        queue = {"workflow_name": "protect", "queue_name": QUEUES["protect"], "workflow_id": name, "priority": place}
+        DBOS.enqueue_workflow_with_options(queue | {"app_version": VERSION}, id, run, numbers)  # type: ignore[arg-type]
 
     @DBOS.step(name="preview_picture")
     def preview_picture(id: str, run: int, number: int) -> None:
@@ -68,7 +82,11 @@ def register(bench: Bench, craft: Craft) -> None:
 
     @DBOS.workflow(name="preview")
     def preview(id: str, run: int, numbers: list[int]) -> None:
-        _whole(bench, id, run, lambda: preview_picture(id, run, numbers[0]))
+        def body() -> bool:
+            preview_picture(id, run, numbers[0])
+            return True
+
+        _whole(bench, id, run, body)
 
     @DBOS.step(name="delete_expired")
     def delete_expired() -> list[int]:
@@ -93,28 +111,36 @@ def sweep(ledger: Ledger, now: float | None = None) -> tuple[int, int]:
     gone_uploads = [upload for upload in uploads if found.remove(upload.path.parent)]
     for upload in gone_uploads:
         ledger.delete(database.uploads, upload.id)
-    for folder in _left_over(ledger, time.time() if now is None else now):
-        found.remove(folder)
+    _sweep_leftovers(ledger, time.time() if now is None else now)
     return len(gone), len(gone_uploads)
 
 
-def _left_over(ledger: Ledger, now: float) -> list[Path]:
-    """Folders that no row names: an upload that was broken off by a crash, results of a job that was deleted."""
-    known = ledger.ids()
-    places = [files().root / name for name in ("uploads", "jobs")]
-    inside = [folder for place in places if place.is_dir() for folder in place.iterdir()]
-    # A folder is made before its row: only what is old enough is certain.
-    return [folder for folder in inside if folder.name not in known and now - folder.stat().st_mtime > LEFT_OVER]
+def _sweep_leftovers(ledger: Ledger, now: float) -> None:
+    """What no row names: pictures that never arrived in full, and what was written of a job after it was deleted.
+
+    Nothing else: another database may keep its files in the same place.
+    """
+    found = files()
+    for partial in (found.root / "uploads").glob("*/arriving"):
+        with contextlib.suppress(FileNotFoundError):  # it has just arrived
+            if partial.stat().st_mtime < now - LEFT_OVER:
+                found.remove(partial.parent)
+    for id in ledger.deleted(now):
+        if found.remove(folder_of(id)):
+            ledger.delete(database.deleted, id)
 
 
-def _whole(bench: Bench, id: str, run: int, body: Callable[[], None]) -> None:
-    """A job from "working" to its end; an error that no picture is to blame for ends it with a reason."""
+def _whole(bench: Bench, id: str, run: int, body: Callable[[], bool]) -> None:
+    """A job from "working" to its end, or, where ``body`` says that it goes on later, to there.
+
+    An error that no picture is to blame for ends it with a reason.
+    """
     bench.check()
     ledger = bench.ledger
     try:
         if not ledger.set_job(id, run, state="working"):
             return
-        body()
+        over = body()
     except VelaturaError as error:
         ledger.set_job(id, run, state="failed", reason=line(error), finished=time.time())
     except Exception as error:
@@ -123,7 +149,8 @@ def _whole(bench: Bench, id: str, run: int, body: Callable[[], None]) -> None:
         ledger.set_job(id, run, state="failed", reason=f"{type(error).__name__}: {line(error)}", finished=time.time())
     else:
         bench.check()
-        ledger.set_job(id, run, state="done", finished=time.time())
+        if over:
+            ledger.set_job(id, run, state="done", finished=time.time())
     finally:
         if ledger.job(id) is None:  # deleted while it was being worked on: what was written since goes too
             files().remove(folder_of(id))

@@ -44,7 +44,7 @@ from velatura.server.schema import (
 from velatura.server.uploads import remove, take_in, too_large
 
 PREVIEW_HOURS = 1.0
-MEDIA = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".tif": "image/tiff"}
+MEDIA = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".avif": "image/avif", ".tif": "image/tiff"}
 Uuid = Annotated[str, InPath(pattern=r"^[0-9a-f-]{36}$")]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=100, description="The same key, the same job.")]
 TURNED_AWAY: dict[int | str, dict[str, Any]] = {
@@ -98,6 +98,7 @@ def _pictures(api: APIRouter) -> None:
     def take_back(id: Uuid, desk: Counter) -> None:
         """Delete a picture that was handed in; not while a job needs it."""
         upload = _upload(desk, id)
+        desk.forget_previews([upload.path])
         if any(p.source == upload.path for job in desk.ledger.unfinished() for p in job.pictures):
             raise HTTPException(409, "picture: a job is still at work on it; cancel that first")
         remove(upload, desk.ledger)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -114,18 +115,27 @@ def _warm_up() -> None:
 
 async def _keep_a_worker(desk: Desk) -> None:
     """Start a worker, and another whenever there is work and none at it; end it with the application."""
-    worker = await run_in_threadpool(desk.ensure_worker)  # the first preview should not wait for torch
-    patience = LOOK_AFTER
+    worker: subprocess.Popen[bytes] | None = None
+    patience, wanted = LOOK_AFTER, True  # the first preview should not wait for torch
     try:
         while True:
-            await asyncio.sleep(patience)
             if worker is not None and worker.poll() is None:
                 patience = LOOK_AFTER
-            elif await run_in_threadpool(lambda: desk.ledger.is_busy() or desk.ledger.has_expired()):
-                if worker is not None and worker.returncode:
-                    log.error("the worker ended with status %s; see worker.log in %s", worker.returncode, home())
+            else:
+                try:
+                    if wanted or await run_in_threadpool(lambda: desk.ledger.is_busy() or desk.ledger.has_expired()):
+                        if worker is not None and worker.returncode:
+                            log.error(
+                                "the worker ended with status %s; see worker.log in %s", worker.returncode, home()
+                            )
+                            patience = min(2 * patience, LONGEST_PATIENCE)
+                        wanted, worker = False, await run_in_threadpool(desk.ensure_worker)
+                except Exception as error:  # a full disk, a database that is away: may be better in a moment
+                    log.error(
+                        "no worker could be started (%s: %s)", type(error).__name__, getattr(error, "strerror", "")
+                    )
                     patience = min(2 * patience, LONGEST_PATIENCE)
-                worker = await run_in_threadpool(desk.ensure_worker)
+            await asyncio.sleep(patience)
     finally:
         if worker is not None and worker.poll() is None:
             worker.terminate()  # what it was at is taken up at the next launch

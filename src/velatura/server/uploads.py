@@ -26,6 +26,10 @@ from velatura.jobs.records import Upload
 THUMBNAIL = 480  # px
 MOST_DECODERS = 3  # at a time; each may take what images/guarded.py allows
 LONGEST_NAME = 120
+UNWRITTEN = {
+    "gif": "the 256 colours of a GIF would not keep a cloak; save it as PNG",
+    "heic": "HEIC can be read, but not written; save it as PNG or JPEG",
+}
 
 
 class TooLarge(InputError):
@@ -95,7 +99,9 @@ def _looked_at(folder: Path, id: str, name: str, size: int, limits: Limits) -> U
         if size == 0:
             raise Unsupported("is empty; copy or export it again")
         format = sniff(path.read_bytes())
-        if format not in ("avif", "heic"):  # the header alone, before anything is decoded
+        if format in UNWRITTEN:
+            raise Unsupported(UNWRITTEN[format])
+        if format != "avif":  # the header alone, before anything is decoded
             header = getattr(pyvips.Image, f"{format}load")(os.fsencode(path))
             _check_size(name, header.width, header.height, limits)
         artwork = read_guarded(path)  # in a process of limited memory and time

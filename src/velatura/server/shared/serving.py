@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -15,7 +14,6 @@ from starlette.concurrency import run_in_threadpool
 from velatura.errors import InputError
 from velatura.jobs import database
 from velatura.jobs.desk import Desk
-from velatura.jobs.files import files
 from velatura.jobs.workflows import sweep
 from velatura.server import pages
 from velatura.server.app import assembled
@@ -28,7 +26,6 @@ from velatura.server.shared.webhooks import Caller
 from velatura.server.uploads import Limits
 
 SWEEP_EVERY = 300.0  # seconds
-LEFTOVER = 86400.0  # seconds, after which a picture that never arrived in full is one
 log = logging.getLogger("velatura")
 
 
@@ -71,7 +68,6 @@ def create_shared_app(desk: Desk, serving: Serving) -> tuple[FastAPI, Accounts]:
         while True:
             try:
                 await run_in_threadpool(sweep, desk.ledger)
-                await run_in_threadpool(sweep_leftovers)
             except Exception:
                 log.exception("deleting what has expired")
             await asyncio.sleep(SWEEP_EVERY)
@@ -79,12 +75,3 @@ def create_shared_app(desk: Desk, serving: Serving) -> tuple[FastAPI, Accounts]:
     app = assembled(desk, door, house, show, worker=serving.worker, more=routers, chores=[tidy, caller.call])
     app.add_middleware(Journal, figures=figures)
     return app, accounts
-
-
-def sweep_leftovers(now: float | None = None) -> int:
-    """Delete pictures that never arrived in full, of a server that was killed meanwhile; how many."""
-    now = time.time() if now is None else now
-    found = [p.parent for p in (files().root / "uploads").glob("*/arriving") if p.stat().st_mtime < now - LEFTOVER]
-    for folder in found:
-        files().remove(folder)
-    return len(found)

@@ -165,9 +165,9 @@ if (form) {
   };
 
   const take = async (files) => {
-    const known = /\.(png|jpe?g|jpe|jfif|webp|tiff?)$/i;
+    const known = /\.(png|jpe?g|jpe|jfif|webp|tiff?|avif|gif|hei[cf])$/i;
     const right = files.filter((file) => known.test(file.name) || file.type.startsWith("image/"));
-    if (files.length && !right.length) problem("No PNG, JPEG, WebP or TIFF among what was dropped.");
+    if (files.length && !right.length) problem("No PNG, JPEG, WebP, AVIF or TIFF among what was dropped.");
     const room = most - pictures.size - arriving;
     if (right.length > room) problem(`At most ${most} pictures at a time; the last ${right.length - Math.max(0, room)} were left out.`);
     const todo = right.slice(0, Math.max(0, room));
@@ -190,7 +190,9 @@ if (form) {
   };
 
   for (const input of [$("#files"), $("#folder")]) {
-    input.addEventListener("change", () => { take([...input.files]); input.value = ""; });
+    const chosen = () => { take([...input.files]); input.value = ""; };
+    input.addEventListener("change", chosen);
+    if (input.files.length) chosen();  // before this script was here, or before the page was loaded again
   }
 
   const entries = async (entry) => {
