@@ -4,7 +4,7 @@ python .ci/release.py [PYTHON ...] [--tests] [-o results/release.json]
 
 PYTHON: interpreters to try, this one by default. The sdist is built first and the wheel from it, so that neither leans
 on the checkout. Each Python gets a new environment: the wheel with its dependencies, ``velatura protect --sample``; the
-same with the sdist in its place; with --tests, the sdist's own tests. Ends with status 1 at the first failure.
+same with the sdist in its place; with --tests, the sdist's own tests. The result is written again after each Python. Ends with status 1 at the first failure.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -112,15 +113,22 @@ def main() -> None:
             work = Path(folder) / str(number)
             work.mkdir()
             rows += tried(python, wheel, sdist, work, options.tests)
-    failed = [f"{row.recipe}: {row.metric}" for row in rows if row.metric in ("tests failed", "tests error")]
+            shutil.rmtree(work)  # gigabytes
+            if options.output:
+                left = [f"{Path(other).name}: not run" for other in options.pythons[number + 1 :]]
+                saved(rows, [*failures(rows), *left], options.output)
     for row in rows:
         print(f"{row.recipe:32} {row.metric:24} {row.value:g}")
-    if options.output:
-        system = {"system": platform.platform()}
-        Result("release in a fresh environment", __version__, None, "cpu", system, {}, rows, failed).save(
-            options.output
-        )
-    sys.exit(bool(failed))
+    sys.exit(bool(failures(rows)))
+
+
+def failures(rows: list[Row]) -> list[str]:
+    return [f"{row.recipe}: {row.metric}" for row in rows if row.metric in ("tests failed", "tests error")]
+
+
+def saved(rows: list[Row], flags: list[str], output: Path) -> None:
+    system = {"system": platform.platform(), "exiftool": shutil.which("exiftool") is not None}
+    Result("release in a fresh environment", __version__, None, "cpu", system, {}, rows, flags).save(output)
 
 
 if __name__ == "__main__":

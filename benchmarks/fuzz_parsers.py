@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of our own parsers: containers, EXIF, XMP and its merge, Photoshop's resources.
+"""Coverage-guided fuzzing of our own parsers: containers, VP8's head, EXIF, XMP and its merge, IPTC, Photoshop's.
 
 pip install atheris                        # Linux, not part of any extra
 python benchmarks/fuzz_parsers.py -runs=1000000 -max_len=2048 CORPUS_FOLDER [--result=results/fuzz-parsers.json]
@@ -23,13 +23,14 @@ from PIL import Image
 from velatura import __version__
 from velatura.reports.result import Result, Row
 
-PARSERS = [f"velatura.images.{name}" for name in ("containers", "exif", "metadata", "photoshop", "xmp")]
+PARSERS = [f"velatura.images.{name}" for name in ("containers", "exif", "iptc", "metadata", "photoshop", "xmp")]
 with atheris.instrument_imports(include=PARSERS):
-    from velatura.images import containers, exif, metadata, photoshop, xmp
-    from velatura.images.containers import Metadata, Unsupported
+    from velatura.images import containers, exif, iptc, metadata, photoshop, xmp
+    from velatura.images.containers import Metadata, Unsupported, vp8
 
 STOPPED = 72  # by hand
 FORMATS = ("png", "jpeg", "webp", "tiff")
+TARGETS = 6
 
 
 def small(format: str) -> bytes:
@@ -48,12 +49,14 @@ SEEDS = [
     exif.block_of((exif.Value(315, 2, 6, b"artist"), GPS), "<"),
     xmp.marked(b"", do_not_train=True, rights="Ada"),
     photoshop.with_iptc(b"", b"\x1c\x02\x19\0\3sea"),
+    b"\x1c\x02\x19\0\3sea\x1c\x02\x5a\x80\2\0\5Paris",
+    FILES["webp"][FILES["webp"].index(b"VP8 ") + 8 :],
 ]
 
 
 def one_input(data: bytes) -> None:
     which, rest = data[0] if data else 0, data[1:]
-    match which % 4:
+    match which % TARGETS:
         case 0:  # a whole file
             with suppress(Unsupported):
                 format = containers.sniff(rest)
@@ -76,12 +79,19 @@ def one_input(data: bytes) -> None:
                 packet = xmp.marked(rest, do_not_train=True, rights="A<&")
                 assert xmp.value(packet, xmp.PLUS, "DataMining") == xmp.DO_NOT_TRAIN
                 assert xmp.value(packet, xmp.DC, "rights") == "A<&"
-                xmp.without_gps(xmp.without_thumbnails(packet))
+                xmp.without_places(xmp.without_thumbnails(packet))
         case 3:
             photoshop.without(rest, photoshop.THUMBNAILS)
             record = photoshop.iptc(photoshop.with_iptc(rest, b"record"))
             assert record
             metadata.renewed(Metadata(exif=rest, xmp=rest, photoshop=rest))
+        case 4:  # the frame of a lossy WebP
+            with suppress(IndexError):  # cut short: see containers.facts
+                assert vp8.quality(rest) in (None, *range(101))
+        case 5:
+            kept = iptc.without_places(rest)
+            assert iptc.without_places(kept) == kept
+            photoshop.changed(rest, iptc.without_places)
 
 
 def recorded(arguments: list[str], output: Path) -> int:
@@ -113,7 +123,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if not any(folder.iterdir()):
             for index, seed in enumerate(SEEDS):
-                for which in range(4):
+                for which in range(TARGETS):
                     (folder / f"seed-{index}-{which}").write_bytes(bytes([which]) + seed)
     atheris.Setup(sys.argv, one_input)
     atheris.Fuzz()

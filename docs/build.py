@@ -302,11 +302,15 @@ def platforms() -> str:
 # results/NAME.json: what its command does, and its figures in the words of its rows
 FILES = {
     "fuzz-parsers": (
-        "coverage-guided fuzzing of our parsers of containers, EXIF, XMP and Photoshop's resources",
+        "coverage-guided fuzzing of our parsers of containers, VP8's head, EXIF, XMP, IPTC and Photoshop's resources",
         "fuzz_parsers.py",
     ),
     "fuzz-decoder": ("mutated files of 17 kinds through the decoder, in limited processes", "fuzz_decoder.py"),
-    "interrupted": ("`kill -9` at random moments of a batch", "interrupted.py"),
+    "interrupted": ("`kill -9` at random moments of a batch, real cloaks", "interrupted.py"),
+    "interrupted-stand-in": (
+        "the same with a small change in the place of the cloak, so that nearly all of the time is writing",
+        "interrupted.py --stand-in",
+    ),
     "sizes": ("sizes at the edge, whole process", "sizes.py"),
     "release": ("wheel and sdist in a fresh environment", "release.py"),
 }

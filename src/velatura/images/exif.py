@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-ORIENTATION, EXIF, GPS, INTEROP = 0x0112, 0x8769, 0x8825, 0xA005
+ORIENTATION, EXIF, GPS, INTEROP, X_RESOLUTION = 0x0112, 0x8769, 0x8825, 0xA005, 0x011A
 PIXEL_WIDTH, PIXEL_HEIGHT = 0xA002, 0xA003
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}  # bytes, by type
 MOST_ENTRIES, MOST_BYTES = 1000, 1 << 24
