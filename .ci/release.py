@@ -4,7 +4,8 @@ python .ci/release.py [PYTHON ...] [--tests] [-o results/release.json]
 
 PYTHON: interpreters to try, this one by default. The sdist is built first and the wheel from it, so that neither leans
 on the checkout. Each Python gets a new environment: the wheel with its dependencies, ``velatura protect --sample``; the
-same with the sdist in its place; with --tests, the sdist's own tests. The result is written again after each Python. Ends with status 1 at the first failure.
+same with the sdist in its place; with --tests, the sdist's own tests. The result is written again after each Python.
+Ends with status 1 where anything failed.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ from velatura.reports.result import Result, Row  # noqa: E402
 CLEAN = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
 
 
-def run(*command: str | Path, cwd: Path, check: bool = True) -> str:
+def run(*command: str | Path, cwd: Path) -> str:
     print("+", *command, flush=True)
     done = subprocess.run(command, cwd=cwd, env=CLEAN, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if check and done.returncode:
+    if done.returncode:
         sys.exit(f"{done.stdout[-4000:]}\nstatus {done.returncode}")
     return done.stdout
 
@@ -91,8 +92,14 @@ def tested(python: Path, sdist: Path, work: Path, name: str) -> list[Row]:
     with tarfile.open(sdist) as archive:
         archive.extractall(work / "source", filter="data")
     (source,) = (work / "source").iterdir()
-    words = run(python, "-m", "pytest", "-p", "no:cacheprovider", cwd=source, check=False)
-    print(words[-6000:], flush=True)
+    command = [python, "-m", "pytest", "-v", "-p", "no:cacheprovider"]
+    print("+", *command, flush=True)
+    words = ""
+    with subprocess.Popen(command, cwd=source, env=CLEAN, text=True, stdout=subprocess.PIPE) as tests:
+        assert tests.stdout is not None
+        for line in tests.stdout:
+            print(line, end="", flush=True)
+            words = (words + line)[-600:]
     found = {what: int(n) for n, what in re.findall(r"(\d+) (passed|failed|skipped|error)", words[-300:])}
     if not found.get("passed"):
         sys.exit("no test passed")
