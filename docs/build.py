@@ -309,7 +309,7 @@ FILES = {
     "interrupted": ("`kill -9` at random moments of a batch, real cloaks", "interrupted.py"),
     "interrupted-stand-in": (
         "the same with a small change in the place of the cloak, so that nearly all of the time is writing",
-        "interrupted.py --stand-in",
+        "interrupted.py --way stand-in",
     ),
     "sizes": ("sizes at the edge, whole process", "sizes.py"),
     "release": ("wheel and sdist in a fresh environment", "release.py"),
