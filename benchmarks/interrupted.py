@@ -113,15 +113,14 @@ WAYS = {"command": Command, "forked": Forked, "stand-in": StandIn}
 
 
 def under_way(run: Command | Forked, out: Path) -> bool:
-    """Wait until a run has written a file, an unfinished one counts; False if it ended before."""
+    """Wait until a run has written a file; False if it ended before."""
 
     def seen() -> dict[str, int]:
         found = {}
         with contextlib.suppress(FileNotFoundError), os.scandir(out) as entries:
             for entry in entries:
-                with contextlib.suppress(FileNotFoundError):  # renamed in this very moment
+                if not entry.name.startswith(".velatura-"):
                     found[entry.name] = entry.stat().st_mtime_ns
-        found.pop(".velatura-trial", None)
         return found
 
     before = seen()
