@@ -153,6 +153,8 @@ def test_one_page_of_several(tmp_path: Path) -> None:
         assert done.exit_code == 0, done.output
         made = Image.open(tmp_path / f"out/book-page{page}.tif")
         assert np.array_equal(np.asarray(made), np.asarray(pages[page - 1]))
-    beyond = run(protect_command, tmp_path / "book.tif", "-o", tmp_path / "out", *QUICK, "--page", "4")
-    assert beyond.exit_code == 1
-    assert len([line for line in beyond.output.splitlines() if line.startswith("error: ")]) == 1
+    pages[0].save(tmp_path / "sheet.png")
+    for name, page, said in (("book.tif", "4", "has no page 4, but 3"), ("sheet.png", "2", "has no page 2, but 1")):
+        beyond = run(inspect_command, tmp_path / name, "--page", page)
+        assert beyond.exit_code == 1
+        assert f"{name}: {said}; choose another with --page" in beyond.stderr
