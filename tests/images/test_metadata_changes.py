@@ -11,6 +11,8 @@ import image_samples as make
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from velatura.errors import ImageError, InputError
 from velatura.images import Delivery, encode, exif, iptc, prepared, read, xmp
@@ -80,9 +82,6 @@ def test_names_of_the_place_go_as_well(kind, tmp_path):
 
 
 def test_texts_of_a_png_that_imagemagick_made_of_a_place_go_as_well():
-    from PIL import Image
-    from PIL.PngImagePlugin import PngInfo
-
     info, out = PngInfo(), io.BytesIO()
     for word in ("exif:GPSLatitude", "Raw profile type exif", "Title"):
         info.add_text(word, "52/1")
@@ -161,6 +160,21 @@ def test_sizes_in_exif_follow_the_picture(tmp_path):
     files.tag(path, changes={"EXIF:ExifImageWidth": "120", "EXIF:ExifImageHeight": "80"})
     after = read_tags(delivered(path.read_bytes(), to="60"), path)
     assert (after["ExifIFD:ExifImageWidth"], after["ExifIFD:ExifImageHeight"]) == (60, 40)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_sizes_in_exif_turn_with_the_picture(orientation):
+    """As every portrait of a telephone has them: of the sensor, not of the picture."""
+    sizes = (exif.Value(exif.PIXEL_WIDTH, 4, 1, struct.pack("<I", 120)), exif.Value(exif.PIXEL_HEIGHT, 3, 1, b"\x50\0"))
+    turned = exif.Value(exif.ORIENTATION, 3, 1, struct.pack("<H", orientation))
+    block = exif.block_of((turned, exif.Value(exif.EXIF, 4, 1, b"", sizes)), "<")
+    out = io.BytesIO()
+    Image.fromarray(make.pixels("rgb8")).save(out, "JPEG", exif=b"Exif\0\0" + block)
+    artwork = read(delivered(out.getvalue()))
+    inside = Image.Exif()
+    inside.load(b"Exif\0\0" + artwork.metadata.exif)
+    below = inside.get_ifd(exif.EXIF)
+    assert (below[exif.PIXEL_WIDTH], below[exif.PIXEL_HEIGHT]) == (artwork.width, artwork.height)
 
 
 @pytest.mark.parametrize(

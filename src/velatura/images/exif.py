@@ -85,23 +85,29 @@ def number(block: bytes, entry: Entry) -> int | None:
 
 
 def directory(block: bytes, tag: int) -> int | None:
-    """Offset of the directory that ``tag`` of the first one points to."""
+    """The number of ``tag`` in the first directory: mostly the offset of another one."""
     return next((number(block, e) for e in entries(block, first(block)) if e.tag == tag), None)
 
 
 def renewed(block: bytes, *, gps: bool = True, width: int | None = None, height: int | None = None) -> bytes:
-    """The block for new pixels: upright, without its thumbnail; on wish without GPS, with another size."""
+    """The block for new pixels: upright, without its thumbnail; on wish without GPS, with another size.
+
+    Where the picture lay on its side, the sizes that the block repeats change places.
+    """
     new = bytearray(block)
     end = order(block)
     _drop_thumbnail(new, end)
     if not gps:
         _drop_gps(new, end)
-    sizes = {PIXEL_WIDTH: width, PIXEL_HEIGHT: height}
     below = directory(bytes(new), EXIF)
+    if width is None and below is not None and (directory(bytes(new), ORIENTATION) or 1) in range(5, 9):
+        found = {entry.tag: number(bytes(new), entry) for entry in entries(bytes(new), below)}
+        width, height = found.get(PIXEL_HEIGHT), found.get(PIXEL_WIDTH)
+    sizes = {PIXEL_WIDTH: width, PIXEL_HEIGHT: height}
     for at in (first(block), below):
         for entry in entries(bytes(new), at) if at is not None else ():
             value = 1 if entry.tag == ORIENTATION else sizes.get(entry.tag)
-            if value is not None and entry.count == 1 and entry.kind in (3, 4):
+            if value is not None and entry.count == 1 and (entry.kind == 4 or (entry.kind == 3 and value < 1 << 16)):
                 struct.pack_into(end + ("H" if entry.kind == 3 else "I"), new, entry.start, value)
     return bytes(new)
 
