@@ -52,9 +52,7 @@ def _read(source: Path | bytes, data: Any, page: int | None) -> Artwork:
         _refuse_missing(page, 1)
     if format == "heic":
         found = heic.load(bytes(data), MOST_PIXELS)
-        image, depth = found.image, found.depth
-        # pillow-heif has turned the pixels and said so in EXIF, but not in the sizes there.
-        taken = metadata.resized(metadata.renewed(found.metadata), image.width, image.height)
+        image, taken, depth = found.image, found.metadata, found.depth
         _refuse_unsuitable(image, None)
     else:
         image = _loaded(source, format, page)
