@@ -174,5 +174,7 @@ def _refuse_unsuitable(image: pyvips.Image, page: int | None) -> None:
 
 
 def _damaged(name: str, detail: str) -> ImageError:
-    words = " ".join(detail.split())[:120]
+    # The first line is the cause; what libvips adds to it depends on which of its threads came first.
+    cause = next(iter(detail.strip().splitlines()), "").removeprefix(f"{name}: ")
+    words = " ".join(cause.split())[:120]
     return ImageError(f"{name}: cannot be decoded, damaged or cut short ({words}); copy or export it again")
