@@ -4,7 +4,8 @@ python .ci/release.py [PYTHON ...] [--tests] [-o results/release.json]
 
 PYTHON: interpreters to try, this one by default. The sdist is built first and the wheel from it, so that neither leans
 on the checkout. Each Python gets a new environment: the wheel with its dependencies, ``velatura protect --sample``; the
-same with the sdist in its place; with --tests, the sdist's own tests. Ends with status 1 at the first failure.
+same with the sdist in its place; with --tests, the sdist's own tests. The result is written again after each Python.
+Ends with status 1 where anything failed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -31,10 +33,10 @@ from velatura.reports.result import Result, Row  # noqa: E402
 CLEAN = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
 
 
-def run(*command: str | Path, cwd: Path, check: bool = True) -> str:
+def run(*command: str | Path, cwd: Path) -> str:
     print("+", *command, flush=True)
     done = subprocess.run(command, cwd=cwd, env=CLEAN, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if check and done.returncode:
+    if done.returncode:
         sys.exit(f"{done.stdout[-4000:]}\nstatus {done.returncode}")
     return done.stdout
 
@@ -90,8 +92,14 @@ def tested(python: Path, sdist: Path, work: Path, name: str) -> list[Row]:
     with tarfile.open(sdist) as archive:
         archive.extractall(work / "source", filter="data")
     (source,) = (work / "source").iterdir()
-    words = run(python, "-m", "pytest", "-p", "no:cacheprovider", cwd=source, check=False)
-    print(words[-6000:], flush=True)
+    command = [python, "-m", "pytest", "-v", "-p", "no:cacheprovider"]
+    print("+", *command, flush=True)
+    words = ""
+    with subprocess.Popen(command, cwd=source, env=CLEAN, text=True, stdout=subprocess.PIPE) as tests:
+        assert tests.stdout is not None
+        for line in tests.stdout:
+            print(line, end="", flush=True)
+            words = (words + line)[-600:]
     found = {what: int(n) for n, what in re.findall(r"(\d+) (passed|failed|skipped|error)", words[-300:])}
     if not found.get("passed"):
         sys.exit("no test passed")
@@ -112,15 +120,22 @@ def main() -> None:
             work = Path(folder) / str(number)
             work.mkdir()
             rows += tried(python, wheel, sdist, work, options.tests)
-    failed = [f"{row.recipe}: {row.metric}" for row in rows if row.metric in ("tests failed", "tests error")]
+            shutil.rmtree(work)  # gigabytes
+            if options.output:
+                left = [f"{Path(other).name}: not run" for other in options.pythons[number + 1 :]]
+                saved(rows, [*failures(rows), *left], options.output)
     for row in rows:
         print(f"{row.recipe:32} {row.metric:24} {row.value:g}")
-    if options.output:
-        system = {"system": platform.platform()}
-        Result("release in a fresh environment", __version__, None, "cpu", system, {}, rows, failed).save(
-            options.output
-        )
-    sys.exit(bool(failed))
+    sys.exit(bool(failures(rows)))
+
+
+def failures(rows: list[Row]) -> list[str]:
+    return [f"{row.recipe}: {row.metric}" for row in rows if row.metric in ("tests failed", "tests error")]
+
+
+def saved(rows: list[Row], flags: list[str], output: Path) -> None:
+    system = {"system": platform.platform(), "exiftool": shutil.which("exiftool") is not None}
+    Result("release in a fresh environment", __version__, None, "cpu", system, {}, rows, flags).save(output)
 
 
 if __name__ == "__main__":

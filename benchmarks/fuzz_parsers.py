@@ -1,7 +1,8 @@
-"""Coverage-guided fuzzing of our own parsers: containers, EXIF, XMP and its merge, Photoshop's resources.
+"""Coverage-guided fuzzing of our own parsers: containers, VP8's head, EXIF, XMP and its merge, IPTC, Photoshop's.
 
 pip install atheris                        # Linux, not part of any extra
 python benchmarks/fuzz_parsers.py -runs=1000000 -max_len=2048 CORPUS_FOLDER [--result=results/fuzz-parsers.json]
+    [--only=vp8,iptc]                      # some of: file, exif, xmp, photoshop, vp8, iptc
 
 Any exception but those that say "damaged" is a find: atheris prints the input and stops. The folder is filled with
 small files to start from when it is empty.
@@ -23,13 +24,15 @@ from PIL import Image
 from velatura import __version__
 from velatura.reports.result import Result, Row
 
-PARSERS = [f"velatura.images.{name}" for name in ("containers", "exif", "metadata", "photoshop", "xmp")]
+PARSERS = [f"velatura.images.{name}" for name in ("containers", "exif", "iptc", "metadata", "photoshop", "xmp")]
 with atheris.instrument_imports(include=PARSERS):
-    from velatura.images import containers, exif, metadata, photoshop, xmp
-    from velatura.images.containers import Metadata, Unsupported
+    from velatura.images import containers, exif, iptc, metadata, photoshop, xmp
+    from velatura.images.containers import Metadata, Unsupported, vp8
 
 STOPPED = 72  # by hand
 FORMATS = ("png", "jpeg", "webp", "tiff")
+TARGETS = ("file", "exif", "xmp", "photoshop", "vp8", "iptc")
+chosen = TARGETS
 
 
 def small(format: str) -> bytes:
@@ -48,13 +51,15 @@ SEEDS = [
     exif.block_of((exif.Value(315, 2, 6, b"artist"), GPS), "<"),
     xmp.marked(b"", do_not_train=True, rights="Ada"),
     photoshop.with_iptc(b"", b"\x1c\x02\x19\0\3sea"),
+    b"\x1c\x02\x19\0\3sea\x1c\x02\x5a\x80\2\0\5Paris",
+    FILES["webp"][FILES["webp"].index(b"VP8 ") + 8 :],
 ]
 
 
 def one_input(data: bytes) -> None:
     which, rest = data[0] if data else 0, data[1:]
-    match which % 4:
-        case 0:  # a whole file
+    match chosen[which % len(chosen)]:
+        case "file":  # a whole file
             with suppress(Unsupported):
                 format = containers.sniff(rest)
                 containers.facts(format, rest)
@@ -63,25 +68,32 @@ def one_input(data: bytes) -> None:
                     taken = metadata.marked(metadata.without_gps(taken), do_not_train=True, rights="A")
                 metadata.summary(taken)
                 for other in FORMATS:
-                    moved = metadata.moved(taken, format, other)
+                    moved = metadata.moved(taken, format, other, density=(300, 72))
                     if other != "jpeg" or containers.jpeg.holds(moved):
                         containers.put(other, FILES[other], moved)
-        case 1:
+        case "exif":
             with suppress(exif.Damaged, struct.error):
                 block = exif.renewed(rest, gps=False, width=3, height=4)
                 assert len(block) == len(rest)
                 exif.into_tiff(FILES["tiff"], exif.values(block), exif.order(block))
-        case 2:
+        case "xmp":
             with suppress(xmp.Damaged):
                 packet = xmp.marked(rest, do_not_train=True, rights="A<&")
                 assert xmp.value(packet, xmp.PLUS, "DataMining") == xmp.DO_NOT_TRAIN
                 assert xmp.value(packet, xmp.DC, "rights") == "A<&"
-                xmp.without_gps(xmp.without_thumbnails(packet))
-        case 3:
+                xmp.without_places(xmp.without_thumbnails(packet))
+        case "photoshop":
             photoshop.without(rest, photoshop.THUMBNAILS)
             record = photoshop.iptc(photoshop.with_iptc(rest, b"record"))
             assert record
             metadata.renewed(Metadata(exif=rest, xmp=rest, photoshop=rest))
+        case "vp8":  # the frame of a lossy WebP
+            with suppress(IndexError):  # cut short: see containers.facts
+                assert vp8.quality(rest) in (None, *range(101))
+        case "iptc":
+            kept = iptc.without_places(rest)
+            assert iptc.without_places(kept) == kept
+            photoshop.changed(rest, iptc.without_places)
 
 
 def recorded(arguments: list[str], output: Path) -> int:
@@ -98,24 +110,32 @@ def recorded(arguments: list[str], output: Path) -> int:
     names = {"runs": "executions", "cov": "branches covered", "ft": "features", "corp": "inputs kept"}
     rows = [Row(name, found[key], found["runs"]) for key, name in names.items()]
     flags = [] if status in (0, STOPPED) else [f"a find, or a failure: status {status}"]
-    settings = {"parsers": PARSERS, "executions a second": found["exec/s"]}
+    settings = {"parsers": PARSERS, "targets": targets(arguments), "executions a second": found["exec/s"]}
     Result("coverage-guided fuzzing of our parsers", __version__, None, "cpu", settings, {}, rows, flags).save(output)
     return status
 
 
+def targets(arguments: list[str]) -> tuple[str, ...]:
+    """Those that ``--only=`` names, or all."""
+    named = [word.partition("=")[2].split(",") for word in arguments if word.startswith("--only=")]
+    return tuple(name for name in TARGETS if not named or name in named[0])
+
+
 def main() -> None:
+    global chosen
     results = [word for word in sys.argv if word.startswith("--result=")]
     if results:
         rest = [word for word in sys.argv[1:] if word not in results]
         sys.exit(recorded(rest, Path(results[0].partition("=")[2])))
+    chosen = targets(sys.argv)
     folders = [Path(word) for word in sys.argv[1:] if not word.startswith("-")]
     for folder in (place for place in folders[:1] if not place.is_file()):  # a file: a find to try again
         folder.mkdir(parents=True, exist_ok=True)
         if not any(folder.iterdir()):
             for index, seed in enumerate(SEEDS):
-                for which in range(4):
+                for which in range(len(chosen)):
                     (folder / f"seed-{index}-{which}").write_bytes(bytes([which]) + seed)
-    atheris.Setup(sys.argv, one_input)
+    atheris.Setup([word for word in sys.argv if not word.startswith("--only=")], one_input)
     atheris.Fuzz()
 
 

@@ -305,8 +305,14 @@ FILES = {
         "coverage-guided fuzzing of our parsers of containers, EXIF, XMP and Photoshop's resources",
         "fuzz_parsers.py",
     ),
+    "fuzz-vp8-iptc": ("the same of a lossy WebP's head and of IPTC", "fuzz_parsers.py --only=vp8,iptc"),
     "fuzz-decoder": ("mutated files of 17 kinds through the decoder, in limited processes", "fuzz_decoder.py"),
     "interrupted": ("`kill -9` at random moments of a batch", "interrupted.py"),
+    "interrupted-forked": ("the same in forks of one process, real cloaks as well", "interrupted.py --way forked"),
+    "interrupted-stand-in": (
+        "the same with a small change in the place of the cloak, so that nearly all of the time is writing",
+        "interrupted.py --way stand-in",
+    ),
     "sizes": ("sizes at the edge, whole process", "sizes.py"),
     "release": ("wheel and sdist in a fresh environment", "release.py"),
 }

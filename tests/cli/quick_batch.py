@@ -1,7 +1,8 @@
 """Batches whose cloak is a small change: what is tested with them is what is written, and when.
 
-``python quick_batch.py SOURCE OUT`` runs a batch in a fork for each seed on standard input: it answers with the child's
-process id, and with its status once it is gone (-9 killed, 0 done). Everything is imported once, before the forks.
+``python quick_batch.py SOURCE OUT [real]`` runs a batch in a fork for each seed on standard input: it answers with the
+child's process id, and with its status once it is gone (-9 killed, 0 done). Everything is imported once, before the
+forks. With ``real``, the cloaks are real ones.
 """
 
 from __future__ import annotations
@@ -52,13 +53,14 @@ class QuickProtector:
         )
 
 
-def main(source: str, out: str) -> None:
+def main(source: str, out: str, kind: str = "quick") -> None:
     import velatura.cli.batch
     import velatura.images
     import velatura.protect.results
 
-    velatura.protect.Protector = QuickProtector
-    velatura.cli.batch.resolved = lambda settings: settings
+    if kind == "quick":
+        velatura.protect.Protector = QuickProtector
+        velatura.cli.batch.resolved = lambda settings: settings
     # A process a picture would be most of the time.
     velatura.images.read_guarded = velatura.protect.results.read_guarded = velatura.images.read
     for line in sys.stdin:

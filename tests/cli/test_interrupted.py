@@ -203,6 +203,30 @@ def test_a_locked_folder_costs_one_line(locked_out, quick):
         batch(quick, source, out).run()
 
 
+def test_a_folder_of_hostile_files_costs_a_line_each_and_leaves_nothing(tmp_path, quick, monkeypatch, capsys):
+    """Truncated, mislabelled, bomb-like, empty: the corpora of tests/images, and one good picture among them."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "images"))
+    from test_guarded import HOSTILE
+    from test_image_errors import BAD
+
+    monkeypatch.setattr("velatura.protect.results.read_guarded", read)  # a process a file would be most of the time
+    source, out = art(tmp_path / "art", 1), tmp_path / "out"
+    bad = [source / f"hostile-{name}" for name in HOSTILE]
+    for path, (data, _) in zip(bad, HOSTILE.values(), strict=True):
+        path.write_bytes(data)
+    for name, (made, _) in BAD.items():
+        bad.append(source / f"bad-{name}")
+        made(bad[-1])
+    bad.remove(source / "bad-folder.png")  # an empty folder is no picture
+    todo = tasks([source / "00.png", *bad], out)[0]
+    assert Batch(quick.settings(0), todo, quick.OPTIONS, as_json=False).run() == len(bad)  # exit status 1
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if not line.startswith("error: ")] == []
+    assert len(lines) == len(bad)
+    assert all("; " in line and len(line) < 400 for line in lines)
+    assert sorted(path.name for path in out.iterdir()) == ["00.png", "00.report.json", "00.sheet.png"]
+
+
 def test_links_and_odd_names(tmp_path, quick):
     """A link to a picture is read; a link in the place of an output is never written through; a broken one is said."""
     source, out = art(tmp_path / "art", 1), tmp_path / "out"

@@ -83,7 +83,8 @@ def test_the_limited_process_says_the_same(name, tmp_path):
         read_guarded(tmp_path / name)
     with pytest.raises(ImageError) as plain:
         read(tmp_path / name)
-    assert str(error.value) == str(plain.value)
+    # In brackets libvips' own words, which depend on which of its threads came first.
+    assert str(error.value).partition(" (")[0] == str(plain.value).partition(" (")[0]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -164,7 +164,8 @@ def test_bilevel_tiff_becomes_eight_bit():
 
 
 @pytest.mark.parametrize(
-    ("pil", "kept"), [("raw", "none"), ("tiff_lzw", "lzw"), ("tiff_deflate", "deflate"), ("jpeg", "deflate")]
+    ("pil", "kept"),
+    [("raw", "none"), ("tiff_lzw", "lzw"), ("tiff_deflate", "deflate"), ("packbits", "packbits"), ("jpeg", "deflate")],
 )
 def test_tiff_keeps_its_compression(pil, kept):
     out = io.BytesIO()

@@ -192,6 +192,7 @@ def heic(orientation: int = 1) -> bytes:
     out = io.BytesIO()
     exif = Image.Exif()
     exif[0x0112], exif[0x013B] = orientation, "Ada"
+    exif.get_ifd(0x8769).update({0xA002: make.WIDTH, 0xA003: make.HEIGHT})
     file = pillow_heif.from_pillow(Image.fromarray(make.pixels("rgb8")))
     file.save(out, quality=95, exif=exif.tobytes())
     return out.getvalue()
@@ -205,3 +206,5 @@ def test_heic_is_upright_with_its_metadata():
     exif = Image.Exif()
     exif.load(b"Exif\0\0" + artwork.metadata.exif)
     assert (exif[0x0112], exif[0x013B]) == (1, "Ada")
+    below = exif.get_ifd(0x8769)
+    assert (below[0xA002], below[0xA003]) == (make.HEIGHT, make.WIDTH)

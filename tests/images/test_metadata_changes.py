@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from contextlib import suppress
 
@@ -10,9 +11,11 @@ import image_samples as make
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from velatura.errors import ImageError, InputError
-from velatura.images import Delivery, encode, exif, prepared, read, xmp
+from velatura.images import Delivery, encode, exif, iptc, prepared, read, xmp
 
 KINDS = ["png", "jpeg", "webp", "tiff", "avif"]
 WORDS = {"do_not_train": True, "rights": "© Ada & <Sons>, all rights reserved"}
@@ -50,6 +53,61 @@ def test_no_place_is_left_and_all_else_is(kind, tagged, tmp_path):
     # A PNG's IPTC is in a text that can hold a place as well; IFD0's size of EXIF is not to be had without it.
     assert {key.partition(":")[0] for key in lost} <= ({"IPTC"} if kind == "png" else set())
     assert {k for k in after if after[k] != before.get(k)} == set()
+
+
+PLACES = {
+    "IPTC:City": "Paris", "IPTC:Sub-location": "Montmartre", "IPTC:Country-PrimaryLocationName": "France",
+    "XMP-photoshop:City": "Paris", "XMP-iptcCore:Location": "Montmartre", "XMP-iptcExt:LocationShownCity": "Paris",
+    "XMP-iptcExt:LocationCreatedGPSLatitude": "48.9", "XMP-drone-dji:GPSLatitude": "48.9",
+    "XMP-dc:Title": "Sea", "IPTC:Headline": "A sea", "EXIF:GPSLatitude": "48.9", "Artist": "Ada",
+}  # fmt: skip
+
+
+@files.needs_exiftool
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_of_the_place_go_as_well(kind, tmp_path):
+    path = tmp_path / f"a.{kind}"
+    path.write_bytes(files.file(kind, "rgb8"))
+    files.tag(path, changes=PLACES)
+    before = files.tags(path)
+    assert any("Paris" in str(value) for value in before.values())
+    after = read_tags(delivered(path.read_bytes(), strip_gps=True), path)
+    assert not [key for key, value in after.items() if any(w in str(value) for w in ("Paris", "Montmartre", "France"))]
+    assert not [key for key in after if "GPS" in key or "Location" in key]
+    assert (after["IFD0:Artist"], after["XMP-dc:Title"]) == ("Ada", "Sea")
+    if kind in ("jpeg", "tiff"):
+        assert after["IPTC:Headline"] == "A sea"
+        assert not read(path).metadata.iptc or b"Paris" not in read(path).metadata.iptc
+    assert b"Paris" not in path.read_bytes()
+
+
+def test_texts_of_a_png_that_imagemagick_made_of_a_place_go_as_well():
+    info, out = PngInfo(), io.BytesIO()
+    for word in ("exif:GPSLatitude", "Raw profile type exif", "Title"):
+        info.add_text(word, "52/1")
+    Image.fromarray(make.pixels("rgb8")).save(out, "PNG", pnginfo=info)
+    assert make.pillow(delivered(out.getvalue(), strip_gps=True)).text == {"Title": "52/1"}
+
+
+DATASETS = st.lists(
+    st.tuples(st.integers(1, 9), st.sampled_from([5, 26, 27, 90, 92, 95, 100, 101, 120]), st.binary(max_size=9)),
+    max_size=8,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(DATASETS, st.booleans(), st.sampled_from([b"", b"\0", b"rest"]))
+def test_places_go_out_of_a_record_and_nothing_else(sets, wide, rest):
+    def dataset(row: tuple[int, int, bytes]) -> bytes:
+        record, number, body = row
+        size = struct.pack(">HI", 0x8004, len(body)) if wide else struct.pack(">H", len(body))
+        return bytes([0x1C, record, number]) + size + body
+
+    stay = [row for row in sets if row[0] != 2 or row[1] in (5, 120)]
+    made = iptc.without_places(b"".join(map(dataset, sets)) + rest)
+    untouched = stay == sets and rest != b"rest"
+    assert made == b"".join(map(dataset, stay)) + (rest if untouched else b"")
+    assert iptc.without_places(made) == made
 
 
 @files.needs_exiftool
@@ -102,6 +160,21 @@ def test_sizes_in_exif_follow_the_picture(tmp_path):
     files.tag(path, changes={"EXIF:ExifImageWidth": "120", "EXIF:ExifImageHeight": "80"})
     after = read_tags(delivered(path.read_bytes(), to="60"), path)
     assert (after["ExifIFD:ExifImageWidth"], after["ExifIFD:ExifImageHeight"]) == (60, 40)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_sizes_in_exif_turn_with_the_picture(orientation):
+    """As every portrait of a telephone has them: of the sensor, not of the picture."""
+    sizes = (exif.Value(exif.PIXEL_WIDTH, 4, 1, struct.pack("<I", 120)), exif.Value(exif.PIXEL_HEIGHT, 3, 1, b"\x50\0"))
+    turned = exif.Value(exif.ORIENTATION, 3, 1, struct.pack("<H", orientation))
+    block = exif.block_of((turned, exif.Value(exif.EXIF, 4, 1, b"", sizes)), "<")
+    out = io.BytesIO()
+    Image.fromarray(make.pixels("rgb8")).save(out, "JPEG", exif=b"Exif\0\0" + block)
+    artwork = read(delivered(out.getvalue()))
+    inside = Image.Exif()
+    inside.load(b"Exif\0\0" + artwork.metadata.exif)
+    below = inside.get_ifd(exif.EXIF)
+    assert (below[exif.PIXEL_WIDTH], below[exif.PIXEL_HEIGHT]) == (artwork.width, artwork.height)
 
 
 @pytest.mark.parametrize(

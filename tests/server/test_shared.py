@@ -346,9 +346,15 @@ def test_health_asks_nothing(shared) -> None:
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
-def test_logs_hold_routes_and_no_names(shared, capsys: pytest.CaptureFixture[str]) -> None:
+def test_logs_hold_routes_and_no_names(
+    shared, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import logging
+
     from velatura.server.shared.journal import log_lines
 
+    # What follows must not log to this test's closed stream.
+    monkeypatch.setattr(logging.root, "handlers", [*logging.root.handlers])
     log_lines()
     anna = shared.as_user(shared.join("Anna"))
     job = anna.order("secret title.png")

@@ -97,7 +97,7 @@ def _show(found: dict[str, Any]) -> None:
         lines["quality"] = f"about {found['quality']}"
     if found["compression"]:
         lines["compression"] = found["compression"]
-    lines |= {name: {True: "yes", False: "no"}.get(value, str(value)) for name, value in found["metadata"].items()}
+    lines |= {name: ("no", "yes")[v] if isinstance(v, bool) else str(v) for name, v in found["metadata"].items()}
     lines |= {f"note {i}": note for i, note in enumerate(found["notes"], 1)}
     report = found["report"]
     if report is None:

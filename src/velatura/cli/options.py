@@ -111,7 +111,7 @@ _SETTINGS = [
         help="Make it smaller first, for instagram, x, bluesky, artstation or to a width in pixels; cloak last.",
     ),
     click.option("--page", type=click.IntRange(1), help="Which page of files that hold several, counted from 1."),
-    click.option("--strip-gps", is_flag=True, help="Leave out where it was made."),
+    click.option("--strip-gps", is_flag=True, help="Leave out where it was made, in numbers or by name."),
     click.option("--strip-all", is_flag=True, help="Leave out all metadata but the colour profile."),
     click.option(
         "--do-not-train",

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-ORIENTATION, EXIF, GPS, INTEROP = 0x0112, 0x8769, 0x8825, 0xA005
+ORIENTATION, EXIF, GPS, INTEROP, X_RESOLUTION = 0x0112, 0x8769, 0x8825, 0xA005, 0x011A
 PIXEL_WIDTH, PIXEL_HEIGHT = 0xA002, 0xA003
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}  # bytes, by type
 MOST_ENTRIES, MOST_BYTES = 1000, 1 << 24
@@ -85,23 +85,29 @@ def number(block: bytes, entry: Entry) -> int | None:
 
 
 def directory(block: bytes, tag: int) -> int | None:
-    """Offset of the directory that ``tag`` of the first one points to."""
+    """The number of ``tag`` in the first directory: mostly the offset of another one."""
     return next((number(block, e) for e in entries(block, first(block)) if e.tag == tag), None)
 
 
 def renewed(block: bytes, *, gps: bool = True, width: int | None = None, height: int | None = None) -> bytes:
-    """The block for new pixels: upright, without its thumbnail; on wish without GPS, with another size."""
+    """The block for new pixels: upright, without its thumbnail; on wish without GPS, with another size.
+
+    Where the picture lay on its side, the sizes that the block repeats change places.
+    """
     new = bytearray(block)
     end = order(block)
     _drop_thumbnail(new, end)
     if not gps:
         _drop_gps(new, end)
-    sizes = {PIXEL_WIDTH: width, PIXEL_HEIGHT: height}
     below = directory(bytes(new), EXIF)
+    if width is None and below is not None and (directory(bytes(new), ORIENTATION) or 1) in range(5, 9):
+        found = {entry.tag: number(bytes(new), entry) for entry in entries(bytes(new), below)}
+        width, height = found.get(PIXEL_HEIGHT), found.get(PIXEL_WIDTH)
+    sizes = {PIXEL_WIDTH: width, PIXEL_HEIGHT: height}
     for at in (first(block), below):
         for entry in entries(bytes(new), at) if at is not None else ():
             value = 1 if entry.tag == ORIENTATION else sizes.get(entry.tag)
-            if value is not None and entry.count == 1 and entry.kind in (3, 4):
+            if value is not None and entry.count == 1 and (entry.kind == 4 or (entry.kind == 3 and value < 1 << 16)):
                 struct.pack_into(end + ("H" if entry.kind == 3 else "I"), new, entry.start, value)
     return bytes(new)
 

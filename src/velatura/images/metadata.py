@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 
-from velatura.images import exif, photoshop, xmp
-from velatura.images.containers import Metadata, png
+from velatura.images import exif, iptc, photoshop, xmp
+from velatura.images.containers import Metadata, jpeg, png
 from velatura.images.formats import Format
 from velatura.images.libvips import pyvips
 
 # What stays in libvips' hands; it would write the rest anew, not as it was.
 _PIXELS = ("width", "height", "bands", "format", "coding", "interpretation", "xoffset", "yoffset", "xres", "yres")
 _KEPT = (*_PIXELS, "filename", "resolution-unit", "icc-profile-data")
+_COPIES_IN_XMP = (b":Thumbnails", b"GImage:Data", b"xmpGImg:image")  # of the unprotected picture
 
 
 def upright(image: pyvips.Image) -> pyvips.Image:
@@ -40,7 +41,20 @@ def renewed(metadata: Metadata) -> Metadata:
         with suppress(xmp.Damaged):  # kept as it is: readers that are less strict may make sense of it
             packet = xmp.without_thumbnails(packet)
     resources = photoshop.without(metadata.photoshop, photoshop.THUMBNAILS)
-    return replace(metadata, exif=block, xmp=packet, photoshop=resources, lost=tuple(lost))
+    found = replace(metadata, exif=block, xmp=packet, photoshop=resources, lost=tuple(lost))
+    more = jpeg.extension(metadata)
+    if any(name in more for name in _COPIES_IN_XMP):
+        found = _unextended(found, "extended XMP, which holds a copy of the unprotected picture")
+    return found
+
+
+def _unextended(metadata: Metadata, why: str) -> Metadata:
+    """Without the part of its XMP that a JPEG keeps in segments of their own."""
+    packet = metadata.xmp
+    with suppress(xmp.Damaged):
+        packet = xmp.unextended(packet) if packet else b""
+    native = tuple(part for part in metadata.native if not jpeg.extends(part))
+    return replace(metadata, xmp=packet, native=native, lost=(*metadata.lost, why))
 
 
 def resized(metadata: Metadata, width: int, height: int) -> Metadata:
@@ -50,22 +64,34 @@ def resized(metadata: Metadata, width: int, height: int) -> Metadata:
 
 
 def without_gps(metadata: Metadata) -> Metadata:
-    """Without the place where it was made: in EXIF, in XMP, and in copies of both. Raises ``xmp.Damaged``."""
-    named = {chunk for word, chunk in png.texts(metadata) if word.lower().startswith("raw profile type")}
+    """Without the place where it was made, by numbers or by name, in EXIF, XMP, IPTC, and in copies of them.
+
+    Raises ``xmp.Damaged``.
+    """
+    named = {word: chunk for word, chunk in png.texts(metadata) if _may_hold_a_place(word)}
     block, lost = metadata.exif, list(metadata.lost)
     try:
         block = exif.renewed(block, gps=False) if block else b""
     except (exif.Damaged, struct.error):  # its place may still be in there
         block = b""
         lost.append("EXIF, which is damaged")
-    return replace(
+    if named:
+        lost.append(f"texts that may hold a place ({', '.join(named)})")
+    found = replace(
         metadata,
         exif=block,
         lost=tuple(lost),
-        xmp=xmp.without_gps(metadata.xmp) if metadata.xmp else b"",
-        photoshop=photoshop.without(metadata.photoshop, photoshop.COPIES),
-        native=tuple(chunk for chunk in metadata.native if chunk not in named),
+        xmp=xmp.without_places(metadata.xmp) if metadata.xmp else b"",
+        photoshop=photoshop.changed(photoshop.without(metadata.photoshop, photoshop.COPIES), iptc.without_places),
+        iptc=iptc.without_places(metadata.iptc),
+        native=tuple(chunk for chunk in metadata.native if chunk not in named.values()),
     )
+    return _unextended(found, "extended XMP, which may hold a place") if jpeg.extension(metadata) else found
+
+
+def _may_hold_a_place(word: str) -> bool:
+    """Whether a text of a PNG does, by its keyword: ImageMagick puts EXIF and IPTC into such."""
+    return word.lower().startswith("raw profile type") or "gps" in word.lower()
 
 
 def bare(metadata: Metadata) -> Metadata:
@@ -80,17 +106,41 @@ def marked(metadata: Metadata, *, do_not_train: bool, rights: str | None) -> Met
     return replace(metadata, xmp=xmp.marked(metadata.xmp, do_not_train=do_not_train, rights=rights))
 
 
-def moved(metadata: Metadata, old: Format, new: Format) -> Metadata:
-    """Metadata for a file of another kind; ``lost`` says what has no place there."""
+def moved(metadata: Metadata, old: Format, new: Format, *, density: tuple[float, float] | None = None) -> Metadata:
+    """Metadata for a file of another kind; ``lost`` says what has no place there.
+
+    ``density``: pixels per inch, across and down, where the file says so.
+    """
     if old == new:
         return metadata
     lost = [*metadata.lost, *_without_place(metadata, old)]
     record = metadata.iptc or photoshop.iptc(metadata.photoshop)
     places = {"jpeg": (photoshop.with_iptc(metadata.photoshop, record), b""), "tiff": (metadata.photoshop, record)}
-    resources, iptc = places.get(new, (b"", b""))
+    resources, record_of_its_own = places.get(new, (b"", b""))
     if record and new not in places:
         lost.append(f"IPTC, for which a {new} has no place")
-    return replace(metadata, photoshop=resources, iptc=iptc, native=(), lost=tuple(lost))
+    packet = metadata.xmp
+    if jpeg.extension(metadata):
+        with suppress(xmp.Damaged):
+            packet = xmp.unextended(packet)
+    # A TIFF's is written with its pixels.
+    rooms = {"png": png.density, "jpeg": jpeg.density}
+    native = (rooms[new](*density),) if density and new in rooms else ()
+    if density and new in ("webp", "avif") and not _meaningless(density) and not _says_density(metadata.exif):
+        lost.append(f"the resolution ({density[0]:.0f} dpi), which a {new} can only hold in EXIF")
+    return replace(metadata, xmp=packet, photoshop=resources, iptc=record_of_its_own, native=native, lost=tuple(lost))
+
+
+def _meaningless(density: tuple[float, float]) -> bool:
+    """What programs write where nobody chose a size."""
+    return all(any(abs(value - usual) < 0.5 for usual in (72, 96)) for value in density)
+
+
+def _says_density(block: bytes) -> bool:
+    try:
+        return any(value.tag == exif.X_RESOLUTION for value in exif.values(block)) if block else False
+    except (exif.Damaged, struct.error):
+        return False
 
 
 def _without_place(metadata: Metadata, old: Format) -> Iterator[str]:
@@ -98,6 +148,8 @@ def _without_place(metadata: Metadata, old: Format) -> Iterator[str]:
         yield f"texts that only a PNG holds ({', '.join(words)})"
     if old == "jpeg" and any(part[:2] == b"\xff\xfe" for part in metadata.native):
         yield "a comment that only a JPEG holds"
+    if jpeg.extension(metadata):
+        yield "extended XMP that only a JPEG holds"
 
 
 def summary(metadata: Metadata) -> dict[str, object]:
@@ -114,16 +166,20 @@ def summary(metadata: Metadata) -> dict[str, object]:
     if tags:
         found["exif tags"] = sum(1 + len(value.below) for value in tags.values())
     found["gps"] = exif.GPS in tags
+    named = False
     if metadata.xmp:
         try:
             found["xmp properties"] = len(xmp.properties(metadata.xmp))
             found["data mining"] = xmp.value(metadata.xmp, xmp.PLUS, "DataMining")
             found["rights"] = xmp.value(metadata.xmp, xmp.DC, "rights")
-            found["gps"] = found["gps"] or any(p.name.startswith("GPS") for p in xmp.properties(metadata.xmp))
+            found["gps"] = found["gps"] or any(map(xmp.coordinates, xmp.properties(metadata.xmp)))
+            named = any(xmp.place(p) and not xmp.coordinates(p) for p in xmp.properties(metadata.xmp))
         except xmp.Damaged:
             found["xmp properties"] = "damaged"
     if record := metadata.iptc or photoshop.iptc(metadata.photoshop):
         found["iptc"] = f"{len(record)} bytes"
+        named = named or iptc.without_places(record) != record
+    found["places by name"] = named
     if words := [word for word, _ in png.texts(metadata)]:
         found["texts"] = ", ".join(words)
     return {key: value for key, value in found.items() if value is not None}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-IPTC = 0x0404
+IPTC, _DIGEST = 0x0404, 0x0425  # the record, and its checksum by which Photoshop sees that another program changed it
 THUMBNAILS = frozenset({0x0409, 0x040C})  # small copies of the unprotected picture
 COPIES = frozenset({0x0422, 0x0423, 0x0424})  # of EXIF and XMP, places and all
 
@@ -45,3 +45,10 @@ def with_iptc(block: bytes, record: bytes) -> bytes:
         return block
     # In front, where it is found even if what follows is damaged.
     return b"8BIM" + struct.pack(">HHI", IPTC, 0, len(record)) + record + bytes(len(record) & 1) + block
+
+
+def changed(block: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """The resources with their IPTC record changed; the very bytes where it stays as it is."""
+    record = iptc(block)
+    new = change(record)
+    return block if new == record else with_iptc(without(block, frozenset({IPTC, _DIGEST})), new)

@@ -34,7 +34,8 @@ def prepared(artwork: Artwork, delivery: Delivery) -> Artwork:
         ) from None
     if format == "jpeg" and not jpeg.holds(kept):
         raise ImageError(f"{artwork.name}: EXIF or XMP is larger than a JPEG can hold (64 kB); try --strip-all")
-    return replace(artwork, metadata=kept)
+    notes = (f"left out: {what}" for what in kept.lost if what not in artwork.metadata.lost)
+    return replace(artwork, metadata=kept, notes=(*artwork.notes, *notes))
 
 
 def _changed(kept: Metadata, delivery: Delivery) -> Metadata:
@@ -83,7 +84,7 @@ def _converted(artwork: Artwork, format: Written, quality: int | None) -> Artwor
             depth = bits
     if image is not artwork.image:
         image = image.copy_memory()
-    kept = metadata.moved(artwork.metadata, artwork.format, format)
+    kept = metadata.moved(artwork.metadata, artwork.format, format, density=_density(artwork.image))
     notes += [f"left out: {what}" for what in kept.lost if what not in artwork.metadata.lost]
     lossless = {"png": True, "tiff": True, "jpeg": False, "avif": False}.get(format, artwork.lossless)
     return replace(
@@ -96,6 +97,13 @@ def _converted(artwork: Artwork, format: Written, quality: int | None) -> Artwor
         metadata=kept,
         notes=tuple(notes),
     )
+
+
+def _density(image: pyvips.Image) -> tuple[float, float] | None:
+    """Pixels per inch, across and down; None where nothing says: libvips guesses one to the millimetre."""
+    if abs(image.xres - 1) < 1e-3 and abs(image.yres - 1) < 1e-3:
+        return None
+    return image.xres * 25.4, image.yres * 25.4
 
 
 def _profile(image: pyvips.Image) -> bytes | None:

@@ -6,6 +6,7 @@ import mmap
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ def read(source: Path | bytes, *, page: int | None = None) -> Artwork:
 def _read(source: Path | bytes, data: Any, page: int | None) -> Artwork:
     format = containers.sniff(data)
     facts = containers.facts(format, data)
+    if format != "tiff":
+        _refuse_missing(page, 1)
     if format == "heic":
         found = heic.load(bytes(data), MOST_PIXELS)
         image, taken, depth = found.image, found.metadata, found.depth
@@ -124,15 +127,21 @@ def _loaded(source: Path | bytes, format: Format, page: int | None) -> pyvips.Im
     options: dict[str, Any] = {"fail_on": "error"}
     if page is not None and format == "tiff":
         options["page"] = page - 1
-    loader = f"{_LOADERS.get(format, format)}load"
-    if isinstance(source, bytes):
-        image = getattr(pyvips.Image, f"{loader}_buffer")(source, **options)
-    else:
-        # As bytes: a name need not be UTF-8.
-        image = getattr(pyvips.Image, loader)(os.fsencode(source), **options)
+    name = f"{_LOADERS.get(format, format)}load"
+    # As bytes: a name need not be UTF-8.
+    buffered = isinstance(source, bytes)
+    load = partial(getattr(pyvips.Image, name + "_buffer" * buffered), source if buffered else os.fsencode(source))
+    if "page" in options:
+        _refuse_missing(page, load().get("n-pages"))
+    image = load(**options)
     if not isinstance(image, pyvips.Image):
         raise TypeError(f"libvips gave back {type(image)}")
     return image
+
+
+def _refuse_missing(page: int | None, pages: int) -> None:
+    if page is not None and page > pages:
+        raise Unsupported(f"has no page {page}, but {pages}; choose another with --page, or leave it out")
 
 
 def _of_libvips(image: pyvips.Image) -> Metadata:
@@ -165,5 +174,7 @@ def _refuse_unsuitable(image: pyvips.Image, page: int | None) -> None:
 
 
 def _damaged(name: str, detail: str) -> ImageError:
-    words = " ".join(detail.split())[:120]
+    # The first line is the cause; what libvips adds to it depends on which of its threads came first.
+    cause = next(iter(detail.strip().splitlines()), "").removeprefix(f"{name}: ")
+    words = " ".join(cause.split())[:120]
     return ImageError(f"{name}: cannot be decoded, damaged or cut short ({words}); copy or export it again")

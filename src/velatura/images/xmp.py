@@ -19,6 +19,13 @@ EXIF = "http://ns.adobe.com/exif/1.0/"
 TIFF = "http://ns.adobe.com/tiff/1.0/"
 THUMBNAILS = "http://ns.adobe.com/xap/1.0/"
 RIGHTS = "http://ns.adobe.com/xap/1.0/rights/"
+NOTE = "http://ns.adobe.com/xmp/note/"
+PHOTOSHOP = "http://ns.adobe.com/photoshop/1.0/"
+IPTC_CORE = "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/"
+IPTC_EXT = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+_PLACES = {(PHOTOSHOP, name) for name in ("City", "State", "Country")}
+_PLACES |= {(IPTC_CORE, "Location"), (IPTC_CORE, "CountryCode")}
+_PLACES |= {(IPTC_EXT, "LocationCreated"), (IPTC_EXT, "LocationShown")}
 DO_NOT_TRAIN = "http://ns.useplus.org/ldf/vocab/DMI-PROHIBITED-GENAIMLTRAINING"
 EMPTY = (
     b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
@@ -158,8 +165,23 @@ def without_thumbnails(packet: bytes) -> bytes:
     return without(packet, lambda p: (p.space, p.name) == (THUMBNAILS, "Thumbnails"))
 
 
-def without_gps(packet: bytes) -> bytes:
-    return without(packet, lambda p: p.space == EXIF and p.name.startswith("GPS"))
+def coordinates(found: Property) -> bool:
+    """Whether it is a place on earth: EXIF's in XMP, or what makers of cameras and drones call so."""
+    return any(word in found.name.lower() for word in ("gps", "latitude", "longitude"))
+
+
+def place(found: Property) -> bool:
+    """Whether it says where the picture was made, in numbers or by name."""
+    return coordinates(found) or (found.space, found.name) in _PLACES
+
+
+def without_places(packet: bytes) -> bytes:
+    return without(packet, place)
+
+
+def unextended(packet: bytes) -> bytes:
+    """Without the note that more of it stands elsewhere in a JPEG."""
+    return without(packet, lambda p: (p.space, p.name) == (NOTE, "HasExtendedXMP"))
 
 
 def marked(packet: bytes, *, do_not_train: bool, rights: str | None) -> bytes:

@@ -9,6 +9,7 @@ from velatura.images.containers.parts import CREDENTIALS, Facts, Metadata, Parts
 
 _EXIF, _XMP, _XMP_MORE = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 _PHOTOSHOP, _JFIF = b"Photoshop 3.0\0", b"JFIF\0"
+_MORE_HEAD = 4 + len(_XMP_MORE) + 40  # marker, size, name, then the packet's digest, length and offset
 _MOST = 65533  # bytes that a segment holds
 # libjpeg's luminance table at quality 50 (JPEG standard, table K.1).
 _LUMINANCE = (
@@ -21,7 +22,7 @@ _LUMINANCE = (
 
 def facts(data: bytes) -> Facts:
     """Quality = the libjpeg setting whose luminance table is nearest to the file's first table."""
-    for marker, body in _segments(data):
+    for marker, body, _ in _segments(data):
         if marker == 0xDB:
             deep = body[0] >> 4
             return Facts(_quality(struct.unpack_from(">64H" if deep else ">64B", body, 1)), lossless=False)
@@ -29,7 +30,8 @@ def facts(data: bytes) -> Facts:
 
 
 def take(data: bytes, parts: Parts) -> None:
-    for marker, body in _segments(data):
+    behind = False
+    for marker, body, at in _segments(data):
         if marker == 0xE0 and body.startswith(_JFIF) and len(body) >= 14:
             parts.native.append(_segment(0xE0, body[:12] + b"\0\0"))  # without its thumbnail
         elif marker == 0xE1 and body.startswith(_EXIF) and not parts.exif:
@@ -43,7 +45,13 @@ def take(data: bytes, parts: Parts) -> None:
         elif marker == 0xEB and body.startswith(b"JP"):
             parts.lose(CREDENTIALS)
         elif marker == 0xE2 and body.startswith(b"MPF\0"):
-            parts.lose("further pictures behind the first, as a gain map for HDR screens")
+            behind = True
+        elif marker == 0xDA:
+            # Within the pixels, these two bytes do not occur.
+            end = data.find(b"\xff\xd9", at)
+            behind |= end >= 0 and bool(data[end + 2 : end + 66].strip(b"\0\xff\n\r"))
+    if behind:
+        parts.lose("what stands behind the picture, as a gain map for HDR screens or a film")
 
 
 def put(data: bytes, metadata: Metadata) -> bytes:
@@ -66,25 +74,41 @@ def put(data: bytes, metadata: Metadata) -> bytes:
     return b"\xff\xd8" + b"".join(own) + data[rest:]
 
 
+def extends(segment: bytes) -> bool:
+    """Whether a segment is a part of an XMP packet that is too large for one."""
+    return segment[1] == 0xE1 and segment[4:].startswith(_XMP_MORE)
+
+
+def extension(metadata: Metadata) -> bytes:
+    """The parts of XMP beyond the first, put together."""
+    return b"".join(part[_MORE_HEAD:] for part in metadata.native if extends(part))
+
+
+def density(x: float, y: float) -> bytes:
+    """A JFIF segment that says how large the pixels are; ``x`` and ``y`` in pixels per inch."""
+    return _segment(0xE0, _JFIF + struct.pack(">2sB2H2x", b"\1\1", 1, *(min(65535, max(1, round(v))) for v in (x, y))))
+
+
 def holds(metadata: Metadata) -> bool:
     """Whether EXIF and XMP fit into a segment each."""
     return len(metadata.exif) <= _MOST - len(_EXIF) and len(metadata.xmp) <= _MOST - len(_XMP)
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Marker and body of each segment up to the pixels."""
+def _segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Marker, body and place of each segment; the pixels, which come last, without their body."""
     at = 2
     while data[at] == 0xFF:
         while data[at + 1] == 0xFF:  # fill bytes
             at += 1
         marker = data[at + 1]
         if marker in (0xDA, 0xD9):
+            yield marker, b"", at
             return
         (size,) = struct.unpack_from(">H", data, at + 2)
         body = data[at + 4 : at + 2 + size]
         if size < 2 or len(body) != size - 2:
             return
-        yield marker, bytes(body)
+        yield marker, bytes(body), at
         at += 2 + size
 
 

@@ -44,6 +44,11 @@ def put(data: bytes, metadata: Metadata) -> bytes:
     return data[:_HEADER] + own + written
 
 
+def density(x: float, y: float) -> bytes:
+    """A pHYs chunk that says how large the pixels are; ``x`` and ``y`` in pixels per inch."""
+    return _chunk(b"pHYs", struct.pack(">2IB", *(min(0x7FFFFFFF, round(v / 0.0254)) for v in (x, y)), 1))
+
+
 def texts(metadata: Metadata) -> Iterator[tuple[str, bytes]]:
     """Keyword and chunk of each text."""
     for chunk in metadata.native:
