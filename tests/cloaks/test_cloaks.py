@@ -10,11 +10,13 @@ from torch import Tensor
 
 from velatura.cloaks import (
     CLOAKS,
+    ApplicationSettings,
     DecodedSettings,
     GlazeSettings,
     NoiseSettings,
     PhotoGuardSettings,
     Step,
+    StyleGuardSettings,
     decoded,
     glaze,
     noise,
@@ -46,10 +48,12 @@ def targets(make_scene) -> Tensor:
 
 
 SETTINGS = {
+    "application": ApplicationSettings(0.05, steps=8, rounds=5),
     "decoded": DecodedSettings(0.05, alpha=5, steps=25, learning_rate=0.015, decay=True, beta2=0.9),
     "glaze": GlazeSettings(0.05, alpha=5, steps=25, learning_rate=0.015, decay=True, beta2=0.9),
     "noise": NoiseSettings(0.05),
     "photoguard": PhotoGuardSettings(0.05, steps=8, rounds=5),
+    "styleguard": StyleGuardSettings(0.05, steps=8, rounds=5),
 }
 
 

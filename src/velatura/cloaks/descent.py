@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from velatura.cloaks.budget import fit
-from velatura.cloaks.cloak import OnStep, Step
+from velatura.cloaks.cloak import Objective, OnStep, Step
 from velatura.diffusion.extractors import Extractor
 from velatura.perception.color_difference import cell_difference, cells
 from velatura.perception.lpips import load
 
 FAINTEST = 1e-3  # opacity below which a δ would have to be huge to be seen; less than one step of 8 bits
-Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""Cloaked pictures ``(B, 3, H, W)`` to what is to become small, and ``latent_remaining``, ``(B,)`` each."""
 
 
 @dataclass(frozen=True)
