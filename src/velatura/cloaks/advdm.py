@@ -70,10 +70,10 @@ def advdm(
 
     def attack(radius: Tensor, tell: Callable[[Step], None]) -> Sequence[Tensor]:
         # Both papers: steps of 1/17 to 1/16 of the radius.
-        return signed_descent(pictures, gradient, radius, settings.steps, tell, rate=(0.06, 0.06)).split(1)
+        return torch.split(signed_descent(pictures, gradient, radius, settings.steps, tell, rate=(0.06, 0.06)), 1)
 
     deltas, radius = bisect(
-        pictures.split(1), attack, settings.budget, steps=settings.steps, rounds=settings.rounds,
+        torch.split(pictures, 1), attack, settings.budget, steps=settings.steps, rounds=settings.rounds,
         largest=settings.largest_radius, on_step=on_step,
     )  # fmt: skip
     name = "mist" if settings.texture else "advdm"

@@ -46,10 +46,10 @@ def application(
     size = 2.5 / settings.steps
 
     def attack(radius: Tensor, tell: Callable[[Step], None]) -> Sequence[Tensor]:
-        return signed_descent(pictures, gradient, radius, settings.steps, tell, rate=(size, size)).split(1)
+        return torch.split(signed_descent(pictures, gradient, radius, settings.steps, tell, rate=(size, size)), 1)
 
     deltas, radius = bisect(
-        pictures.split(1), attack, settings.budget, steps=settings.steps, rounds=settings.rounds,
+        torch.split(pictures, 1), attack, settings.budget, steps=settings.steps, rounds=settings.rounds,
         largest=settings.largest_radius, on_step=on_step,
     )  # fmt: skip
     steps = settings.rounds * settings.steps

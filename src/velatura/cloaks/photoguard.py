@@ -42,10 +42,10 @@ def photoguard(
 
     def attack(radius: Tensor, tell: Callable[[Step], None]) -> Sequence[Tensor]:
         # The step shrinks from r/5 to r/100, as in the authors' code.
-        return signed_descent(pictures, gradient, radius, settings.steps, tell, rate=(0.2, 0.01)).split(1)
+        return torch.split(signed_descent(pictures, gradient, radius, settings.steps, tell, rate=(0.2, 0.01)), 1)
 
     deltas, radius = bisect(
-        pictures.split(1), attack, settings.budget, steps=settings.steps, rounds=settings.rounds,
+        torch.split(pictures, 1), attack, settings.budget, steps=settings.steps, rounds=settings.rounds,
         largest=settings.largest_radius, on_step=on_step,
     )  # fmt: skip
     steps = settings.rounds * settings.steps

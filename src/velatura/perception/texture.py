@@ -15,6 +15,7 @@ FLATTEST = 0.25  # share of the picture
 def activity(pictures: Tensor) -> Tensor:
     """Standard deviation of lightness (CIELAB L*) within :data:`WINDOW` px, ``(B, 1, H, W)``, of ``(B, 3, H, W)``."""
     lightness = cells(pictures)[-1][:, :1]
+    lightness = lightness - lightness.mean((1, 2, 3), keepdim=True)  # for the sake of float32: a difference of squares
     reach = min(WINDOW // 2, *(n - 1 for n in pictures.shape[-2:]))
     wide = F.pad(lightness, (reach,) * 4, mode="reflect")
     mean, square = (F.avg_pool2d(x, 2 * reach + 1, 1) for x in (wide, wide * wide))
