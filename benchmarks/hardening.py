@@ -2,7 +2,7 @@
 
     python benchmarks/hardening.py ../shared/art -o results/cloaks/hardening.json
 
-Three pictures each of the artists that may be tuned on (Kate Greenaway, Ivan Aivazovsky), their middle squares, cloaked
+Pictures (``--each``) of the artists that may be tuned on (Kate Greenaway, Ivan Aivazovsky), middle squares, cloaked
 by a plain method and by ``hardened``, which optimises under what ``evaluation.methods.SEEN`` names. Then the real
 countermeasures (libjpeg, Pillow, OpenCV), those that it has seen and others that are held out. ``kept``: decoded shift
 after the countermeasure, over the mean decoded shift of the plain method's pictures as saved; noise of equal LPIPS
@@ -45,14 +45,14 @@ TRIED: dict[str, dict[str, str]] = {
 }
 
 
-def run(art: Path, output: Path, side: int, budget: float, plain: str, seed: int) -> None:
+def run(art: Path, output: Path, side: int, budget: float, plain: str, each: int, seed: int) -> None:
     protector = Protector(Settings(models=("mini",), resolutions=(side,), seed=seed))
     eye = Eye(extractors.load("mini"))
     attacks = {name: prepare(name, changes, seed=seed) for name, changes in TRIED.items()}
     shifts: dict[tuple[str, str], list[float]] = {}
     used: dict[str, list[dict[str, float]]] = {}
-    for artist, count in TUNING:
-        paths = pictures(art, artist, count)
+    for artist, _ in TUNING:
+        paths = pictures(art, artist, each)
         originals = [square(path, side) for path in paths]
         choice = protector.choose([protector.place(read(path)) for path in paths])
         protector.settings = Settings(models=("mini",), resolutions=(side,), seed=seed, style=choice.style.name)
@@ -115,6 +115,7 @@ if __name__ == "__main__":
     parser.add_argument("--side", type=int, default=128, help="px")
     parser.add_argument("--budget", type=float, default=0.1)
     parser.add_argument("--plain", default="blend", help="the method that hardened is compared with")
+    parser.add_argument("--each", type=int, default=3, help="pictures an artist")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    run(args.art, args.output, args.side, args.budget, args.plain, args.seed)
+    run(args.art, args.output, args.side, args.budget, args.plain, args.each, args.seed)

@@ -92,11 +92,11 @@ def _aspl(
 
 
 def _blend(protector: Protector, budget: float) -> DecodedSettings:
-    """The latent objective and the decoded view alike, the latter large enough for AlexNet (benchmarks/objectives.py).
+    """The latent objective and something of the decoded view, enlarged for AlexNet (benchmarks/objectives.py).
 
-    The decoded view alone fools AlexNet; the latents hold it to the picture.
+    The decoded view alone is a way to fool AlexNet; the latents hold it to the picture.
     """
-    return DecodedSettings(**asdict(protector.settings.cloak()), view=1.0, style=0.0, latent=1.0, look=256)
+    return DecodedSettings(**asdict(protector.settings.cloak()), view=0.3, style=0.0, latent=1.0, look=256)
 
 
 def _hardened(
