@@ -2,7 +2,7 @@
 
     python benchmarks/time_to_shift.py ../shared/art -o results/cloaks/time.json
 
-Two pictures of each artist that may be tuned on (Kate Greenaway, Ivan Aivazovsky), middle squares. The Glaze objective
+Pictures (``--each``) of the artists that may be tuned on (Kate Greenaway, Ivan Aivazovsky), squares. The Glaze loss
 runs its published recipe (500 steps of Adam, α 30) and the presets' short one; the others run the default preset. After
 some of the steps δ is brought to the budget and the decoded shift is measured; only the optimiser's own time counts.
 ``seconds``: until a method's shift first reaches the one that the published recipe ends with (of its own bound on
@@ -25,6 +25,7 @@ from velatura import __version__
 from velatura.cloaks import DecodedSettings, GlazeSettings, Step, decoded, glaze
 from velatura.cloaks.budget import as_8_bit, fit
 from velatura.diffusion import extractors
+from velatura.evaluation.methods import BLEND
 from velatura.evaluation.register import Eye, Register
 from velatura.images import read
 from velatura.protect import EFFORTS, Protector, Settings
@@ -55,8 +56,8 @@ def cloakers(eye: Eye, budget: float, cast: float, published: int) -> dict[str, 
         "glaze, published recipe": GlazeSettings(budget, steps=published),
         "glaze": short,
         "velatura": replace(short, cast=cast),
-        "decoded": DecodedSettings(**asdict(replace(short, cast=cast))),
-        "decoded, no bound on colours": DecodedSettings(**asdict(short)),
+        "blend": DecodedSettings(**asdict(replace(short, cast=cast)), **BLEND),
+        "blend, no bound on colours": DecodedSettings(**asdict(short), **BLEND),
     }
 
     def make(settings: GlazeSettings | DecodedSettings) -> Cloaker:
@@ -87,7 +88,7 @@ def run(args: argparse.Namespace) -> None:
     cast = 30 * args.budget * max(1.0, 512 / args.side)  # evaluation.arms.colour_bound
     courses: dict[str, list[list[tuple[float, float]]]] = {}
     for artist, _ in TUNING:
-        paths = pictures(args.art, artist, 2)
+        paths = pictures(args.art, artist, args.each)
         originals = [square(path, args.side) for path in paths]
         choice = protector.choose([protector.place(read(path)) for path in paths])
         register = Register(originals, [protector.paint(x, choice) for x in originals], eye)
@@ -133,5 +134,6 @@ if __name__ == "__main__":
     parser.add_argument("--budget", type=float, default=0.1)
     parser.add_argument("--published", type=int, default=500, help="steps of the published recipe")
     parser.add_argument("--looks", type=int, default=15, help="how often the shift is measured along a run")
+    parser.add_argument("--each", type=int, default=2, help="pictures an artist")
     parser.add_argument("--seed", type=int, default=0)
     run(parser.parse_args())

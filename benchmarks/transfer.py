@@ -3,7 +3,7 @@
     python benchmarks/transfer.py ../shared/art --weights ../shared/weights/taef2 -o results/cloaks/transfer.json
     python benchmarks/transfer.py ../shared/art --weights ../shared/weights/taef2 --seen runs/other-seed
 
-Three pictures each of the artists that may be tuned on (Kate Greenaway, Ivan Aivazovsky), their middle squares. Cloaks
+Pictures (``--each``) of the artists that may be tuned on (Kate Greenaway, Ivan Aivazovsky), middle squares. Cloaks
 are made on the miniature's autoencoder, on ``--weights`` and on both, and looked at by each of them and by every
 ``--seen``: an autoencoder of another seed (``training/train_autoencoder.py --seed 1``), say, which no cloak is made on.
 Noise of equal LPIPS stands beside. Means with 95 % t-intervals over pictures.
@@ -35,8 +35,8 @@ def run(args: argparse.Namespace) -> None:
         for about, models in made_on.items():
             protector = Protector(Settings(models=models, resolutions=(args.side,), seed=args.seed))
             shifts: dict[str, list[float]] = {name: [] for name in eyes}
-            for artist, count in TUNING:
-                paths = pictures(args.art, artist, count)
+            for artist, _ in TUNING:
+                paths = pictures(args.art, artist, args.each)
                 originals = [square(path, args.side) for path in paths]
                 choice = protector.choose([protector.place(read(path)) for path in paths])
                 made = protect(Arm(method, args.budget), protector, originals, args.seed)
@@ -69,5 +69,6 @@ if __name__ == "__main__":
     parser.add_argument("--methods", nargs="+", default=["noise", "velatura", "blend"])
     parser.add_argument("--side", type=int, default=128, help="px")
     parser.add_argument("--budget", type=float, default=0.1)
+    parser.add_argument("--each", type=int, default=3, help="pictures an artist")
     parser.add_argument("--seed", type=int, default=0)
     run(parser.parse_args())

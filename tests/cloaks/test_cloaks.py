@@ -206,3 +206,14 @@ def test_the_largest_scale_is_found_however_distance_grows(power: float) -> None
     found = largest_scale(lambda s: 0.1 * (s / known) ** power, 0.1, 4)
     assert (found <= known.clamp_max(1) + 1e-6).all()
     assert (found >= 0.85 * known.clamp_max(1)).all()
+
+
+def test_alexnet_looks_at_an_enlarged_view_only_where_it_is_smaller(
+    pictures: Tensor, targets: Tensor, mini: Extractor
+) -> None:
+    deltas = [
+        decoded(pictures, targets, extractors=[mini], settings=DecodedSettings(0.05, steps=2, look=look)).delta
+        for look in (0, 96, 256)
+    ]
+    assert torch.equal(deltas[0], deltas[1])
+    assert not torch.equal(deltas[0], deltas[2])

@@ -91,12 +91,13 @@ def _aspl(
     return [cloak.delta for cloak in aspl(originals, pipeline=pipeline, settings=settings)]
 
 
-def _blend(protector: Protector, budget: float) -> DecodedSettings:
-    """The latent objective and something of the decoded view, enlarged for AlexNet (benchmarks/objectives.py).
+# The latents and something of the decoded view, enlarged for AlexNet (benchmarks/objectives.py). The decoded view alone
+# is a way to fool AlexNet; the latents hold it to the picture.
+BLEND: dict[str, Any] = {"view": 0.3, "style": 0.0, "latent": 1.0, "look": 256}
 
-    The decoded view alone is a way to fool AlexNet; the latents hold it to the picture.
-    """
-    return DecodedSettings(**asdict(protector.settings.cloak()), view=0.3, style=0.0, latent=1.0, look=256)
+
+def _blend(protector: Protector, budget: float) -> DecodedSettings:
+    return DecodedSettings(**asdict(protector.settings.cloak()), **BLEND)
 
 
 def _hardened(
