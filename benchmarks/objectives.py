@@ -37,7 +37,6 @@ from velatura.evaluation.arms import FULL_SIDE
 from velatura.images import read
 from velatura.perception import lpips
 from velatura.perception.color_difference import cell_difference, cells
-from velatura.perception.texture import activity
 from velatura.protect import EFFORTS, Protector, Settings
 from velatura.protect.figures import visible
 from velatura.protect.settings import CAST_PER_LPIPS
@@ -77,7 +76,8 @@ RECIPES = {
     "blend, style too": Recipe({"latent": 1, "view": 0.3, "style": 0.3}, look=256),
     "blend, 0.9 of the bound on colours": Recipe({"latent": 1, "view": 0.3}, look=256, cast=0.9),
     "blend, 0.7 of the bound on colours": Recipe({"latent": 1, "view": 0.3}, look=256, cast=0.7),
-    "blend, δ where it is busy": Recipe({"latent": 1, "view": 0.3}, look=256, mask=0.5),
+    "blend, more of δ where it is busy": Recipe({"latent": 1, "view": 0.3}, look=256, mask=0.5),
+    "veil": Recipe({"latent": 1, "view": 0.3}, look=256, mask=0.5, cast=0.9),
     "blend, L∞ ball": Recipe({"latent": 1, "view": 0.3}, look=256, ball=True),
     "blend, 90 steps": Recipe({"latent": 1, "view": 0.3}, look=256, changes={"steps": 90}),
 }
@@ -165,14 +165,9 @@ def cloak(course: Course, recipe: Recipe, budget: float, side: int) -> Tensor:
             bound = recipe.cast * CAST_PER_LPIPS * budget * max(1.0, FULL_SIDE / side)
         short = EFFORTS["default"]
         names = ("alpha", "alpha_start", "steps", "learning_rate", "decay", "beta2", "gamma")
-        settings = DescentSettings(budget, cast=bound, **{name: getattr(short, name) for name in names})
-        settings, shape = replace(settings, **recipe.changes), None
-        if recipe.mask:
-            busy = (activity(course.x) + 2) ** recipe.mask
-            shape = busy / busy.amax((1, 2, 3), keepdim=True)
-            settings = replace(settings, learning_rate=settings.learning_rate / float(shape.mean()))
-        delta = descend(course.x, objective, course.seen, settings, None, shape)
-        delta = delta if shape is None else shape * delta
+        settings = replace(DescentSettings(budget, cast=bound, **{name: getattr(short, name) for name in names}),
+                           mask=recipe.mask, **recipe.changes)  # fmt: skip
+        delta = descend(course.x, objective, course.seen, settings, None)
     return torch.cat([_grown(course.x[i : i + 1], delta[i : i + 1], budget, bound) for i in range(len(delta))])
 
 

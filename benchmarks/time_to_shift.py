@@ -56,8 +56,8 @@ def cloakers(eye: Eye, budget: float, cast: float, published: int) -> dict[str, 
         "glaze, published recipe": GlazeSettings(budget, steps=published),
         "glaze": short,
         "velatura": replace(short, cast=cast),
-        "blend": DecodedSettings(**asdict(replace(short, cast=cast)), **BLEND),
-        "blend, no bound on colours": DecodedSettings(**asdict(short), **BLEND),
+        "blend": replace(DecodedSettings(**asdict(replace(short, cast=cast))), **BLEND),
+        "blend, no bound on colours": replace(DecodedSettings(**asdict(short)), **BLEND),
     }
 
     def make(settings: GlazeSettings | DecodedSettings) -> Cloaker:

@@ -217,3 +217,21 @@ def test_alexnet_looks_at_an_enlarged_view_only_where_it_is_smaller(
     ]
     assert torch.equal(deltas[0], deltas[1])
     assert not torch.equal(deltas[0], deltas[2])
+
+
+def test_a_mask_takes_the_cloak_from_flat_places_to_busy_ones(
+    pictures: Tensor, targets: Tensor, mini: Extractor
+) -> None:
+    half = pictures.clone()
+    half[..., :80] = half[..., :80].mean((2, 3), keepdim=True)
+    steps: list[Step] = []
+    shares = []
+    for mask in (0.0, 1.0):
+        settings = GlazeSettings(0.1, steps=6, mask=mask)
+        delta = glaze(half, targets, extractors=[mini], settings=settings, on_step=steps.append).delta
+        energy = delta.pow(2)
+        shares.append(float(energy[..., :72].mean() / energy[..., 88:].mean()))
+        assert steps[-1].delta.shape == delta.shape
+        assert (half + delta).min() >= 0
+        assert (half + delta).max() <= 1
+    assert shares[1] < 0.6 * shares[0]

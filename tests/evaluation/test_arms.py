@@ -110,6 +110,7 @@ def test_every_method_uses_the_same_budget_and_only_cloaks_have_an_aim(make_scen
 
 def test_the_bound_on_colours_grows_below_full_size() -> None:
     assert [colour_bound(Arm("velatura", 0.1), side) for side in (1024, 512, 128)] == pytest.approx([3, 3, 12])
+    assert colour_bound(Arm("veil", 0.1), 128) == pytest.approx(10.8)
     assert colour_bound(Arm("glaze", 0.1), 128) == NO_BOUND
 
 

@@ -61,7 +61,7 @@ class SeveralValues(click.Command):
     default="velatura",
     show_default=True,
     help="An arm of velatura evaluate: velatura, glaze, application, blend, decoded, hardened, photoguard, "
-    "styleguard, advdm, mist, aspl or shuffled.",
+    "styleguard, advdm, mist, aspl, veil or shuffled.",
 )
 @click.option("--effort", default="default", show_default=True, help="Of the cloak: fast, default, max, paper.")
 @click.option("--model", default="mini", show_default=True, help="The mimic's model: a name, hub id or folder.")

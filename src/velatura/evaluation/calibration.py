@@ -27,7 +27,7 @@ GRADIENTS = {
     "noise": 0, "application": 360, "photoguard": 450, "styleguard": 450, "advdm": 900, "mist": 900, "aspl": 2000,
 }  # fmt: skip
 # Times as long as a step through the encoder: there and back, and so for each transformation.
-DEARER = {"blend": 3, "decoded": 3, "hardened": 9}
+DEARER = {"blend": 3, "decoded": 3, "hardened": 9, "veil": 3}
 FITTING = 10  # to the file
 JUDGED = 0.15  # seconds to judge a picture: style, copies, fidelity; a guess for the very first run
 

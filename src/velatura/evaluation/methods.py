@@ -97,7 +97,12 @@ BLEND: dict[str, Any] = {"view": 0.3, "style": 0.0, "latent": 1.0, "look": 256}
 
 
 def _blend(protector: Protector, budget: float) -> DecodedSettings:
-    return DecodedSettings(**asdict(protector.settings.cloak()), **BLEND)
+    return replace(DecodedSettings(**asdict(protector.settings.cloak())), **BLEND)
+
+
+def _veil(protector: Protector, budget: float) -> DecodedSettings:
+    """``blend``, and more of δ where the picture is busy; its bound on colours is closer (:data:`BOUNDED`)."""
+    return replace(_blend(protector, budget), mask=0.5)
 
 
 def _hardened(
@@ -142,7 +147,9 @@ METHODS: dict[str, Maker] = {
     "photoguard": _each(photoguard, lambda _, budget: PhotoGuardSettings(budget, STEPS, RADII)),
     "shuffled": _shuffled,
     "styleguard": _each(styleguard, lambda _, budget: StyleGuardSettings(budget, STEPS, RADII)),
+    "veil": _each(decoded, _veil),
     "velatura": _glaze,
 }
-BOUNDED = ("blend", "decoded", "hardened", "velatura")  # whose colour cast is bounded as the product's is
+# Those whose colour cast is bounded, and by how much of the product's bound; the others are as published.
+BOUNDED = {"blend": 1.0, "decoded": 1.0, "hardened": 1.0, "veil": 0.9, "velatura": 1.0}
 THROUGH_UNET = ("advdm", "aspl", "mist")  # which need a whole text-to-image model, and depend on its U-Net
