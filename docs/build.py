@@ -39,8 +39,9 @@ SHOWN = (
 CLOAKS = {
     "glaze": "Glaze objective as published",
     "velatura": "Velatura: that, colour cast bounded",
-    "blend": "latents and decoded view together (`blend`)",
-    "decoded": "decoded view alone (`decoded`)",
+    "veil": "`veil`: `blend`, less where it shows",
+    "blend": "`blend`: latents and decoded view",
+    "decoded": "`decoded`: decoded view alone",
     "application": "the early Glaze application's recipe",
     "photoguard": "PhotoGuard encoder attack",
     "styleguard": "StyleGuard's moments of latents",
