@@ -12,6 +12,7 @@ Noise of equal LPIPS stands beside. Means with 95 % t-intervals over pictures.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from cloaks import TUNING, pictures, square
@@ -39,7 +40,11 @@ def run(args: argparse.Namespace) -> None:
                 paths = pictures(args.art, artist, args.each)
                 originals = [square(path, args.side) for path in paths]
                 choice = protector.choose([protector.place(read(path)) for path in paths])
+                protector.settings = replace(
+                    protector.settings, style=choice.style.name
+                )  # the same T for cloak and eye
                 made = protect(Arm(method, args.budget), protector, originals, args.seed)
+                protector.settings = replace(protector.settings, style=None)
                 saved = [working(read(data), args.side) for data in made.files]
                 targets = [protector.paint(x, choice) for x in originals]
                 for name, eye in eyes.items():
