@@ -39,7 +39,15 @@ SHOWN = (
 CLOAKS = {
     "glaze": "Glaze objective as published",
     "velatura": "Velatura: that, colour cast bounded",
+    "veil": "`veil`: `blend`, less where it shows",
+    "blend": "`blend`: latents and decoded view",
+    "decoded": "`decoded`: decoded view alone",
+    "application": "the early Glaze application's recipe",
     "photoguard": "PhotoGuard encoder attack",
+    "styleguard": "StyleGuard's moments of latents",
+    "advdm": "AdvDM",
+    "mist": "Mist",
+    "aspl": "Anti-DreamBooth (ASPL)",
     "shuffled": "another picture's δ",
     "noise": "Gaussian noise",
 }
@@ -276,6 +284,98 @@ def detection() -> str:
     return "\n".join(lines)
 
 
+def objectives() -> str:
+    """What was tried as an objective, and what it did."""
+    tree = optional("cloaks/objectives")
+    if tree is None:
+        return "Not measured yet (results/cloaks/objectives.json)."
+    rows = {(r["budget"], r["recipe"], r["metric"]): r for r in tree["rows"]}
+    lines = [
+        "| LPIPS budget | recipe | decoded shift ↑ | more than the default | by AlexNet | latent remaining ↓ | LPIPS | mean ΔE | ΔE, flat | colour cast, ΔE |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for budget, recipe in dict.fromkeys((r["budget"], r["recipe"]) for r in tree["rows"]):
+        own = {r["metric"]: r for r in tree["rows"] if (r["budget"], r["recipe"]) == (budget, recipe)}
+        shift, gain = (interval(own[name], ".2f") for name in ("decoded_shift", "decoded_shift_over_latent"))
+        means = [f"{own[name]['value']:.2f}" for name in ("alexnet_shift", "latent_remaining")]
+        means += [f"{own['lpips']['value']:.3f}"]
+        means += [f"{own[name]['value']:.1f}" for name in ("delta_e_mean", "delta_e_flat", "colour_cast")]
+        gain = "" if recipe == "latent" else gain
+        lines.append(f"| {budget:g} | {recipe} | {shift} | {gain} | {' | '.join(means)} |")
+    n = next(iter(rows.values()))["n"]
+    lines += [
+        "",
+        f"{n} pictures of the tuning artists, {tree['settings']['side']} px squares, {tree['settings']['steps']} steps where none are named, means "
+        "with 95 % t-intervals ([results/cloaks/objectives.json](RESULTS/cloaks/objectives.json))." + stale(tree),
+    ]
+    return "\n".join(lines)
+
+
+def hardening() -> str:
+    """What is left after countermeasures of what the plain cloak has before them."""
+    tree = optional("cloaks/hardening")
+    if tree is None:
+        return "Not measured yet (results/cloaks/hardening.json)."
+    plain = tree["settings"]["plain"]
+    rows = {(r["cloak"], r["countermeasure"]): r for r in tree["rows"] if r["metric"] == "kept"}
+    lines = [f"| countermeasure | | `hardened` | `{plain}` | noise |", "|---|---|---|---|---|"]
+    for name in ("none", *tree["settings"]["tried"]):
+        hard = rows["hardened", name]
+        cells = [interval(rows[method, name], ".2f") for method in ("hardened", plain, "noise")]
+        lines.append(f"| `{name}` | {hard['recipe'] or ''} | {' | '.join(cells)} |")
+    seen = {r["cloak"]: r for r in tree["rows"] if r["metric"] == "delta_e_mean"}
+    lines += [
+        "",
+        f"{hard['n']} pictures of the tuning artists, {tree['settings']['side']} px squares, LPIPS {hard['budget']:g}; mean ΔE of `hardened` "
+        f"{seen['hardened']['value']:.1f}, of `{plain}` {seen[plain]['value']:.1f}, of noise {seen['noise']['value']:.1f} "
+        "([results/cloaks/hardening.json](RESULTS/cloaks/hardening.json))." + stale(tree),
+    ]
+    if tree["flags"]:
+        lines += ["", "Flags: " + "; ".join(tree["flags"]) + "."]
+    return "\n".join(lines)
+
+
+def transfer() -> str:
+    """Cloaks made on one autoencoder, seen by others."""
+    tree = optional("cloaks/transfer")
+    if tree is None:
+        return "Not measured yet (results/cloaks/transfer.json)."
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for r in tree["rows"]:
+        made, _, eye = r["recipe"].removeprefix("on ").partition(", seen by ")
+        made = "" if r["cloak"] == "noise" else made
+        found.setdefault((r["cloak"], made), {})[eye] = interval(r, ".2f")
+    eyes = tree["settings"]["eyes"]
+    lines = [f"| cloak | made on | {' | '.join(f'seen by {eye}' for eye in eyes)} |", "|---|---|" + "---|" * len(eyes)]
+    lines += [f"| {c} | {made} | {' | '.join(cells[eye] for eye in eyes)} |" for (c, made), cells in found.items()]
+    first = tree["rows"][0]
+    return "\n".join([*lines, "", f"Decoded shift, {first['n']} pictures of the tuning artists, {tree['settings']['side']} px squares, "
+                      f"LPIPS {first['budget']:g} ([results/cloaks/transfer.json](RESULTS/cloaks/transfer.json))."])  # fmt: skip
+
+
+def seconds() -> str:
+    """Time to the shift that the published recipe ends with."""
+    tree = optional("cloaks/time")
+    if tree is None:
+        return "Not measured yet (results/cloaks/time.json)."
+    rows = {(r["cloak"], r["metric"]): r for r in tree["rows"]}
+    lines = ["| cloak | seconds until then | whole run, s | decoded shift at its end |", "|---|---|---|---|"]
+    for name in dict.fromkeys(cloak for cloak, _ in rows):
+        cells = [interval(rows[name, metric], ".2f") for metric in ("seconds", "seconds_whole_run", "decoded_shift")]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        f"{tree['settings']['side']} px, one thread of {tree['machine']} ([results/cloaks/time.json](RESULTS/cloaks/time.json)).",
+    ]
+    if tree["flags"]:
+        lines += ["", "Flags: " + "; ".join(tree["flags"]) + "."]
+    return "\n".join(lines)
+
+
+def optional(name: str) -> dict[str, Any] | None:
+    return result(name) if (ROOT / f"results/{name}.json").exists() else None
+
+
 def timings() -> str:
     """Seconds a picture."""
     if not (ROOT / "results/countermeasures.json").exists():
@@ -370,6 +470,10 @@ def load_test() -> str:
 
 
 PARTS = {
+    "objectives": objectives,
+    "hardening": hardening,
+    "transfer": transfer,
+    "seconds": seconds,
     "purifier": purifier,
     "detection": detection,
     "timings": timings,

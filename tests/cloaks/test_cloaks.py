@@ -10,11 +10,13 @@ from torch import Tensor
 
 from velatura.cloaks import (
     CLOAKS,
+    ApplicationSettings,
     DecodedSettings,
     GlazeSettings,
     NoiseSettings,
     PhotoGuardSettings,
     Step,
+    StyleGuardSettings,
     decoded,
     glaze,
     noise,
@@ -46,10 +48,12 @@ def targets(make_scene) -> Tensor:
 
 
 SETTINGS = {
+    "application": ApplicationSettings(0.05, steps=8, rounds=5),
     "decoded": DecodedSettings(0.05, alpha=5, steps=25, learning_rate=0.015, decay=True, beta2=0.9),
     "glaze": GlazeSettings(0.05, alpha=5, steps=25, learning_rate=0.015, decay=True, beta2=0.9),
     "noise": NoiseSettings(0.05),
     "photoguard": PhotoGuardSettings(0.05, steps=8, rounds=5),
+    "styleguard": StyleGuardSettings(0.05, steps=8, rounds=5),
 }
 
 
@@ -202,3 +206,32 @@ def test_the_largest_scale_is_found_however_distance_grows(power: float) -> None
     found = largest_scale(lambda s: 0.1 * (s / known) ** power, 0.1, 4)
     assert (found <= known.clamp_max(1) + 1e-6).all()
     assert (found >= 0.85 * known.clamp_max(1)).all()
+
+
+def test_alexnet_looks_at_an_enlarged_view_only_where_it_is_smaller(
+    pictures: Tensor, targets: Tensor, mini: Extractor
+) -> None:
+    deltas = [
+        decoded(pictures, targets, extractors=[mini], settings=DecodedSettings(0.05, steps=2, look=look)).delta
+        for look in (0, 96, 256)
+    ]
+    assert torch.equal(deltas[0], deltas[1])
+    assert not torch.equal(deltas[0], deltas[2])
+
+
+def test_a_mask_takes_the_cloak_from_flat_places_to_busy_ones(
+    pictures: Tensor, targets: Tensor, mini: Extractor
+) -> None:
+    half = pictures.clone()
+    half[..., :80] = half[..., :80].mean((2, 3), keepdim=True)
+    steps: list[Step] = []
+    shares = []
+    for mask in (0.0, 1.0):
+        settings = GlazeSettings(0.1, steps=6, mask=mask)
+        delta = glaze(half, targets, extractors=[mini], settings=settings, on_step=steps.append).delta
+        energy = delta.pow(2)
+        shares.append(float(energy[..., :72].mean() / energy[..., 88:].mean()))
+        assert steps[-1].delta.shape == delta.shape
+        assert (half + delta).min() >= 0
+        assert (half + delta).max() <= 1
+    assert shares[1] < 0.6 * shares[0]

@@ -15,7 +15,7 @@ from velatura.errors import InputError
 from velatura.evaluation import METHODS, Arm, plans
 from velatura.evaluation.arms import NO_BOUND, colour_bound, countermeasure, protect
 from velatura.evaluation.figures import cloak_rows, compared, known_as
-from velatura.evaluation.methods import BOUNDED
+from velatura.evaluation.methods import BOUNDED, THROUGH_UNET
 from velatura.evaluation.recipes import Recipe
 from velatura.protect import Protector, Settings
 
@@ -93,7 +93,8 @@ def test_recipes_are_read_and_refused() -> None:
 def test_every_method_uses_the_same_budget_and_only_cloaks_have_an_aim(make_scene: Callable[..., Tensor]) -> None:
     pictures = [make_scene(64, 72, seed) for seed in range(3)]
     mean: dict[str, dict[str, float]] = {}
-    for method in sorted({*METHODS} - {"advdm", "mist"}):  # minutes each; tests/cloaks/test_advdm.py is about them
+    dear = {*THROUGH_UNET, "application", "styleguard"}  # minutes, or as photoguard; tests/cloaks are about them
+    for method in sorted({*METHODS} - dear):
         protector = Protector(Settings(models=("mini",), effort="fast", resolutions=(64,)))
         made = protect(Arm(method, 0.1), protector, pictures, 0)
         assert len(made.files) == 3
@@ -109,6 +110,7 @@ def test_every_method_uses_the_same_budget_and_only_cloaks_have_an_aim(make_scen
 
 def test_the_bound_on_colours_grows_below_full_size() -> None:
     assert [colour_bound(Arm("velatura", 0.1), side) for side in (1024, 512, 128)] == pytest.approx([3, 3, 12])
+    assert colour_bound(Arm("veil", 0.1), 128) == pytest.approx(10.8)
     assert colour_bound(Arm("glaze", 0.1), 128) == NO_BOUND
 
 

@@ -89,3 +89,6 @@ def test_a_countermeasure_that_the_cloak_was_optimised_through_is_named() -> Non
     assert doubts(after) == doubts(after, {"velatura": ["blur"]}) == doubts(after, {"glaze": ["jpeg"]}) == []
     texts = {d.text for d in doubts(after, {"velatura": ["jpeg"]})}
     assert texts == {"velatura at 0.1: jpeg was seen while the cloak was optimised; others may undo it"}
+    named = [replace(r, countermeasure="dropping trained, jpeg quality=50", cloak="velatura on mini@0.5") for r in after
+             if r.arm == "cloaked"]  # fmt: skip
+    assert any("jpeg quality=50 was seen" in d.text for d in doubts(named, {"velatura": ["jpeg"]}))

@@ -60,7 +60,8 @@ class SeveralValues(click.Command):
     "method",
     default="velatura",
     show_default=True,
-    help="velatura, glaze, decoded, photoguard, advdm, mist or shuffled.",
+    help="An arm of velatura evaluate: velatura, glaze, application, blend, decoded, hardened, photoguard, "
+    "styleguard, advdm, mist, aspl, veil or shuffled.",
 )
 @click.option("--effort", default="default", show_default=True, help="Of the cloak: fast, default, max, paper.")
 @click.option("--model", default="mini", show_default=True, help="The mimic's model: a name, hub id or folder.")

@@ -1,26 +1,33 @@
 """Cloaks: one file a method, all with one signature.
 
-Two need more than an extractor: ``shuffled`` other pictures' δ, ``advdm`` (with Mist) the whole pipeline.
+Some need more than an extractor: ``shuffled`` other pictures' δ, ``advdm`` (with Mist) and ``aspl`` the whole pipeline.
 """
 
 from velatura.cloaks.advdm import AdvDMSettings, advdm
+from velatura.cloaks.application import ApplicationSettings, application
+from velatura.cloaks.aspl import ASPLSettings, aspl
 from velatura.cloaks.cloak import Cloak, OnStep, Step
 from velatura.cloaks.decoded import DecodedSettings, decoded
 from velatura.cloaks.glaze import GlazeSettings, glaze
 from velatura.cloaks.noise import NoiseSettings, noise
 from velatura.cloaks.photoguard import PhotoGuardSettings, photoguard
 from velatura.cloaks.shuffled import shuffled
+from velatura.cloaks.styleguard import StyleGuardSettings, styleguard
 
 CLOAKS = {
+    "application": (application, ApplicationSettings),
     "decoded": (decoded, DecodedSettings),
     "glaze": (glaze, GlazeSettings),
     "noise": (noise, NoiseSettings),
     "photoguard": (photoguard, PhotoGuardSettings),
+    "styleguard": (styleguard, StyleGuardSettings),
 }
 
 __all__ = [
     "CLOAKS",
+    "ASPLSettings",
     "AdvDMSettings",
+    "ApplicationSettings",
     "Cloak",
     "DecodedSettings",
     "GlazeSettings",
@@ -28,10 +35,14 @@ __all__ = [
     "OnStep",
     "PhotoGuardSettings",
     "Step",
+    "StyleGuardSettings",
     "advdm",
+    "application",
+    "aspl",
     "decoded",
     "glaze",
     "noise",
     "photoguard",
     "shuffled",
+    "styleguard",
 ]

@@ -68,16 +68,17 @@ def advdm(
         (found,) = torch.autograd.grad(loss, cloaked)
         return found, float(loss.detach()) / len(pictures), float(remaining.detach().mean())
 
-    def attack(radius: Tensor, tell: Callable[[Step], None]) -> Tensor:
+    def attack(radius: Tensor, tell: Callable[[Step], None]) -> Sequence[Tensor]:
         # Both papers: steps of 1/17 to 1/16 of the radius.
-        return signed_descent(pictures, gradient, radius, settings.steps, tell, rate=(0.06, 0.06))
+        return torch.split(signed_descent(pictures, gradient, radius, settings.steps, tell, rate=(0.06, 0.06)), 1)
 
-    delta, radius = bisect(
-        pictures, attack, settings.budget, steps=settings.steps, rounds=settings.rounds,
+    deltas, radius = bisect(
+        torch.split(pictures, 1), attack, settings.budget, steps=settings.steps, rounds=settings.rounds,
         largest=settings.largest_radius, on_step=on_step,
     )  # fmt: skip
     name = "mist" if settings.texture else "advdm"
-    return Cloak(delta, name, settings.rounds * settings.steps, {"radius_255": float(radius.mean() * 255)})
+    notes = {"radius_255": float(radius.mean() * 255)}
+    return Cloak(torch.cat(deltas), name, settings.rounds * settings.steps, notes)
 
 
 def texture(pictures: Tensor) -> Tensor:

@@ -6,34 +6,42 @@ bisection: rescaling a finished δ would hand the attack a weaker perturbation t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from velatura.cloaks.budget import as_8_bit
-from velatura.cloaks.cloak import OnStep, Step
+from velatura.cloaks.cloak import Objective, OnStep, Step
 from velatura.perception.lpips import load
 
 Gradient = Callable[[Tensor, int], tuple[Tensor, float, float]]
 """Cloaked pictures ``(B, 3, H, W)`` and the step's index to the direction to walk against, loss, latent remaining."""
-Attack = Callable[[Tensor, Callable[[Step], None]], Tensor]
-"""Radii ``(B,)`` to δ ``(B, 3, H, W)``; the second argument is told each step."""
+Attack = Callable[[Tensor, Callable[[Step], None]], Sequence[Tensor]]
+"""Radii ``(N,)`` to one δ ``(1, 3, h, w)`` a picture; the second argument is told each step."""
 
 
 def bisect(
-    pictures: Tensor, attack: Attack, budget: float, *, steps: int, rounds: int, largest: float, on_step: OnStep | None
-) -> tuple[Tensor, Tensor]:
-    """δ of the largest radius that keeps LPIPS <= ``budget`` after 8-bit rounding, and that radius ``(B,)``.
+    pictures: Sequence[Tensor],
+    attack: Attack,
+    budget: float,
+    *,
+    steps: int,
+    rounds: int,
+    largest: float,
+    on_step: OnStep | None,
+) -> tuple[list[Tensor], Tensor]:
+    """For each of N pictures ``(1, 3, h, w)`` δ of the largest radius that keeps LPIPS <= ``budget`` after 8-bit
+    rounding, and those radii ``(N,)``.
 
     ``largest``: the radius to bisect below, in units of the [0, 1] picture. ``steps``: that one attack reports.
     """
-    perceptual = load("alex", str(pictures.device))
+    perceptual = load("alex", str(pictures[0].device))
     with torch.no_grad():
-        reference = perceptual.features(pictures)
-    low = torch.zeros(len(pictures), device=pictures.device)
+        references = [perceptual.features(x) for x in pictures]
+    low = torch.zeros(len(pictures), device=pictures[0].device)
     high = torch.full_like(low, largest)
-    best = torch.zeros_like(pictures)
+    best = [torch.zeros_like(x) for x in pictures]
     for done in range(rounds):
         radius = (low + high) / 2
 
@@ -44,13 +52,26 @@ def bisect(
                          step.delta)
                 )  # fmt: skip
 
-        delta = attack(radius, tell)
-        with torch.no_grad():
-            distance = perceptual.compare(reference, perceptual.features(as_8_bit(pictures + delta)))
-        inside = distance <= budget
-        best = torch.where(inside.view(-1, 1, 1, 1), delta, best)
-        low, high = torch.where(inside, radius, low), torch.where(inside, high, radius)
+        for i, delta in enumerate(attack(radius, tell)):
+            with torch.no_grad():
+                seen = perceptual.features(as_8_bit(pictures[i] + delta))
+                distance = perceptual.compare(references[i], seen)
+            if float(distance) <= budget:
+                best[i], low[i] = delta, radius[i]
+            else:
+                high[i] = radius[i]
     return best, low
+
+
+def towards(objective: Objective) -> Gradient:
+    """The gradient of what is to become small."""
+
+    def gradient(cloaked: Tensor, index: int) -> tuple[Tensor, float, float]:
+        wanted, remaining = objective(cloaked.requires_grad_(True))
+        (found,) = torch.autograd.grad(wanted.sum(), cloaked)
+        return found, float(wanted.detach().mean()), float(remaining.detach().mean())
+
+    return gradient
 
 
 def signed_descent(

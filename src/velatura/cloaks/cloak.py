@@ -32,6 +32,9 @@ class Step:
 
 OnStep = Callable[[Step], None]
 
+Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Cloaked pictures ``(B, 3, H, W)`` to what is to become small, and ``latent_remaining``, ``(B,)`` each."""
+
 
 @dataclass(frozen=True)
 class Cloak:
@@ -94,6 +97,16 @@ def goals(
 def mean_remaining(goals: Sequence[Goal], pictures: Tensor) -> Tensor:
     """``(B,)``: the mean of ``Goal.remaining`` over goals."""
     return torch.stack([goal.remaining(pictures) for goal in goals]).mean(0)
+
+
+def latent(goals: Sequence[Goal]) -> Objective:
+    """The Glaze objective: what is left of the way in the latents."""
+
+    def objective(cloaked: Tensor) -> tuple[Tensor, Tensor]:
+        remaining = mean_remaining(goals, cloaked)
+        return remaining, remaining
+
+    return objective
 
 
 def _squared(x: Tensor) -> Tensor:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from velatura.cloaks.budget import fit
-from velatura.cloaks.cloak import OnStep, Step
+from velatura.cloaks.cloak import Objective, OnStep, Step
 from velatura.diffusion.extractors import Extractor
 from velatura.perception.color_difference import cell_difference, cells
 from velatura.perception.lpips import load
+from velatura.perception.texture import activity
 
+LEAST_ACTIVITY = 2.0  # L*: even flat places take some of the cloak
 FAINTEST = 1e-3  # opacity below which a δ would have to be huge to be seen; less than one step of 8 bits
-Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""Cloaked pictures ``(B, 3, H, W)`` to what is to become small, and ``latent_remaining``, ``(B,)`` each."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,8 @@ class DescentSettings:
     cast: q, colour cast (ΔE, ``perception.color_difference.colour_cast``); None, as published, has no bound.
     gamma: weight of the penalty above q, in units of q; it grows along with alpha.
     grey: δ is the same in all channels, as a grey file will hold it.
+    mask: exponent of the local activity that steps are scaled with: where the picture is busy it hides a change
+    (results/cloaks/objectives.json).
     """
 
     budget: float = 0.05
@@ -45,6 +46,7 @@ class DescentSettings:
     cast: float | None = None
     gamma: float = 3.0
     grey: bool = False
+    mask: float = 0.0
 
 
 def descend(
@@ -60,7 +62,8 @@ def descend(
     Pictures of a batch do not influence each other. The result is scaled down where the penalties left it above p or q.
     LPIPS runs in ``extractor``'s precision. ``opacity`` ``(B, 1, H, W)`` in [0, 1]: of δ, that share is seen.
     """
-    seen = 1.0 if opacity is None else opacity
+    shape = _shape(pictures, settings.mask)
+    seen = shape if opacity is None else shape * opacity
     perceptual = load("alex", str(pictures.device))
     with torch.no_grad(), extractor.autocast():
         reference = perceptual.features(pictures)
@@ -87,12 +90,21 @@ def descend(
         optimizer.step()
         with torch.no_grad():
             inside = ((pictures + seen * delta).clamp(0, 1) - pictures)[:, : delta.shape[1]]
-            delta.copy_(inside if opacity is None else inside / opacity.clamp_min(FAINTEST))
+            delta.copy_(inside / seen.clamp_min(FAINTEST))
         if on_step is not None:
             total, far, visible = (float(v.detach().mean()) for v in (loss / len(pictures), remaining, distance))
-            on_step(Step(index + 1, settings.steps, total, far, visible, delta.detach().expand_as(pictures)))
+            step = (shape * delta.detach()).expand_as(pictures)
+            on_step(Step(index + 1, settings.steps, total, far, visible, step))
     delta = fit(pictures, (seen * delta.detach()).expand_as(pictures), settings.budget)
     if settings.cast is not None:  # a cast grows about as δ does
         over = cell_difference(colours, cells(pictures + delta)) / settings.cast
         delta = delta / over.clamp_min(1).view(-1, 1, 1, 1)
     return delta if opacity is None else delta / opacity.clamp_min(FAINTEST)
+
+
+def _shape(pictures: Tensor, mask: float) -> Tensor:
+    """``(B, 1, H, W)``, 1 on average over a picture: how large δ's steps are there."""
+    if not mask:
+        return torch.ones_like(pictures[:, :1])
+    busy = (activity(pictures) + LEAST_ACTIVITY) ** mask
+    return busy / busy.mean((1, 2, 3), keepdim=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from velatura.cloaks.ball import bisect, signed_descent
-from velatura.cloaks.cloak import Cloak, OnStep, Step, goals, mean_remaining
+from velatura.cloaks.ball import bisect, signed_descent, towards
+from velatura.cloaks.cloak import Cloak, OnStep, Step, goals, latent
 from velatura.diffusion.extractors import Extractor
 
 
@@ -38,22 +38,15 @@ def photoguard(
 
     The paper's target is a grey picture or a chosen one; here it is Ω(x,T), as for every method.
     """
-    aims = goals(extractors, pictures, targets)
+    gradient = towards(latent(goals(extractors, pictures, targets)))
 
-    def gradient(cloaked: Tensor, index: int) -> tuple[Tensor, float, float]:
-        cloaked.requires_grad_(True)
-        remaining = mean_remaining(aims, cloaked)
-        (found,) = torch.autograd.grad(remaining.sum(), cloaked)
-        value = float(remaining.detach().mean())
-        return found, value, value
-
-    def attack(radius: Tensor, tell: Callable[[Step], None]) -> Tensor:
+    def attack(radius: Tensor, tell: Callable[[Step], None]) -> Sequence[Tensor]:
         # The step shrinks from r/5 to r/100, as in the authors' code.
-        return signed_descent(pictures, gradient, radius, settings.steps, tell, rate=(0.2, 0.01))
+        return torch.split(signed_descent(pictures, gradient, radius, settings.steps, tell, rate=(0.2, 0.01)), 1)
 
-    delta, radius = bisect(
-        pictures, attack, settings.budget, steps=settings.steps, rounds=settings.rounds,
+    deltas, radius = bisect(
+        torch.split(pictures, 1), attack, settings.budget, steps=settings.steps, rounds=settings.rounds,
         largest=settings.largest_radius, on_step=on_step,
     )  # fmt: skip
     steps = settings.rounds * settings.steps
-    return Cloak(delta, "photoguard", steps, {"radius_255": float(radius.mean() * 255)})
+    return Cloak(torch.cat(deltas), "photoguard", steps, {"radius_255": float(radius.mean() * 255)})

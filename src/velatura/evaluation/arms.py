@@ -176,7 +176,8 @@ def colour_bound(arm: Arm, side: int) -> float:
     """
     if arm.method not in BOUNDED:
         return NO_BOUND
-    return min(NO_BOUND, CAST_PER_LPIPS * (arm.budget or 0) * max(1.0, FULL_SIDE / side))
+    share = BOUNDED[arm.method]
+    return min(NO_BOUND, share * CAST_PER_LPIPS * (arm.budget or 0) * max(1.0, FULL_SIDE / side))
 
 
 def protect(

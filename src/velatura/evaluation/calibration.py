@@ -23,8 +23,11 @@ from velatura.protect import EFFORTS, Protector, Settings
 
 STEPS = 3  # that are timed, after one that warms up
 # Of a picture, in gradient steps through an encoder: methods that do not follow the effort; a U-Net's count for three.
-GRADIENTS = {"noise": 0, "photoguard": 450, "advdm": 900, "mist": 900}
-DECODED = 3  # times as long, there and back
+GRADIENTS = {
+    "noise": 0, "application": 360, "photoguard": 450, "styleguard": 450, "advdm": 900, "mist": 900, "aspl": 2000,
+}  # fmt: skip
+# Times as long as a step through the encoder: there and back, and so for each transformation.
+DEARER = {"blend": 3, "decoded": 3, "hardened": 9, "veil": 3}
 FITTING = 10  # to the file
 JUDGED = 0.15  # seconds to judge a picture: style, copies, fidelity; a guess for the very first run
 
@@ -70,7 +73,7 @@ def _protecting(setup: Setup, arm: Arm) -> float:
     protector = Protector(settings)
     with suppress(Cancelled):
         protector.cloak(picture.to(protector.device), picture.flip(-1).to(protector.device), watch)
-    steps = EFFORTS[setup.protocol.effort].steps * (DECODED if arm.method == "decoded" else 1)
+    steps = EFFORTS[setup.protocol.effort].steps * DEARER.get(arm.method, 1)
     return watch.seconds * (GRADIENTS.get(arm.method, steps) + FITTING)
 
 

@@ -17,6 +17,7 @@ from velatura.diffusion import pipeline as models
 from velatura.evaluation import measures
 from velatura.evaluation.arms import PLAIN, Arm, changed, protect
 from velatura.evaluation.figures import cloak_rows, compared, dropped_rows, judged, known_as, view_rows
+from velatura.evaluation.methods import SEEN
 from velatura.evaluation.protocol import Protocol, Say, Setup, untreated, whole_set
 from velatura.evaluation.recipes import Way
 from velatura.evaluation.schedule import named, training_of
@@ -77,7 +78,7 @@ def carry_out(setup: Setup, say: Say) -> Result:
         rows += compared(protocol.arms, ranks_of, protocol.artist, label)
     result = Result(
         "mimicry", __version__, protocol.seeds[0], protocol.device, _settings(setup), _weights(setup), rows,
-        [doubt.text for doubt in doubts(rows)],
+        [doubt.text for doubt in doubts(rows, SEEN)],
     )  # fmt: skip
     save(to_json(_index(setup)).encode(), setup.out / pictures.NAME)
     result.save(setup.out / "result.json")
@@ -216,6 +217,7 @@ def _settings(setup: Setup) -> dict[str, Any]:
         "subjects": list(protocol.subjects),
         "contents": [path.name for path in protocol.contents],
         "pairs": len(setup.pairs) if protocol.pairs else 0,
+        "optimised_through": {arm.method: SEEN[arm.method] for arm in protocol.arms if arm.method in SEEN},
     }
 
 

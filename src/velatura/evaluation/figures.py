@@ -17,7 +17,7 @@ from velatura.reports.statistics import mean_interval, wilson
 
 CLOAK_METRICS = (
     *("lpips", "colour_cast", "latent_remaining", "decoded_shift", "own_decoded_shift"),
-    *("psnr_db", "ssim", "delta_e_mean"),
+    *("psnr_db", "ssim", "delta_e_mean", "delta_e_flat"),
 )
 OnGenre = Callable[[Sequence[Path]], Tensor]
 

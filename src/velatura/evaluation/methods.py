@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
+from typing import Any
 
 from torch import Tensor
 
 from velatura.cloaks import (
     AdvDMSettings,
+    ApplicationSettings,
+    ASPLSettings,
     DecodedSettings,
     NoiseSettings,
     PhotoGuardSettings,
+    StyleGuardSettings,
     advdm,
+    application,
+    aspl,
     decoded,
     noise,
     photoguard,
     shuffled,
+    styleguard,
 )
+from velatura.cloaks.expectation import Transform
+from velatura.countermeasures import COUNTERMEASURES, differentiable
 from velatura.diffusion import pipeline as models
 from velatura.protect import Protector
 
@@ -26,20 +35,23 @@ Maker = Callable[[Protector, Sequence[Tensor], Sequence[Tensor], float, int], li
 """A protector, pictures and their targets ``(1, 3, h, w)``, the LPIPS budget and a seed to one δ a picture."""
 
 
+def _each(cloak: Callable[..., Any], settings: Callable[[Protector, float], Any]) -> Maker:
+    """A cloak that looks at one picture at a time, and its settings at a budget."""
+
+    def make(
+        protector: Protector, originals: Sequence[Tensor], targets: Sequence[Tensor], budget: float, seed: int
+    ) -> list[Tensor]:
+        chosen = settings(protector, budget)
+        pairs = zip(originals, targets, strict=True)
+        return [cloak(x, t, extractors=protector.extractors, settings=chosen).delta for x, t in pairs]
+
+    return make
+
+
 def _glaze(
     protector: Protector, originals: Sequence[Tensor], targets: Sequence[Tensor], budget: float, seed: int
 ) -> list[Tensor]:
     return [protector.cloak(x, t) for x, t in zip(originals, targets, strict=True)]
-
-
-def _decoded(
-    protector: Protector, originals: Sequence[Tensor], targets: Sequence[Tensor], budget: float, seed: int
-) -> list[Tensor]:
-    settings = DecodedSettings(**asdict(protector.settings.cloak()))
-    return [
-        decoded(x, t, extractors=protector.extractors, settings=settings).delta
-        for x, t in zip(originals, targets, strict=True)
-    ]
 
 
 def _noise(
@@ -53,16 +65,6 @@ def _shuffled(
 ) -> list[Tensor]:
     deltas = [delta[0] for delta in _glaze(protector, originals, targets, budget, seed)]
     return [shuffled(x, deltas, own=[i], budget=budget, seed=seed + i).delta for i, x in enumerate(originals)]
-
-
-def _photoguard(
-    protector: Protector, originals: Sequence[Tensor], targets: Sequence[Tensor], budget: float, seed: int
-) -> list[Tensor]:
-    settings = PhotoGuardSettings(budget, steps=50, rounds=9)
-    return [
-        photoguard(x, t, extractors=protector.extractors, settings=settings).delta
-        for x, t in zip(originals, targets, strict=True)
-    ]
 
 
 def _advdm(
@@ -79,16 +81,75 @@ def _advdm(
     return [advdm(x, extractors=protector.extractors, pipeline=pipeline, settings=settings).delta for x in originals]
 
 
-# "velatura" is what `velatura protect` does by default, "glaze" the objective as published, with the same steps.
+def _aspl(
+    protector: Protector, originals: Sequence[Tensor], targets: Sequence[Tensor], budget: float, seed: int
+) -> list[Tensor]:
+    pipeline = models.load(protector.settings.models[0], protector.device)
+    # The paper's rate is that of the DreamBooth which it attacks; so is this one (mimicry/finetune.py).
+    rate = 5e-7 if models.is_full_size(pipeline) else 1e-4
+    settings = ASPLSettings(budget, turns=15, rate=rate, rounds=6, seed=seed)
+    return [cloak.delta for cloak in aspl(originals, pipeline=pipeline, settings=settings)]
+
+
+# The latents and something of the decoded view, enlarged for AlexNet (benchmarks/objectives.py). The decoded view alone
+# is a way to fool AlexNet; the latents hold it to the picture.
+BLEND: dict[str, Any] = {"view": 0.3, "style": 0.0, "latent": 1.0, "look": 256}
+
+
+def _blend(protector: Protector, budget: float) -> DecodedSettings:
+    return replace(DecodedSettings(**asdict(protector.settings.cloak())), **BLEND)
+
+
+def _veil(protector: Protector, budget: float) -> DecodedSettings:
+    """``blend``, and more of δ where the picture is busy; its bound on colours is closer (:data:`BOUNDED`)."""
+    return replace(_blend(protector, budget), mask=0.5)
+
+
+def _hardened(
+    protector: Protector, originals: Sequence[Tensor], targets: Sequence[Tensor], budget: float, seed: int
+) -> list[Tensor]:
+    settings = replace(_blend(protector, budget), seed=seed)
+    transforms = [
+        *(Transform(name, function, COUNTERMEASURES[name].moves) for name, function in DIFFERENTIABLE.items()),
+        *(Transform("vae", differentiable.round_trip(extractor)) for extractor in protector.extractors),
+    ]
+    return [
+        decoded(x, t, extractors=protector.extractors, settings=settings, transforms=transforms).delta
+        for x, t in zip(originals, targets, strict=True)
+    ]
+
+
+DIFFERENTIABLE = {
+    "jpeg": differentiable.jpeg,
+    "resize": differentiable.resize,
+    "crop": differentiable.crop,
+    "noise": differentiable.noise,
+    "blur": differentiable.blur,
+}
+# What a method's optimiser has seen of the countermeasures: surviving those says little about others.
+SEEN = {"hardened": (*DIFFERENTIABLE, "vae")}
+
+
+RADII, STEPS = 9, 50  # of attacks in an L∞ ball; papers take more steps, but at one radius
+
+# "velatura" is what `velatura protect` does by default, "glaze" the objective as published, with the same steps;
+# "application" the early Glaze application.
 METHODS: dict[str, Maker] = {
     "advdm": partial(_advdm, texture=0.0),
-    "decoded": _decoded,
+    "application": _each(application, lambda _, budget: ApplicationSettings(budget, rounds=RADII)),
+    "aspl": _aspl,
+    "blend": _each(decoded, _blend),
+    "decoded": _each(decoded, lambda protector, _: DecodedSettings(**asdict(protector.settings.cloak()))),
     "glaze": _glaze,
+    "hardened": _hardened,
     "mist": partial(_advdm, texture=1.0),
     "noise": _noise,
-    "photoguard": _photoguard,
+    "photoguard": _each(photoguard, lambda _, budget: PhotoGuardSettings(budget, STEPS, RADII)),
     "shuffled": _shuffled,
+    "styleguard": _each(styleguard, lambda _, budget: StyleGuardSettings(budget, STEPS, RADII)),
+    "veil": _each(decoded, _veil),
     "velatura": _glaze,
 }
-BOUNDED = ("decoded", "velatura")  # whose colour cast is bounded as the product's is; the rest as published
-THROUGH_UNET = ("advdm", "mist")  # which need a whole text-to-image model, and depend on its U-Net
+# Those whose colour cast is bounded, and by how much of the product's bound; the others are as published.
+BOUNDED = {"blend": 1.0, "decoded": 1.0, "hardened": 1.0, "veil": 0.9, "velatura": 1.0}
+THROUGH_UNET = ("advdm", "aspl", "mist")  # which need a whole text-to-image model, and depend on its U-Net

@@ -21,7 +21,7 @@ from velatura.errors import InputError, WeightsError
 from velatura.evaluation.arms import Arm, protect
 from velatura.evaluation.figures import known_as
 from velatura.evaluation.kept import Kept
-from velatura.evaluation.methods import METHODS
+from velatura.evaluation.methods import METHODS, SEEN
 from velatura.evaluation.protocol import FEWEST_TO_TRAIN, Say, split
 from velatura.evaluation.register import Eye, Register, applied
 from velatura.images import read, working
@@ -43,7 +43,8 @@ class Robustness:
     art: the artist's pictures; ``pictures`` of them are protected, the others teach the judge. method: of
     :data:`~velatura.evaluation.methods.METHODS`. model: what the mimic sees and attacks with; its autoencoder is what
     the cloaks are made on, unless ``cloak_models`` names others. side: short side in pixels. countermeasures: names,
-    or none for all. changes: settings by "name.key". seen: those that the cloak was optimised under.
+    or none for all. changes: settings by "name.key". seen: those that the cloak was optimised under; none: what
+    is known of the method.
     """
 
     art: Sequence[Path]
@@ -68,6 +69,8 @@ class Robustness:
         for name in (*self.countermeasures, *self.seen, *(key.partition(".")[0] for key in self.changes)):
             if name not in COUNTERMEASURES:
                 raise InputError(f"countermeasure {name!r}: expected one of {', '.join(COUNTERMEASURES)}")
+        if not self.seen:
+            object.__setattr__(self, "seen", SEEN.get(self.method, ()))
         if not self.budgets:
             raise InputError("budgets: expected one or more, got none")
 

@@ -15,7 +15,7 @@ from velatura.cloaks.cloak import Goal
 from velatura.cloaks.windows import LONGEST, spans
 from velatura.diffusion.extractors import Extractor
 from velatura.images import Artwork, crops, working
-from velatura.perception import color_difference, lpips, pixels
+from velatura.perception import color_difference, lpips, pixels, texture
 
 CROP = 512
 MOST_CROPS = 4
@@ -77,12 +77,14 @@ class Visibility:
 
 
 def visible(original: Tensor, saved: Tensor) -> dict[str, float]:
-    """PSNR (dB), colour cast (ΔE), CIEDE2000 (mean, 95th percentile), L∞ (/255), at the working size."""
+    """PSNR (dB), colour cast (ΔE), CIEDE2000 (mean, of the flattest quarter, 95th percentile), L∞ (/255), at the
+    working size."""
     colour = color_difference.delta_e(original, saved)
     return {
         "psnr_db": float(pixels.psnr(original, saved)),
         "colour_cast": float(color_difference.colour_cast(original, saved)),
         "delta_e_mean": float(colour.mean()),
+        "delta_e_flat": float(colour[texture.flat(original).cpu()].mean()),
         "delta_e_p95": float(colour.flatten().sort().values[int(0.95 * (colour.numel() - 1))]),
         "linf_255": float(pixels.largest_difference(original, saved) * 255),
     }

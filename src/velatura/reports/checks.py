@@ -114,7 +114,9 @@ def _seeds(rows: Sequence[Row]) -> Iterator[Doubt]:
 
 def _seen(rows: Sequence[Row], seen: Mapping[str, Sequence[str]]) -> Iterator[Doubt]:
     for row in rows:
-        if row.cloak is not None and row.countermeasure is not None and row.countermeasure in seen.get(row.cloak, ()):
+        method = (row.cloak or "").partition(" on ")[0].partition("@")[0]
+        done = {part.split()[0] for part in (row.countermeasure or "").split(", ") if part}
+        if done & set(seen.get(method, ())):
             text = f"{named(row)}: {row.countermeasure} was seen while the cloak was optimised; others may undo it"
             yield Doubt(text, row.cloak, row.budget)
 

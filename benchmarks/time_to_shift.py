@@ -1,0 +1,139 @@
+"""Seconds until a cloak has the decoded shift that the Glaze objective ends with, on the same autoencoder.
+
+    python benchmarks/time_to_shift.py ../shared/art -o results/cloaks/time.json
+
+Pictures (``--each``) of the artists that may be tuned on (Kate Greenaway, Ivan Aivazovsky), squares. The Glaze loss
+runs its published recipe (500 steps of Adam, α 30) and the presets' short one; the others run the default preset. After
+some of the steps δ is brought to the budget and the decoded shift is measured; only the optimiser's own time counts.
+``seconds``: until a method's shift first reaches the one that the published recipe ends with (of its own bound on
+colours: none); a picture on which it never does counts with its whole run and is named in the flags. One thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+from cloaks import TUNING, pictures, square
+from torch import Tensor
+
+from velatura import __version__
+from velatura.cloaks import DecodedSettings, GlazeSettings, Step, decoded, glaze
+from velatura.cloaks.budget import as_8_bit, fit
+from velatura.diffusion import extractors
+from velatura.evaluation.methods import BLEND
+from velatura.evaluation.register import Eye, Register
+from velatura.images import read
+from velatura.protect import EFFORTS, Protector, Settings
+from velatura.reports.result import Result, Row
+from velatura.reports.statistics import mean_interval
+
+Cloaker = Callable[[Tensor, Tensor, Callable[[Step], None]], object]
+
+
+class Watch:
+    """δ and the seconds spent so far, after a share of the steps."""
+
+    def __init__(self, looks: int) -> None:
+        self.looks, self.start = looks, time.perf_counter()
+        self.kept: list[tuple[float, Tensor]] = []
+        self.paused = 0.0
+
+    def __call__(self, step: Step) -> None:
+        stop = time.perf_counter()
+        if step.index % max(1, step.total // self.looks) == 0 or step.index == step.total:
+            self.kept.append((stop - self.start - self.paused, step.delta.clone()))
+        self.paused += time.perf_counter() - stop
+
+
+def cloakers(eye: Eye, budget: float, cast: float, published: int) -> dict[str, Cloaker]:
+    short = replace(EFFORTS["default"], budget=budget)
+    recipes: dict[str, GlazeSettings | DecodedSettings] = {
+        "glaze, published recipe": GlazeSettings(budget, steps=published),
+        "glaze": short,
+        "velatura": replace(short, cast=cast),
+        "blend": replace(DecodedSettings(**asdict(replace(short, cast=cast))), **BLEND),
+        "blend, no bound on colours": replace(DecodedSettings(**asdict(short)), **BLEND),
+    }
+
+    def make(settings: GlazeSettings | DecodedSettings) -> Cloaker:
+        if isinstance(settings, DecodedSettings):
+            return lambda x, t, tell: decoded(x, t, extractors=[eye.seen], settings=settings, on_step=tell)
+        return lambda x, t, tell: glaze(x, t, extractors=[eye.seen], settings=settings, on_step=tell)
+
+    return {name: make(settings) for name, settings in recipes.items()}
+
+
+def course(cloaker: Cloaker, register: Register, index: int, budget: float, looks: int) -> list[tuple[float, float]]:
+    """Seconds and decoded shift of picture ``index`` along a run."""
+    x, t = register.originals[index], register.targets[index]
+    watch = Watch(looks)
+    cloaker(x, t, watch)
+    found = []
+    for seconds, delta in watch.kept:
+        saved = as_8_bit(x + fit(x, delta, budget))
+        away = register.eye.distance(saved, register.goals[index])
+        found.append((seconds, 1 - away / register.start[index]))
+    return found
+
+
+def run(args: argparse.Namespace) -> None:
+    torch.set_num_threads(1)
+    eye = Eye(extractors.load(str(args.model)))
+    protector = Protector(Settings(models=("mini",), resolutions=(args.side,), seed=args.seed))
+    cast = 30 * args.budget * max(1.0, 512 / args.side)  # evaluation.arms.colour_bound
+    courses: dict[str, list[list[tuple[float, float]]]] = {}
+    for artist, _ in TUNING:
+        paths = pictures(args.art, artist, args.each)
+        originals = [square(path, args.side) for path in paths]
+        choice = protector.choose([protector.place(read(path)) for path in paths])
+        register = Register(originals, [protector.paint(x, choice) for x in originals], eye)
+        for name, cloaker in cloakers(eye, args.budget, cast, args.published).items():
+            for index in range(len(originals)):
+                courses.setdefault(name, []).append(course(cloaker, register, index, args.budget, args.looks))
+            print(name, artist, [f"{c[-1][1]:.2f} in {c[-1][0]:.1f} s" for c in courses[name]], flush=True)
+    rows, flags = table(courses, args.budget, args.seed)
+    settings = {"side": args.side, "published_steps": args.published, "looks": args.looks, "threads": 1}
+    digests = {eye.seen.name: eye.seen.sha256}
+    Result("time-to-shift", __version__, args.seed, "cpu", settings, digests, rows, flags).save(args.output)
+
+
+def table(courses: dict[str, list[list[tuple[float, float]]]], budget: float, seed: int) -> tuple[list[Row], list[str]]:
+    aims = [found[-1][1] for found in courses["glaze, published recipe"]]
+    rows, flags = [], []
+    for name, runs in courses.items():
+        reached = [first(found, aim) for found, aim in zip(runs, aims, strict=True)]
+        never = sum(seconds is None for seconds in reached)
+        if never:
+            flags.append(f"{name}: {never} of {len(runs)} pictures never reached the published recipe's shift")
+        times = [found[-1][0] if seconds is None else seconds for seconds, found in zip(reached, runs, strict=True)]
+        figures = {"seconds": times, "seconds_whole_run": [found[-1][0] for found in runs]}
+        figures["decoded_shift"] = [found[-1][1] for found in runs]
+        for metric, values in figures.items():
+            mean, low, high = mean_interval(values)
+            rows.append(Row(metric, mean, len(values), low, high, arm="cloaked", cloak=name, budget=budget, seed=seed))
+            print(f"{name:30} {metric:18} {mean:.2f} ({low:.2f} to {high:.2f})", flush=True)
+    return rows, flags
+
+
+def first(found: Sequence[tuple[float, float]], aim: float) -> float | None:
+    """Seconds until the shift first reaches ``aim``."""
+    return next((seconds for seconds, shift in found if shift >= aim), None)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("art", type=Path, help="../shared/art")
+    parser.add_argument("-o", "--output", type=Path, default=Path("results/cloaks/time.json"))
+    parser.add_argument("--model", default="mini", help="the autoencoder: a name, hub id or folder")
+    parser.add_argument("--side", type=int, default=128, help="px")
+    parser.add_argument("--budget", type=float, default=0.1)
+    parser.add_argument("--published", type=int, default=500, help="steps of the published recipe")
+    parser.add_argument("--looks", type=int, default=15, help="how often the shift is measured along a run")
+    parser.add_argument("--each", type=int, default=2, help="pictures an artist")
+    parser.add_argument("--seed", type=int, default=0)
+    run(parser.parse_args())
