@@ -26,7 +26,9 @@ def correlations(pictures: Tensor) -> Tensor:
 
     The Gram matrices of Gatys et al. (CVPR 2016, eq. 3) as correlations, so that loud and quiet pictures count the
     same; above the diagonal, layer by layer. Layers with more than 64 channels are mixed down to 64 at random first.
-    A regression tells artists apart better by these than by the layers' means and deviations. ``pictures``: ``(B, 3, H, W)`` in [0, 1], 32 px a side or more.
+    A regression tells artists apart better by these than by the layers' means and deviations.
+
+    ``pictures``: ``(B, 3, H, W)`` in [0, 1], 32 px a side or more.
     """
     check_pictures(pictures)
     network = load("vgg", str(pictures.device))

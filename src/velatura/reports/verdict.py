@@ -3,7 +3,7 @@
 It rests on ``decoded_shift``: the share of the way from the picture to its painted target that the model's own view of
 it has moved. Thresholds from mimics fine-tuned on cloaked art (results/evaluation, docs/evaluation.md): of arms at 0.3
 and below, the mimics were no further from the style than those of noise; of every arm from 0.55 up they were, in the
-judge's first choice. Nothing between was measured. Beyond 0.8 nothing was either: "strong" says as far as anything went.
+judge's first choice. Nothing between was measured, nor beyond 0.8: "strong" says as far as anything went.
 """
 
 from __future__ import annotations
