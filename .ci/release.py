@@ -120,10 +120,10 @@ def main() -> None:
             work = Path(folder) / str(number)
             work.mkdir()
             rows += tried(python, wheel, sdist, work, options.tests)
-            shutil.rmtree(work)  # gigabytes
             if options.output:
                 left = [f"{Path(other).name}: not run" for other in options.pythons[number + 1 :]]
                 saved(rows, [*failures(rows), *left], options.output)
+            shutil.rmtree(work)  # gigabytes
     for row in rows:
         print(f"{row.recipe:32} {row.metric:24} {row.value:g}")
     sys.exit(bool(failures(rows)))
