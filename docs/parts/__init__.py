@@ -1,0 +1,1 @@
+"""What docs/build.py fills into the pages, a file a subject."""

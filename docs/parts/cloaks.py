@@ -1,0 +1,203 @@
+"""What cloaks do and cost."""
+
+from __future__ import annotations
+
+from parts.figures import cell, interval, optional, result, stale
+from velatura import weights
+from velatura.styles import catalogue
+
+SHOWN = (
+    "vincent-van-gogh",
+    "kate-greenaway",
+    "ivan-aivazovsky",
+    "david-revoy",
+    "rembrandt",
+    "aubrey-beardsley",
+    "katsushika-hokusai",
+    "egon-elbre",
+    "wassily-kandinsky-composition-viii",
+    "huang-gongwang-dwelling-in-the-fuchun-mountains",
+)
+
+
+CLOAKS = {
+    "glaze": "Glaze objective as published",
+    "velatura": "Velatura: that, colour cast bounded",
+    "veil": "`veil`: `blend`, less where it shows",
+    "blend": "`blend`: latents and decoded view",
+    "decoded": "`decoded`: decoded view alone",
+    "application": "the early Glaze application's recipe",
+    "photoguard": "PhotoGuard encoder attack",
+    "styleguard": "StyleGuard's moments of latents",
+    "advdm": "AdvDM",
+    "mist": "Mist",
+    "aspl": "Anti-DreamBooth (ASPL)",
+    "shuffled": "another picture's δ",
+    "noise": "Gaussian noise",
+}
+
+
+def models() -> str:
+    lines = ["| name | what | mimics train at | download | licence |", "|---|---|---|---|---|"]
+    for m in weights.MODELS:
+        if m.class_name:
+            size = f"{m.size_mb:g} MB" if m.size_mb else "embedded"
+            lines.append(f"| `{m.name}` | {m.notes} | {m.resolution} px | {size} | {m.licence} |")
+    lines.append("| any hub id or folder | an autoencoder or a pipeline in diffusers format | | | its own |")
+    return "\n".join(lines)
+
+
+def cloak_table(budgets: tuple[float, ...] = (0.05, 0.1, 0.2)) -> str:
+    tree = result("cloaks")
+    rows = [r for r in tree["rows"] if r["budget"] in budgets]
+    lines = [
+        "| LPIPS budget | cloak | latent remaining ↓ | decoded shift ↑ | LPIPS as saved | PSNR, dB | mean ΔE | colour cast, ΔE |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for budget in sorted({r["budget"] for r in rows}):
+        for cloak, name in CLOAKS.items():
+            mean = {r["metric"]: r["value"] for r in rows if (r["cloak"], r["budget"]) == (cloak, budget)}
+            if not mean:
+                continue
+            lines.append(
+                f"| {budget:g} | {name} | {cell(rows, 'latent_remaining', cloak, budget)} "
+                f"| {cell(rows, 'decoded_shift', cloak, budget)} "
+                f"| {mean['lpips']:.3f} | {mean['psnr_db']:.1f} | {mean['delta_e_mean']:.1f} | {mean['colour_cast']:.1f} |"
+            )
+    n = rows[0]["n"]
+    lines += [
+        "",
+        f"{n} pictures of held-out artists, 512 px squares, means with 95 % t-intervals; made by "
+        f"`python benchmarks/cloaks.py ../shared/art` ([results/cloaks.json](RESULTS/cloaks.json)). All of it "
+        "measured on the miniature's own autoencoder, which the cloaks were made on.",
+    ]
+    lines[-1] += f" PhotoGuard: {tree['settings']['photoguard']} (its paper takes 200)." + stale(tree)
+    flags = [flag for flag in tree["flags"] if any(f" at {budget}:" in flag for budget in budgets)]
+    if flags:
+        lines += ["", "Flags: " + "; ".join(flags) + ". (Velatura's bound on colour may be met before LPIPS's.)"]
+    return "\n".join(lines)
+
+
+def speed() -> str:
+    rows = {(r["metric"], r["recipe"]): r["value"] for r in result("speed")["rows"]}
+    steps = result("speed")["settings"]["default_steps"]
+    return (
+        f"On {result('speed')['machine']} ([results/speed.json](RESULTS/speed.json)) a gradient step of the latent objective through the miniature takes "
+        f"{rows['step_seconds_mini', 'fp32']:.2f} s in fp32 and {rows['step_seconds_mini', 'bf16']:.2f} s in bf16, through a "
+        f"full-size SD 1.5 encoder {rows['step_seconds_full', 'fp32']:.1f} s and {rows['step_seconds_full', 'bf16']:.1f} s: "
+        f"{rows['step_ratio', 'fp32']:.0f} and {rows['step_ratio', 'bf16']:.0f} times as much. A whole 512 px picture at default effort "
+        f"({steps} steps, from file to file, start-up included) takes {rows['picture_seconds', '0.3 MP']:.0f} s; the published 500-step "
+        f"recipe through the full-size encoder would take {rows['published_recipe_seconds', 'fp32'] / 60:.0f} minutes in fp32 "
+        f"and {rows['published_recipe_seconds', 'bf16'] / 60:.0f} in bf16 ({rows['picture_ratio', 'fp32']:.0f} and "
+        f"{rows['picture_ratio', 'bf16']:.0f} times as long). It is faster because the miniature is a smaller target, not because the "
+        f"same work is done faster. A 24 megapixel PNG takes {rows['picture_seconds', '24 MP']:.0f} s and "
+        f"{rows['peak_mib', '24 MP'] / 1024:.1f} GiB, a 1 megapixel one {rows['picture_seconds', '1 MP']:.0f} s."
+        + stale(result("speed"))
+    )
+
+
+def effort() -> str:
+    lines = ["| recipe | latent remaining ↓ |", "|---|---|"]
+    for r in result("effort")["rows"]:
+        lines.append(f"| {r['recipe']} | {r['value']:.3f} ({r['low']:.3f}–{r['high']:.3f}) |")
+    lines += ["", stale(result("effort")).strip()]
+    return "\n".join(lines)
+
+
+def neighbours() -> str:
+    book = catalogue.load()
+    lines = ["| style | nearest | farthest |", "|---|---|---|"]
+    for name in SHOWN:
+        style = book.find(name)
+        ranked = [(d, s.name) for d, s in book.ranking(style.centroid) if s.name != name]
+        near, far = (", ".join(f"{s} ({d:.1f})" for d, s in part) for part in (ranked[:4], ranked[-3:][::-1]))
+        lines.append(f"| **{name}** | {near} | {far} |")
+    return "\n".join(lines)
+
+
+def objectives() -> str:
+    """What was tried as an objective, and what it did."""
+    tree = optional("cloaks/objectives")
+    if tree is None:
+        return "Not measured yet (results/cloaks/objectives.json)."
+    rows = {(r["budget"], r["recipe"], r["metric"]): r for r in tree["rows"]}
+    lines = [
+        "| LPIPS budget | recipe | decoded shift ↑ | more than the default | by AlexNet | latent remaining ↓ | LPIPS | mean ΔE | ΔE, flat | colour cast, ΔE |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for budget, recipe in dict.fromkeys((r["budget"], r["recipe"]) for r in tree["rows"]):
+        own = {r["metric"]: r for r in tree["rows"] if (r["budget"], r["recipe"]) == (budget, recipe)}
+        shift, gain = (interval(own[name], ".2f") for name in ("decoded_shift", "decoded_shift_over_latent"))
+        means = [f"{own[name]['value']:.2f}" for name in ("alexnet_shift", "latent_remaining")]
+        means += [f"{own['lpips']['value']:.3f}"]
+        means += [f"{own[name]['value']:.1f}" for name in ("delta_e_mean", "delta_e_flat", "colour_cast")]
+        gain = "" if recipe == "latent" else gain
+        lines.append(f"| {budget:g} | {recipe} | {shift} | {gain} | {' | '.join(means)} |")
+    n = next(iter(rows.values()))["n"]
+    lines += [
+        "",
+        f"{n} pictures of the tuning artists, {tree['settings']['side']} px squares, {tree['settings']['steps']} steps where none are named, means "
+        "with 95 % t-intervals ([results/cloaks/objectives.json](RESULTS/cloaks/objectives.json))." + stale(tree),
+    ]
+    return "\n".join(lines)
+
+
+def hardening() -> str:
+    """What is left after countermeasures of what the plain cloak has before them."""
+    tree = optional("cloaks/hardening")
+    if tree is None:
+        return "Not measured yet (results/cloaks/hardening.json)."
+    plain = tree["settings"]["plain"]
+    rows = {(r["cloak"], r["countermeasure"]): r for r in tree["rows"] if r["metric"] == "kept"}
+    lines = [f"| countermeasure | | `hardened` | `{plain}` | noise |", "|---|---|---|---|---|"]
+    for name in ("none", *tree["settings"]["tried"]):
+        hard = rows["hardened", name]
+        cells = [interval(rows[method, name], ".2f") for method in ("hardened", plain, "noise")]
+        lines.append(f"| `{name}` | {hard['recipe'] or ''} | {' | '.join(cells)} |")
+    seen = {r["cloak"]: r for r in tree["rows"] if r["metric"] == "delta_e_mean"}
+    lines += [
+        "",
+        f"{hard['n']} pictures of the tuning artists, {tree['settings']['side']} px squares, LPIPS {hard['budget']:g}; mean ΔE of `hardened` "
+        f"{seen['hardened']['value']:.1f}, of `{plain}` {seen[plain]['value']:.1f}, of noise {seen['noise']['value']:.1f} "
+        "([results/cloaks/hardening.json](RESULTS/cloaks/hardening.json))." + stale(tree),
+    ]
+    if tree["flags"]:
+        lines += ["", "Flags: " + "; ".join(tree["flags"]) + "."]
+    return "\n".join(lines)
+
+
+def transfer() -> str:
+    """Cloaks made on one autoencoder, seen by others."""
+    tree = optional("cloaks/transfer")
+    if tree is None:
+        return "Not measured yet (results/cloaks/transfer.json)."
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for r in tree["rows"]:
+        made, _, eye = r["recipe"].removeprefix("on ").partition(", seen by ")
+        made = "" if r["cloak"] == "noise" else made
+        found.setdefault((r["cloak"], made), {})[eye] = interval(r, ".2f")
+    eyes = tree["settings"]["eyes"]
+    lines = [f"| cloak | made on | {' | '.join(f'seen by {eye}' for eye in eyes)} |", "|---|---|" + "---|" * len(eyes)]
+    lines += [f"| {c} | {made} | {' | '.join(cells[eye] for eye in eyes)} |" for (c, made), cells in found.items()]
+    first = tree["rows"][0]
+    return "\n".join([*lines, "", f"Decoded shift, {first['n']} pictures of the tuning artists, {tree['settings']['side']} px squares, "
+                      f"LPIPS {first['budget']:g} ([results/cloaks/transfer.json](RESULTS/cloaks/transfer.json))."])  # fmt: skip
+
+
+def seconds() -> str:
+    """Time to the shift that the published recipe ends with."""
+    tree = optional("cloaks/time")
+    if tree is None:
+        return "Not measured yet (results/cloaks/time.json)."
+    rows = {(r["cloak"], r["metric"]): r for r in tree["rows"]}
+    lines = ["| cloak | seconds until then | whole run, s | decoded shift at its end |", "|---|---|---|---|"]
+    for name in dict.fromkeys(cloak for cloak, _ in rows):
+        cells = [interval(rows[name, metric], ".2f") for metric in ("seconds", "seconds_whole_run", "decoded_shift")]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        f"{tree['settings']['side']} px, one thread of {tree['machine']} ([results/cloaks/time.json](RESULTS/cloaks/time.json)).",
+    ]
+    if tree["flags"]:
+        lines += ["", "Flags: " + "; ".join(tree["flags"]) + "."]
+    return "\n".join(lines)

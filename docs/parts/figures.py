@@ -1,0 +1,40 @@
+"""Results, and how their figures are written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from velatura import weights
+
+ROOT = Path(__file__).parents[2]
+
+
+def result(name: str) -> dict[str, Any]:
+    tree: dict[str, Any] = json.loads((ROOT / "results" / f"{name}.json").read_text())
+    return tree
+
+
+def optional(name: str) -> dict[str, Any] | None:
+    return result(name) if (ROOT / f"results/{name}.json").exists() else None
+
+
+def stale(tree: dict[str, Any]) -> str:
+    """A sentence where a result is of other weights than those that ship."""
+    if tree["weights"].get("mini") == weights.sha256(weights.embedded("mini")):
+        return ""
+    return " **Of an earlier autoencoder of the miniature, smaller and faster; not measured again yet.**"
+
+
+def cell(rows: list[dict[str, Any]], metric: str, cloak: str, budget: float) -> str:
+    row = next(r for r in rows if (r["metric"], r["cloak"], r["budget"]) == (metric, cloak, budget))
+    return f"{row['value']:.2f} ({row['low']:.2f}–{row['high']:.2f})"
+
+
+def share(row: dict[str, Any]) -> str:
+    return f"{row['value']:.0%} ({row['low']:.0%}–{row['high']:.0%})"
+
+
+def interval(row: dict[str, Any], shape: str) -> str:
+    return f"{row['value']:{shape}} ({row['low']:{shape}}–{row['high']:{shape}})"

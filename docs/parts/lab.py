@@ -1,0 +1,137 @@
+"""The miniature, mimics, and what they do about cloaks."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from parts.figures import ROOT, interval, result, share, stale
+from velatura.reports import page as reports
+from velatura.reports.result import load
+
+
+def autoencoder() -> str:
+    tree = result("autoencoder")
+    held = tree["held_out"]
+    return (
+        f"| figure | value |\n|---|---|\n| PSNR, held-out artists, 256 px short side | {held['psnr']:.2f} dB (bar: 26) |\n"
+        f"| LPIPS (AlexNet), same pictures | {held['lpips']:.3f} (bar: 0.15) |\n| pictures measured | {held['pictures']} |\n"
+        f"| latent scaling factor | {tree['scaling_factor']} |"
+    )
+
+
+def miniature() -> str:
+    """What the miniature can do and what it remembers."""
+    tree = result("miniature")
+    rows = tree["rows"]
+    lines = ["| artist | top 1 | top 3 |", "|---|---|---|"]
+    for artist in sorted({r["artist"] for r in rows if r["artist"]}):
+        own = {r["metric"]: r for r in rows if r["artist"] == artist}
+        lines.append(f"| {artist} | {share(own['style_top1'])} | {share(own['style_top3'])} |")
+    means = {r["metric"]: r["value"] for r in rows if r["recipe"] == "mean of artists"}
+    lines.append(f"| **mean of artists** | **{means['style_top1']:.0%}** | **{means['style_top3']:.0%}** |")
+    arms = {(r["arm"], r["metric"]): r for r in rows if r["artist"] is None}
+    near, real = (arms[arm, "nearest_lpips"] for arm in ("base", "real"))
+    lines += [
+        "",
+        f"{tree['settings']['each']} pictures of each of {len(tree['settings']['subjects'])} subjects; the judge chooses "
+        "among 21 artists. Memorisation: the nearest training picture of a generated one is at LPIPS "
+        f"{near['value']:.3f} ({near['low']:.3f}–{near['high']:.3f}, n {near['n']}), of a real picture by an artist that was held out "
+        f"at {real['value']:.3f} ({real['low']:.3f}–{real['high']:.3f}, n {real['n']}); counted as copies: {share(arms['base', 'copy_rate'])} "
+        f"of generated and {share(arms['real', 'copy_rate'])} of such real ones.",
+    ]
+    return "\n".join(lines)
+
+
+def mimicry() -> str:
+    """The attack on clean art, an artist a row and arm."""
+    lines = ["| artist | arm | style top 1 | style top 3 | copies | n |", "|---|---|---|---|---|---|"]
+    flags = []
+    for path in sorted((ROOT / "results/mimicry").glob("*.json")):
+        tree = json.loads(path.read_text())
+        for arm, words in (("real", "real pictures"), ("base", "base model"), ("clean", "mimic on clean art")):
+            own = {r["metric"]: r for r in tree["rows"] if r["arm"] == arm}
+            copies = share(own["copy_rate"]) if "copy_rate" in own else ""
+            top1, top3 = own["style_top1"], own["style_top3"]
+            lines.append(f"| {path.stem} | {words} | {share(top1)} | {share(top3)} | {copies} | {top1['n']} |")
+        flags += [f"{path.stem}: {flag}" for flag in tree["flags"]]
+    return "\n".join([*lines, "", "Flags: " + ("; ".join(flags) if flags else "none") + "."])
+
+
+def evaluation() -> str:
+    """Every result of results/evaluation, with its flags and its words, and whether fast figures predict slow ones."""
+    files = sorted((ROOT / "results/evaluation").glob("*.json"))
+    if not files:
+        return "Nothing is measured yet: results/evaluation holds no result."
+    text = reports.markdown([reports.Run(file.stem, load(file)) for file in files])
+    return re.sub(r"^##", "###", text, flags=re.M).strip()
+
+
+def purifier() -> str:
+    """The learned purifier beside the hand-made ones."""
+    if not (ROOT / "results/purifier.json").exists():
+        return "Not measured yet (results/purifier.json)."
+    tree = result("purifier")
+    rows = {(r["arm"], r["countermeasure"], r["metric"]): r for r in tree["rows"]}
+    names = [name for arm, name, metric in rows if (arm, metric) == ("cloaked", "latent_left")]
+    lines = [
+        "| countermeasure | PSNR to the clean picture, dB ↑ | LPIPS to it ↓ | of the cloak left in Φ ↓ | learned one better by, dB |",
+        "|---|---|---|---|---|",
+    ]
+    for name in names:
+        own = [rows["cloaked", name, metric] for metric in ("psnr_to_clean", "lpips_to_clean", "latent_left")]
+        gain = rows.get(("cloaked", name, "learned_psnr_to_clean"))
+        figures = [interval(own[0], ".1f"), interval(own[1], ".3f"), interval(own[2], ".2f")]
+        lines.append(f"| `{name}` | {' | '.join(figures)} | {interval(gain, '.1f') if gain else ''} |")
+    facts = tree["settings"]["purifier"]
+    better = {
+        metric: [
+            name
+            for name in names
+            if name not in ("none", "learned") and rows["cloaked", name, f"learned_{metric}"]["low"] <= 0
+        ]
+        for metric in ("psnr_to_clean", "lpips_to_clean", "latent_left")
+    }
+    sides = {"psnr_to_clean": "PSNR", "lpips_to_clean": "LPIPS", "latent_left": "Φ"}
+    verdicts = [f"{sides[m]}: {', '.join(f'`{n}`' for n in lost) if lost else 'none'}" for m, lost in better.items()]
+    lines += [
+        "",
+        f"{tree['settings']['pairs']} cloaked pictures (LPIPS 0.1) by {', '.join(tree['settings']['artists'])}, of whom it has seen nothing; "
+        f"{facts['pairs']} pairs and {facts['settings']['steps']} steps of {facts['settings']['batch']} to learn from. Means with 95 % "
+        f"t-intervals ([results/purifier.json](RESULTS/purifier.json)). Hand-made ones over which the learned one shows no lead: {'; '.join(verdicts)}."
+        + stale(tree),
+    ]
+    return "\n".join(lines)
+
+
+def detection() -> str:
+    """ROC areas, and what a mimic would drop."""
+    if not (ROOT / "results/detection.json").exists():
+        return "Not measured yet (results/detection.json)."
+    tree = result("detection")
+    rows = {(r["recipe"], r["metric"]): r for r in tree["rows"]}
+    lines = ["| detector | ROC area | cloaked ones found | false alarms |", "|---|---|---|---|"]
+    for name in dict.fromkeys(name for name, _ in rows):
+        found, false = (share(rows[name, metric]) for metric in ("found", "false_alarms"))
+        lines.append(f"| `{name}` | {interval(rows[name, 'auc'], '.2f')} | {found} | {false} |")
+    learn, test = (tree["settings"][part] for part in ("learn", "test"))
+    lines += [
+        "",
+        f"Cloaks at LPIPS 0.1, 128 px, {test['pairs']} pictures by {', '.join(test['artists'])} with and without; learned from "
+        f"{learn['pairs']} by others. The last two columns: where the detector sets a bar that one clean picture in ten should pass. "
+        "95 % intervals ([results/detection.json](RESULTS/detection.json))." + stale(tree),
+    ]
+    return "\n".join(lines)
+
+
+def timings() -> str:
+    """Seconds a picture."""
+    if not (ROOT / "results/countermeasures.json").exists():
+        return "What each costs is not measured yet (results/countermeasures.json)."
+    tree = result("countermeasures")
+    cost = {r["countermeasure"]: r["value"] for r in tree["rows"] if r["metric"] == "cpu_seconds"}
+    words = ", ".join(f"`{name}` {seconds:.2g}" for name, seconds in sorted(cost.items(), key=lambda pair: pair[1]))
+    return (
+        f"Seconds a picture of {tree['settings']['picture']} on one thread, by the miniature's networks "
+        f"([results/countermeasures.json](RESULTS/countermeasures.json)): {words}." + stale(tree)
+    )
