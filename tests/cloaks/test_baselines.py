@@ -60,8 +60,8 @@ def test_styleguard_moves_the_statistics_further_than_the_latents(
             latents = goal.encode(pictures + delta)
             return float(aim.left(latents).mean()), float(goal.left(latents).mean())
 
-    found = styleguard(pictures, targets, extractors=[mini], settings=StyleGuardSettings(0.05, steps=10, rounds=5))
-    pulled = application(pictures, targets, extractors=[mini], settings=ApplicationSettings(0.05, steps=10, rounds=5))
+    found = styleguard(pictures, targets, extractors=[mini], settings=StyleGuardSettings(0.05, steps=10, rounds=4))
+    pulled = application(pictures, targets, extractors=[mini], settings=ApplicationSettings(0.05, steps=10, rounds=4))
     statistics, latents = left(found.delta)
     assert statistics < 0.8
     assert statistics < left(pulled.delta)[0]
@@ -80,7 +80,7 @@ def test_the_application_stays_in_its_ball_and_moves(pictures: Tensor, targets: 
 def test_aspl_raises_the_loss_more_than_noise_and_leaves_the_model_alone(model: Any, pictures: Tensor) -> None:
     before = {name: value.clone() for name, value in model.unet.state_dict().items()}
     works = [pictures[:1, :, :64, :64], pictures[1:, :, :64, :96]]  # a body of work in several sizes
-    settings = ASPLSettings(0.002, turns=3, learn=2, attack=3, rate=1e-4, rounds=4, largest_radius=8 / 255)
+    settings = ASPLSettings(0.002, turns=2, learn=1, attack=4, rate=1e-4, rounds=3, largest_radius=4 / 255)
     made = aspl(works, pipeline=model, settings=settings)
     rises = []
     for x, cloak in zip(works, made, strict=True):

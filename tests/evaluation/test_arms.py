@@ -93,7 +93,8 @@ def test_recipes_are_read_and_refused() -> None:
 def test_every_method_uses_the_same_budget_and_only_cloaks_have_an_aim(make_scene: Callable[..., Tensor]) -> None:
     pictures = [make_scene(64, 72, seed) for seed in range(3)]
     mean: dict[str, dict[str, float]] = {}
-    dear = {*THROUGH_UNET, "application", "styleguard"}  # minutes, or as photoguard; tests/cloaks are about them
+    # Minutes, or as photoguard and veil; tests/cloaks are about them.
+    dear = {*THROUGH_UNET, "application", "styleguard", "blend", "hardened"}
     for method in sorted({*METHODS} - dear):
         protector = Protector(Settings(models=("mini",), effort="fast", resolutions=(64,)))
         made = protect(Arm(method, 0.1), protector, pictures, 0)
