@@ -21,6 +21,7 @@ FILES = {
     ),
     "sizes": ("sizes at the edge, whole process", "sizes.py"),
     "release": ("wheel and sdist in a fresh environment", "release.py"),
+    "release-oldest": ("the same on the oldest Python", "release.py python3.11 --tests"),
 }
 
 
