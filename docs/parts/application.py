@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parts.figures import ROOT, result, stale
+from parts.figures import optional, result, stale
 from velatura.images.delivery import PLATFORMS
 from velatura.protect.publishing import LOWEST
 
@@ -38,10 +38,10 @@ def platforms() -> str:
 def files() -> str:
     lines = ["| what | came out |", "|---|---|"]
     for name, (what, command) in FILES.items():
-        if not (ROOT / f"results/{name}.json").exists():
+        tree = optional(name)
+        if tree is None:
             lines.append(f"| {what} (`{command}`) | not run yet |")
             continue
-        tree = result(name)
         words = ", ".join(
             f"{r['recipe'] + ' ' if r['recipe'] else ''}{r['metric']} {r['value']:,.10g}" for r in tree["rows"]
         )
@@ -66,9 +66,9 @@ def throughput() -> str:
 
 def workers() -> str:
     """What a kill -9 of two workers of three did, and what the job engine costs."""
-    if not (ROOT / "results/workers.json").exists():
+    tree = optional("workers")
+    if tree is None:
         return "Nothing is measured yet: there is no results/workers.json."
-    tree = result("workers")
     killed = tree["kill_two_of_three"]
     lines = [
         f"{killed['jobs']} jobs of {killed['seconds_a_job']:g} s, {killed['killed']} of {killed['workers']} workers killed by SIGKILL "

@@ -29,11 +29,11 @@ def stale(tree: dict[str, Any]) -> str:
 
 def cell(rows: list[dict[str, Any]], metric: str, cloak: str, budget: float) -> str:
     row = next(r for r in rows if (r["metric"], r["cloak"], r["budget"]) == (metric, cloak, budget))
-    return f"{row['value']:.2f} ({row['low']:.2f}–{row['high']:.2f})"
+    return interval(row, ".2f")
 
 
 def share(row: dict[str, Any]) -> str:
-    return f"{row['value']:.0%} ({row['low']:.0%}–{row['high']:.0%})"
+    return interval(row, ".0%")
 
 
 def interval(row: dict[str, Any], shape: str) -> str:

@@ -5,31 +5,27 @@ AdvDM (Liang et al., ICML 2023, eq. 6): maximise the loss. Mist (Liang & Wu 2023
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from velatura.cloaks.ball import bisect, signed_descent
-from velatura.cloaks.cloak import Cloak, OnStep, Step, goals, mean_remaining
+from velatura.cloaks.ball import BallSettings, in_ball
+from velatura.cloaks.cloak import Cloak, OnStep, goals, mean_remaining
 from velatura.diffusion import denoising
 from velatura.diffusion.extractors import Extractor
 
 
 @dataclass(frozen=True)
-class AdvDMSettings:
+class AdvDMSettings(BallSettings):
     """budget: LPIPS to reach. steps: of PGD at each radius (both papers: 100). rounds: of bisection over the radius.
 
     texture: weight of the textural term, 0 for AdvDM. (Mist's weight of 10⁴ is on a mean, here the distance is relative
     to the clean picture's: 1 makes both terms of one size.) draws: times and noises a step, whose mean is the loss.
     """
 
-    budget: float = 0.05
-    steps: int = 100
-    rounds: int = 6
-    largest_radius: float = 32 / 255
     texture: float = 0.0
     draws: int = 1
     prompt: str = "a painting"
@@ -68,17 +64,8 @@ def advdm(
         (found,) = torch.autograd.grad(loss, cloaked)
         return found, float(loss.detach()) / len(pictures), float(remaining.detach().mean())
 
-    def attack(radius: Tensor, tell: Callable[[Step], None]) -> Sequence[Tensor]:
-        # Both papers: steps of 1/17 to 1/16 of the radius.
-        return torch.split(signed_descent(pictures, gradient, radius, settings.steps, tell, rate=(0.06, 0.06)), 1)
-
-    deltas, radius = bisect(
-        torch.split(pictures, 1), attack, settings.budget, steps=settings.steps, rounds=settings.rounds,
-        largest=settings.largest_radius, on_step=on_step,
-    )  # fmt: skip
-    name = "mist" if settings.texture else "advdm"
-    notes = {"radius_255": float(radius.mean() * 255)}
-    return Cloak(torch.cat(deltas), name, settings.rounds * settings.steps, notes)
+    # Both papers: steps of 1/17 to 1/16 of the radius.
+    return in_ball("mist" if settings.texture else "advdm", pictures, gradient, settings, (0.06, 0.06), on_step)
 
 
 def texture(pictures: Tensor) -> Tensor:

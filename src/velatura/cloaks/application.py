@@ -5,28 +5,24 @@ The paper describes another one (:mod:`velatura.cloaks.glaze`): the same distanc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from velatura.cloaks.ball import bisect, signed_descent, towards
-from velatura.cloaks.cloak import Cloak, OnStep, Step, goals, latent
+from velatura.cloaks.ball import BallSettings, in_ball, towards
+from velatura.cloaks.cloak import Cloak, OnStep, goals, latent
 from velatura.diffusion.extractors import Extractor
 
 
 @dataclass(frozen=True)
-class ApplicationSettings:
+class ApplicationSettings(BallSettings):
     """budget: LPIPS to reach. steps: of signed gradients at each radius; 25 to 50 were seen. rounds: of bisection.
 
     The application fixes the radius: 3.2 to 12.75/255 of the [0, 1] picture, by default 4.8/255.
     """
 
-    budget: float = 0.05
     steps: int = 40
-    rounds: int = 6
-    largest_radius: float = 32 / 255
 
 
 def application(
@@ -45,12 +41,4 @@ def application(
     gradient = towards(latent(goals(extractors, pictures, targets)))
     size = 2.5 / settings.steps
 
-    def attack(radius: Tensor, tell: Callable[[Step], None]) -> Sequence[Tensor]:
-        return torch.split(signed_descent(pictures, gradient, radius, settings.steps, tell, rate=(size, size)), 1)
-
-    deltas, radius = bisect(
-        torch.split(pictures, 1), attack, settings.budget, steps=settings.steps, rounds=settings.rounds,
-        largest=settings.largest_radius, on_step=on_step,
-    )  # fmt: skip
-    steps = settings.rounds * settings.steps
-    return Cloak(torch.cat(deltas), "application", steps, {"radius_255": float(radius.mean() * 255)})
+    return in_ball("application", pictures, gradient, settings, (size, size), on_step)

@@ -7,18 +7,29 @@ bisection: rescaling a finished δ would hand the attack a weaker perturbation t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from velatura.cloaks.budget import as_8_bit
-from velatura.cloaks.cloak import Objective, OnStep, Step
+from velatura.cloaks.cloak import Cloak, Objective, OnStep, Step
 from velatura.perception.lpips import load
 
 Gradient = Callable[[Tensor, int], tuple[Tensor, float, float]]
 """Cloaked pictures ``(B, 3, H, W)`` and the step's index to the direction to walk against, loss, latent remaining."""
 Attack = Callable[[Tensor, Callable[[Step], None]], Sequence[Tensor]]
 """Radii ``(N,)`` to one δ ``(1, 3, h, w)`` a picture; the second argument is told each step."""
+
+
+@dataclass(frozen=True)
+class BallSettings:
+    """budget: LPIPS to reach. steps: of signed gradients at each radius. rounds: of bisection over the radius."""
+
+    budget: float = 0.05
+    steps: int = 100
+    rounds: int = 6
+    largest_radius: float = 32 / 255
 
 
 def bisect(
@@ -97,3 +108,24 @@ def signed_descent(
         delta = (pictures + delta).clamp(0, 1) - pictures
         tell(Step(index + 1, steps, loss, remaining, float("nan"), delta))
     return delta
+
+
+def in_ball(
+    method: str,
+    pictures: Tensor,
+    gradient: Gradient,
+    settings: BallSettings,
+    rate: tuple[float, float],
+    on_step: OnStep | None,
+) -> Cloak:
+    """:func:`signed_descent` of a batch ``(B, 3, H, W)``, each picture within the largest radius of its budget."""
+
+    def attack(radius: Tensor, tell: Callable[[Step], None]) -> Sequence[Tensor]:
+        return torch.split(signed_descent(pictures, gradient, radius, settings.steps, tell, rate=rate), 1)
+
+    deltas, radius = bisect(
+        torch.split(pictures, 1), attack, settings.budget, steps=settings.steps, rounds=settings.rounds,
+        largest=settings.largest_radius, on_step=on_step,
+    )  # fmt: skip
+    notes = {"radius_255": float(radius.mean() * 255)}
+    return Cloak(torch.cat(deltas), method, settings.rounds * settings.steps, notes)

@@ -5,29 +5,25 @@ Where a picture's statistics are, its style is, wherever things stand in it (Hua
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from velatura.cloaks.ball import bisect, signed_descent, towards
-from velatura.cloaks.cloak import Cloak, OnStep, Step, goals
+from velatura.cloaks.ball import BallSettings, in_ball, towards
+from velatura.cloaks.cloak import Cloak, OnStep, goals
 from velatura.diffusion.extractors import Extractor
 
 
 @dataclass(frozen=True)
-class StyleGuardSettings:
+class StyleGuardSettings(BallSettings):
     """budget: LPIPS to reach. steps: of PGD at each radius. rounds: of bisection over the radius.
 
     away: weight of moving away from the clean picture's statistics beside moving to the target's. The paper fixes the
     radius (its 0.05 on [-1, 1] is 6.4/255 here), moves by a tenth of it, and weighs both alike.
     """
 
-    budget: float = 0.05
-    steps: int = 100
-    rounds: int = 6
-    largest_radius: float = 32 / 255
     away: float = 1.0
 
 
@@ -54,17 +50,7 @@ def styleguard(
         wanted = [aim.left(z) - settings.away * aim.moved(z) for _, aim, z in seen]
         return torch.stack(wanted).mean(0), torch.stack([goal.left(z) for goal, _, z in seen]).mean(0)
 
-    gradient = towards(objective)
-
-    def attack(radius: Tensor, tell: Callable[[Step], None]) -> Sequence[Tensor]:
-        return torch.split(signed_descent(pictures, gradient, radius, settings.steps, tell, rate=(0.1, 0.1)), 1)
-
-    deltas, radius = bisect(
-        torch.split(pictures, 1), attack, settings.budget, steps=settings.steps, rounds=settings.rounds,
-        largest=settings.largest_radius, on_step=on_step,
-    )  # fmt: skip
-    steps = settings.rounds * settings.steps
-    return Cloak(torch.cat(deltas), "styleguard", steps, {"radius_255": float(radius.mean() * 255)})
+    return in_ball("styleguard", pictures, towards(objective), settings, (0.1, 0.1), on_step)
 
 
 class Moments:

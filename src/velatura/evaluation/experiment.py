@@ -44,6 +44,7 @@ def carry_out(setup: Setup, say: Say) -> Result:
     judge = _judge(setup, say)
     genre = _genre(protocol)
     rows: list[Row] = []
+    originals: Tensor | None = None  # as the judge sees them, once for all arms
     samples: dict[str, dict[str, dict[int, Tensor]]] = {way.label: {} for way in setup.ways}
     for arm in protocol.arms:
         if arm.method == "real":
@@ -62,7 +63,9 @@ def carry_out(setup: Setup, say: Say) -> Result:
             if arm == whole_set(arm):
                 rows += cloak_rows(arm, protocol.artist, treated)
         if arm == whole_set(arm) and (arm.then or arm.method not in PLAIN):
-            rows += view_rows(arm, _seen(setup, None), _seen(setup, arm), judge, protocol.artist)
+            if originals is None:
+                originals = judge.places(_seen(setup, None))
+            rows += view_rows(arm, originals, judge.places(_seen(setup, arm)), judge, protocol.artist)
         for way in setup.ways:
             for seed in protocol.seeds:
                 made = paint(setup, arm, way, seed, say)

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from velatura import judges
 from velatura.evaluation.arms import Arm
+from velatura.judges import style
+from velatura.judges.move import apart
 from velatura.reports.result import Row
 from velatura.reports.statistics import mean_interval, wilson
 
@@ -67,24 +69,19 @@ def known_as(artist: str, names: Iterable[str]) -> str:
     return next((name for name in names if re.sub(r"[-_\s]+", " ", name).lower() == plain), artist)
 
 
-def view_rows(
-    arm: Arm,
-    originals: Sequence[Path | Tensor],
-    seen: Sequence[Path | Tensor],
-    judge: judges.StyleJudge,
-    artist: str,
-) -> list[Row]:
+def view_rows(arm: Arm, originals: Tensor, seen: Tensor, judge: judges.StyleJudge, artist: str) -> list[Row]:
     """Of the protected pictures as the mimic's model sees them: fast figures, for which no mimic has to be trained.
 
     ``view_shift_top1|top3``: share that the judge places in another style. ``style_move``: how far they have moved from
-    the ``originals`` in the same eyes (``judges.style_moves``), for which the judge need not know the artist.
+    the ``originals`` in the same eyes (``judges.style_moves``), for which the judge need not know the artist. Both as
+    coordinates ``(n, K)`` (``judge.places``).
     """
-    ranks = judge.ranks(list(seen), known_as(artist, judge.classes))
+    ranks = style.ranks(judge.likely(seen), judge.index(known_as(artist, judge.classes)))
     about = _about(arm, artist)
     counts = {"view_shift_top1": (ranks > 1).sum(), "view_shift_top3": (ranks > 3).sum()}
     rows = [_share(metric, int(count), len(ranks), about) for metric, count in counts.items()]
     if len(seen) > 1:
-        mean, low, high = mean_interval(judges.style_moves(list(originals), list(seen)).tolist())
+        mean, low, high = mean_interval(apart(originals, seen).tolist())
         rows.append(Row("style_move", mean, len(seen), low, high, **about))
     return rows
 

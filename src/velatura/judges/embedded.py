@@ -13,7 +13,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from velatura import weights
+from velatura.diffusion.extractors import Extractor
 from velatura.errors import WeightsError
+from velatura.judges import vgg
+from velatura.judges.views import Pictures, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +34,11 @@ class Space:
         _, values, vectors = torch.linalg.svd((correlations - shift) / scale, full_matrices=False)
         basis = vectors[:size].T / (values[:size].pow(2).mean() / len(correlations)) ** 0.5
         return cls(shift, scale, basis)
+
+    def places(self, pictures: Pictures, extractor: Extractor) -> Tensor:
+        """Where pictures stand, ``(B, K)`` on the CPU: each by its middle square, as the judges see it (views.py)."""
+        rows = [vgg.correlations(square) for square in plain(pictures, extractor)]
+        return self.project(torch.cat(rows)) if rows else self.basis.new_zeros(0, self.basis.shape[1])
 
     def project(self, correlations: Tensor) -> Tensor:
         """``(B, 8064)`` to ``(B, K)``, on the CPU."""

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from velatura.diffusion import extractors
 from velatura.errors import InputError, MissingExtra
-from velatura.judges import embedded, vgg
-from velatura.judges.views import Pictures, plain
+from velatura.judges import embedded
+from velatura.judges.views import Pictures
 
 COMPONENTS = 64
 FEWEST = 8
@@ -40,11 +40,11 @@ def fidelity(generated: Pictures, real: Pictures, *, device: str = "cpu", seed: 
     extractor, space = extractors.load("mini", device), embedded.load().space
     sets = []
     for name, pictures in (("generated", generated), ("real", real)):
-        rows = [vgg.correlations(square) for square in plain(pictures, extractor)]
+        rows = space.places(pictures, extractor)
         fewest = FEWEST if name == "generated" else 2 * FEWEST
         if len(rows) < fewest:
             raise InputError(f"fidelity: expected at least {fewest} {name} pictures, got {len(rows)}")
-        sets.append(space.project(torch.cat(rows))[:, :COMPONENTS])
+        sets.append(rows[:, :COMPONENTS])
     return compare(*sets, seed=seed)
 
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from velatura.diffusion import extractors
 from velatura.errors import InputError
-from velatura.judges import embedded, vgg
-from velatura.judges.views import Pictures, plain
+from velatura.judges import embedded
+from velatura.judges.views import Pictures
 
 
 def style_moves(before: Pictures, after: Pictures, *, device: str = "cpu") -> Tensor:
@@ -20,12 +20,17 @@ def style_moves(before: Pictures, after: Pictures, *, device: str = "cpu") -> Te
     two by different artists. Any size: both are seen as the judges see everything, at 128 px through the miniature's
     autoencoder; give the decoded views of another model to look through its eyes first.
     """
-    known, eye = embedded.load(), extractors.load("mini", device)
-    first, second = ([vgg.correlations(view) for view in plain(pictures, eye)] for pictures in (before, after))
-    if not first or len(first) != len(second):
+    space, eye = embedded.load().space, extractors.load("mini", device)
+    first, second = (space.places(pictures, eye) for pictures in (before, after))
+    if not len(first) or len(first) != len(second):
         raise InputError(f"expected the same pictures before and after, got {len(first)} and {len(second)}")
-    apart: Tensor = (known.space.project(torch.cat(first)) - known.space.project(torch.cat(second))).norm(dim=1)
-    return apart / unit()
+    return apart(first, second)
+
+
+def apart(before: Tensor, after: Tensor) -> Tensor:
+    """The same, ``(B,)``, of coordinates ``(B, K)``."""
+    distances: Tensor = (before - after).norm(dim=1)
+    return distances / unit()
 
 
 @lru_cache(maxsize=1)

@@ -20,7 +20,7 @@ from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError, MissingExtra
 from velatura.judges import embedded, vgg
 from velatura.judges.embedded import Space
-from velatura.judges.views import Pictures, look, opened, plain
+from velatura.judges.views import Pictures, look, opened
 
 FEWEST = 8
 OnPicture: TypeAlias = Callable[[int, int], None]
@@ -41,10 +41,18 @@ class StyleJudge:
 
         Any size: pictures are brought to 128 px and through the autoencoder here, those of the miniature as well.
         """
-        rows = [vgg.correlations(square) for square in plain(pictures, self.extractor)]
-        if not rows:
+        return self.likely(self.places(pictures))
+
+    def places(self, pictures: Pictures) -> Tensor:
+        """The judge's coordinates of pictures, ``(B, K)``: for :meth:`likely`, and for ``move.apart``."""
+        found = self.space.places(pictures, self.extractor)
+        if not len(found):
             raise InputError("style judge: expected pictures, got none")
-        return (self.space.project(torch.cat(rows)) @ self.weight + self.bias).softmax(1)
+        return found
+
+    def likely(self, places: Tensor) -> Tensor:
+        """:meth:`probabilities` of pictures whose coordinates are known."""
+        return (places @ self.weight + self.bias).softmax(1)
 
     def ranks(self, pictures: Pictures, artist: str) -> Tensor:
         """Place of ``artist`` among the classes, ``(B,)`` int64: 1 where the judge names it first."""
