@@ -31,12 +31,7 @@ from velatura.reports.result import Result, Row
 # Tuned on the first two, reported on all; 20 training pictures where there are enough.
 TUNING = {"paintings/kate-greenaway": 14, "paintings/ivan-aivazovsky": 14}
 REPORTING = {"paintings/vincent-van-gogh": 20, "modern/david-revoy": 20}
-GRID: list[dict[str, Any]] = [
-    {"rate": 2e-4, "steps": 300, "subject_dropout": 0.0},
-    {"rate": 5e-4, "steps": 600, "subject_dropout": 0.0},
-    {"rate": 5e-4, "steps": 1000, "subject_dropout": 0.0, "batch": 8},
-    {"rate": 5e-4, "steps": 600, "subject_dropout": 0.4},
-]
+GRID: list[dict[str, Any]] = [{"steps": steps, "rate": rate} for steps, rate in ((300, 5e-4), (600, 5e-4), (300, 1e-3))]
 GUIDANCE = (2.0, 3.0)
 
 
@@ -52,6 +47,10 @@ def sheets(setup: Setup, start: Path) -> None:
         folder = setup.samples(arm, setup.ways[0], setup.protocol.seeds[0])
         sheet = pyvips.Image.new_from_buffer(contact_sheet(sorted(folder.glob("*.png"))[::2]), "")
         save(sheet.jpegsave_buffer(Q=85), start.with_name(f"{start.name}-{arm.method}.jpg"))
+
+
+def chosen(artists: dict[str, int], only: str | None) -> dict[str, int]:
+    return {artist: count for artist, count in artists.items() if only in (None, Path(artist).name)}
 
 
 def say(what: str, done: int, total: int) -> None:
@@ -89,13 +88,13 @@ def main(args: argparse.Namespace) -> None:
         print([(row.metric, round(row.value, 1)) for row in result.rows])
         return
     if args.tune:
-        for changes, guidance, (artist, training) in product(GRID, GUIDANCE, TUNING.items()):
+        for changes, guidance, (artist, training) in product(GRID, GUIDANCE, chosen(TUNING, args.only).items()):
             plan = replace(protocol(args.art, artist, training, args.seed), changes=changes, guidance=guidance)
             rows = run(plan, args.work / Path(artist).name).rows
             shown = {f"{r.arm} {r.metric}": round(r.value, 3) for r in rows if r.metric.startswith("style_top")}
             print(changes, guidance, artist, shown, flush=True)
         return
-    for artist, training in (TUNING | REPORTING).items():
+    for artist, training in chosen(TUNING | REPORTING, args.only).items():
         name = Path(artist).name
         work = args.work / name
         setup = Setup(protocol(args.art, artist, training, args.seed), work)
@@ -113,6 +112,7 @@ if __name__ == "__main__":
     parser.add_argument("--sheets", type=Path, default=Path("docs/images"))
     parser.add_argument("--work", type=Path, default=Path("runs/mimicry"), help="models and pictures, kept")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", help="one artist's folder, to work on several at a time")
     parser.add_argument("--tune", action="store_true")
     parser.add_argument("--time", action="store_true")
     main(parser.parse_args())

@@ -28,7 +28,7 @@ from velatura.judges.copies import squares
 from velatura.judges.style import ranks
 from velatura.judges.views import square
 from velatura.mimicry.captions import with_artist
-from velatura.mimicry.generate import Made, generate
+from velatura.mimicry.generate import Made, generate, usual_guidance
 from velatura.mimicry.pictures import contact_sheet, to_png
 from velatura.perception.lpips import load as load_lpips
 from velatura.reports.result import Result, Row
@@ -70,7 +70,7 @@ def main(args: argparse.Namespace) -> None:
         print(rows[-2], rows[-1], flush=True)
     folder = weights.require_pipeline("mini")
     digests = {part: weights.sha256(folder / part) for part in ("vae", "unet", "text_encoder/model.safetensors")}
-    settings = {"subjects": SUBJECTS, "each": args.each, "sampling_steps": 30, "guidance": 5.0}
+    settings = {"subjects": SUBJECTS, "each": args.each, "sampling_steps": 30, "guidance": usual_guidance(pipeline)}
     Result("miniature", __version__, args.seed, "cpu", settings, digests, rows).save(args.output)
     save(sheet(made, args.each), args.sheet)
 

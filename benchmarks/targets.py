@@ -1,78 +1,97 @@
-"""How much the choice of the target style T matters, and whether a short trial tells beforehand.
+"""Is a target style far enough? How far a cloak can get at most, and which rule finds styles that take it far.
 
     python benchmarks/targets.py ../shared/art -o results/cloaks/targets.json
 
-Two pictures each of the artists that may be tuned on (Kate Greenaway, Ivan Aivazovsky), their middle squares; for each
-artist some of the styles that T is drawn from (``styles.choose``), nearest to farthest. Each is cloaked with the
-default objective at one LPIPS. ``decoded_shift`` is a share of the way to T; ``moved`` how far the decoded picture went
-from where it was, LPIPS by VGG16, whatever T is: what a mimic sees of the artist's style goes with it. ``trial``: the
-same by AlexNet after a few steps, which a product could measure before it chooses. The last row is Spearman's rank
-correlation of ``trial`` with ``moved`` within artists.
+No cloak gets farther than its target: if pictures painted in T, Ω(x, T), are still taken for the artist's, a perfect
+cloak would not help. ``ceiling_top1|top3``: share of such pictures that the style judge does not place in the artist's
+style. For some pictures of artists that may be tuned on (Kate Greenaway, Ivan Aivazovsky, whose other pictures teach
+the judge) and of some that the judge knows from the start, and for ``--styles`` styles drawn from the whole catalogue.
+
+Rank correlation of the ceiling, over styles, with the two figures that rules can use: ``distance`` in the style space
+(Glaze's), ``alike`` (cosine of the style vectors, less is better). Then the mean ceiling of the styles that each rule
+draws from: Glaze's band, ours (``styles.choose``), all of them.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 from pathlib import Path
 
 import numpy as np
 import torch
-from cloaks import TUNING, pictures, square
-from objectives import RECIPES, Course, Recipe, cloak
 from torch import Tensor
 
-from velatura import __version__
-from velatura.cloaks.budget import as_8_bit
-from velatura.images import read
-from velatura.perception.lpips import LPIPS
+from velatura import __version__, judges
+from velatura.images import read, working
+from velatura.judges.style import StyleJudge, ranks
+from velatura.judges.views import square
 from velatura.protect import Protector, Settings
 from velatura.reports.prediction import spearman
 from velatura.reports.result import Result, Row
+from velatura.reports.statistics import mean_interval
+from velatura.styles import transfer
+from velatura.styles.choose import BAND, Choice, alike, choose
+
+UNKNOWN = ("paintings/kate-greenaway", "paintings/ivan-aivazovsky")
+KNOWN = ("paintings/randolph-caldecott", "paintings/paul-cezanne", "paintings/howard-pyle", "paintings/rembrandt")
 
 
-@torch.no_grad()
-def moved(course: Course, delta: Tensor, net: LPIPS) -> float:
-    """LPIPS of the decoded pictures to themselves before, mean over pictures."""
-    view = course.seen.view(as_8_bit(course.x + delta))
-    return float(net.compare(net.features(view), net.features(course.view)).mean())
+def ceilings(own: Tensor, vector: list[float], judge: StyleJudge, artist: str) -> dict[str, float]:
+    """Shares of the pictures ``(B, 3, 128, 128)`` that have left the artist's style once they are painted anew."""
+    painted = torch.cat([transfer.paint(x[None], torch.tensor([vector])) for x in own])
+    place = ranks(judge.probabilities(painted), judge.index(artist))
+    return {f"ceiling_top{top}": float((place > top).float().mean()) for top in (1, 3)}
+
+
+def drawn_from(choice: Choice) -> list[str]:
+    return [style for style, _, _, candidate in choice.ranking if candidate]
 
 
 def run(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
-    protector = Protector(Settings(models=("mini",), resolutions=(args.side,), seed=args.seed))
-    rows, pairs = [], []
-    for artist, _ in TUNING:
+    protector = Protector(Settings(models=("mini",), resolutions=(128,), seed=args.seed))
+    sample = random.Random(args.seed).sample(protector.catalogue.styles, args.styles)
+    rows: list[Row] = []
+    totals: dict[str, list[float]] = {}
+    for artist in (*UNKNOWN, *KNOWN):
         name = Path(artist).name
-        paths = pictures(args.art, artist, args.each)
-        own = [square(path, args.side) for path in paths]
-        places = [protector.place(read(path)) for path in paths]
-        inside = [style for style, _, _, candidate in protector.choose(places).ranking if candidate]
-        for i in range(args.styles):
-            style = inside[i * (len(inside) - 1) // max(1, args.styles - 1)]
-            protector.settings = Settings(models=("mini",), resolutions=(args.side,), seed=args.seed, style=style)
-            choice = protector.choose(places)
-            course = Course(own, [protector.paint(x, choice) for x in own])
-            delta = cloak(course, RECIPES["latent"], args.budget, args.side)
-            short = cloak(course, Recipe({"latent": 1}, changes={"steps": args.trial}), args.budget, args.side)
-            shift = course.figures(delta)["decoded_shift"]
-            figures = {
-                "decoded_shift": sum(shift) / len(shift),
-                "moved": moved(course, delta, course.vgg),
-                "trial": moved(course, short, course.alex),
+        paths = sorted((args.art / artist).glob("*.jpg"))
+        judge = judges.fit({name: paths[::2]} if artist in UNKNOWN else {})
+        chosen = paths[1::2][: args.each]
+        own = torch.cat([square(working(read(path), 128)) for path in chosen])
+        place = protector.choose([protector.place(read(path)) for path in chosen]).centroid
+        numbers, vector = place[:14], place[14:]
+        rules = {
+            "Glaze's band": drawn_from(choose(protector.catalogue, place, band=BAND)),
+            "ours": drawn_from(choose(protector.catalogue, place)),
+            "any style": [style.name for style in sample],
+        }
+        found = {}
+        for style in sample:
+            if style.name == name:
+                continue
+            found[style.name] = ceilings(own, style.vector, judge, name) | {
+                "distance": protector.catalogue.distance(numbers, style.centroid),
+                "alike": alike(style.vector, vector),
             }
-            pairs.append((name, figures["trial"], figures["moved"]))
-            rows += [
-                Row(metric, value, len(own), artist=name, budget=args.budget, recipe=style, seed=args.seed)
-                for metric, value in figures.items()
-            ]
-            print(name, style, {key: round(value, 3) for key, value in figures.items()}, flush=True)
-        protector.settings = Settings(models=("mini",), resolutions=(args.side,), seed=args.seed)
-    for name in dict.fromkeys(artist for artist, _, _ in pairs):
-        own_pairs = [(a, b) for artist, a, b in pairs if artist == name]
-        found = spearman(*(np.array(values) for values in zip(*own_pairs, strict=True)))
-        rows.append(Row("rank_correlation", found, len(own_pairs), artist=name, budget=args.budget, seed=args.seed))
-        print(name, "rank correlation", round(found, 2), flush=True)
-    settings = {"side": args.side, "trial_steps": args.trial, "pictures": args.each}
+            print(name, style.name, {key: round(value, 2) for key, value in found[style.name].items()}, flush=True)
+        about = {"artist": name, "seed": args.seed}
+        for figure in ("distance", "alike"):
+            pair = (np.array([f[key] for f in found.values()]) for key in (figure, "ceiling_top3"))
+            rows.append(Row("rank_correlation", spearman(*pair), len(found), recipe=figure, **about))
+        for rule, names in rules.items():
+            for metric in ("ceiling_top1", "ceiling_top3"):
+                values = [f[metric] for style, f in found.items() if style in names]
+                if values:
+                    rows.append(Row(metric, sum(values) / len(values), len(values), recipe=rule, **about))
+                    totals.setdefault(f"{metric}|{rule}", []).append(rows[-1].value)
+    for key, values in totals.items():
+        metric, _, rule = key.partition("|")
+        mean, low, high = mean_interval(values)
+        rows.append(Row(metric, mean, len(values), low, high, recipe=rule, seed=args.seed))
+        print(metric, rule, round(mean, 2), flush=True)
+    settings = {"styles": [style.name for style in sample], "pictures": args.each}
     Result("targets", __version__, args.seed, "cpu", settings, protector.weights(), rows).save(args.output)
 
 
@@ -80,10 +99,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("art", type=Path, help="../shared/art")
     parser.add_argument("-o", "--output", type=Path, default=Path("results/cloaks/targets.json"))
-    parser.add_argument("--side", type=int, default=128, help="px")
-    parser.add_argument("--each", type=int, default=2, help="pictures an artist")
-    parser.add_argument("--styles", type=int, default=5, help="an artist")
-    parser.add_argument("--trial", type=int, default=8, help="steps of the trial")
-    parser.add_argument("--budget", type=float, default=0.1)
+    parser.add_argument("--each", type=int, default=6, help="pictures an artist")
+    parser.add_argument("--styles", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
     run(parser.parse_args())

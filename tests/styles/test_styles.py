@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,24 @@ def test_build_resumes_and_leaves_out_what_it_cannot_read(folder: Path, tmp_path
     assert "broken.png" in errors[0]
     whole = catalogue.build(groups, mini, tmp_path / "fresh")
     assert built == whole
+
+
+def test_t_is_far_and_painted_least_like_the_artist(book: Catalogue) -> None:
+    """Of the ten that are far, the quarter of all whose style vectors point away most."""
+    styles = [replace(s, vector=[1.0, i % 4, *[0.0] * 98]) for i, s in enumerate(book.styles)]
+    away = Catalogue(styles, book.scale)
+    place = [0.0] * 14 + [2.0] + [0.0] * 99
+    drawn = {choose.choose(away, place, seed=seed).style.name for seed in range(60)}
+    assert drawn == {f"style-{i:02}" for i in (11, 15, 19, 10, 14)}  # vectors (1, 3), then (1, 2)
+    assert sum(row[3] for row in choose.choose(away, place).ranking) == len(drawn)
+    banded = {choose.choose(away, place, band=(50, 75), seed=seed).style.name for seed in range(60)}
+    assert banded == {f"style-{i}" for i in range(10, 15)}
+
+
+def test_a_tiny_catalogue_has_a_target_too(book: Catalogue) -> None:
+    one = Catalogue(book.styles[:1], book.scale)
+    for place in ([3.0] * 14, [3.0] * 114):
+        assert choose.choose(one, place).style.name == "style-00"
 
 
 def test_choice_stays_in_the_band_and_repeats(book: Catalogue) -> None:

@@ -17,12 +17,26 @@ def training_scheduler(pipeline: Any) -> Any:
     return DDPMScheduler.from_config(pipeline.scheduler.config)
 
 
-def encode(vae: Any, pictures: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Scaled latents of pictures ``(B, 3, H, W)`` in [0, 1], drawn from the model's distribution, as in training."""
+Latents = tuple[Tensor, Tensor]
+"""Means and deviations of the model's distribution of latents, unscaled."""
+
+
+def latents(vae: Any, pictures: Tensor) -> Latents:
+    """Where the latents of pictures ``(B, 3, H, W)`` in [0, 1] lie."""
     distribution = vae.encode((pictures * 2 - 1).to(vae.dtype)).latent_dist
-    noise = torch.randn(distribution.mean.shape, generator=generator)
-    latents: Tensor = distribution.mean + distribution.std * noise.to(distribution.mean)
-    return latents * float(vae.config.scaling_factor)
+    return distribution.mean, distribution.std
+
+
+def drawn(vae: Any, distribution: Latents, generator: torch.Generator | None = None) -> Tensor:
+    """Scaled latents, drawn from their distribution as in training."""
+    mean, deviation = distribution
+    noise = torch.randn(mean.shape, generator=generator)
+    return (mean + deviation * noise.to(mean)) * float(vae.config.scaling_factor)
+
+
+def encode(vae: Any, pictures: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Scaled latents of pictures ``(B, 3, H, W)`` in [0, 1], drawn from the model's distribution."""
+    return drawn(vae, latents(vae, pictures), generator)
 
 
 def context(pipeline: Any, captions: list[str]) -> Tensor:

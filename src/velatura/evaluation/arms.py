@@ -15,7 +15,7 @@ from velatura.countermeasures.detect import DETECTORS
 from velatura.countermeasures.settings import parse as parse_settings
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError
-from velatura.evaluation.methods import BOUNDED, METHODS
+from velatura.evaluation.methods import BOUNDED, DRAW_AS_GLAZE, METHODS
 from velatura.images import read
 from velatura.perception.lpips import lpips
 from velatura.perception.pixels import ssim
@@ -23,6 +23,7 @@ from velatura.protect import Protector
 from velatura.protect.figures import views, visible
 from velatura.protect.protector import png
 from velatura.protect.settings import CAST_PER_LPIPS
+from velatura.styles.choose import BAND
 
 NO_BOUND = 100.0  # of the colour cast, ΔE: the objective as published
 FULL_SIDE = 512  # px: what ``velatura protect`` works at by default
@@ -161,10 +162,11 @@ def _number(text: str) -> float | None:
 
 @dataclass(frozen=True)
 class Protection:
-    """Pictures of an arm as PNG files, and figures of each (LPIPS, colour cast, decoded shift, ...)."""
+    """Pictures of an arm as PNG files, figures of each (LPIPS, colour cast, decoded shift, ...), and their T."""
 
     files: list[bytes]
     figures: list[dict[str, Any]]
+    style: str
 
 
 def colour_bound(arm: Arm, side: int) -> float:
@@ -195,6 +197,7 @@ def protect(
     """
     artworks = [read(png(x)) for x in pictures]
     originals = [protector.working(artwork) for artwork in artworks]
+    protector.settings = replace(protector.settings, band=BAND if arm.method in DRAW_AS_GLAZE else None)
     choice = protector.choose([protector.place(artwork) for artwork in artworks])
     targets = [protector.paint(x, choice) for x in originals]
     assert arm.budget is not None
@@ -209,7 +212,7 @@ def protect(
         figures.append(measure(protector.extractors, eye, x, protector.working(saved), t))
         if on_picture is not None:
             on_picture(i + 1, len(originals))
-    return Protection(files, figures)
+    return Protection(files, figures, choice.style.name)
 
 
 def measure(

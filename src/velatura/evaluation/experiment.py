@@ -123,15 +123,15 @@ def protect_arm(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
                 arm, Protector(settings), originals, 0, lambda done, total: say(doing, done, total),
                 eye=extractors.load(protocol.model, protocol.device),
             )  # fmt: skip
-            files, figures = made.files, made.figures
+            files, figures, style = made.files, made.figures, made.style
         else:
             altered = [working(read(path), setup.side) for path in setup.elsewhere(arm)]
-            files = [png(x) for x in altered]
+            files, style = [png(x) for x in altered], None
             figures = [changed(x, y) for x, y in zip(originals, altered, strict=True) if x.shape == y.shape]
         folder.mkdir(parents=True, exist_ok=True)
         for path, data in zip(setup.training, files, strict=True):
             save(data, folder / f"{path.stem}.png")
-        save(to_json({"figures": figures}).encode(), card)
+        save(to_json({"figures": figures, "style": style}).encode(), card)
     found: list[dict[str, Any]] = json.loads(card.read_text(encoding="utf-8"))["figures"]
     return found
 
@@ -220,8 +220,19 @@ def _settings(setup: Setup) -> dict[str, Any]:
         "subjects": list(protocol.subjects),
         "contents": [path.name for path in protocol.contents],
         "pairs": len(setup.pairs) if protocol.pairs else 0,
+        "targets": _targets(setup),
         "optimised_through": {arm.method: SEEN[arm.method] for arm in protocol.arms if arm.method in SEEN},
     }
+
+
+def _targets(setup: Setup) -> dict[str, str]:
+    """T of each cloak, by arm."""
+    found = {}
+    for arm in setup.protocol.arms:
+        if arm.folder is None and arm.method not in (*PLAIN, "noise"):
+            card = json.loads((setup.protected(arm) / "figures.json").read_text(encoding="utf-8"))
+            found[untreated(arm).key] = card["style"]
+    return found
 
 
 def _weights(setup: Setup) -> dict[str, str]:

@@ -132,12 +132,13 @@ SEEN = {"hardened": (*DIFFERENTIABLE, "vae")}
 
 RADII, STEPS = 9, 50  # of attacks in an L∞ ball; papers take more steps, but at one radius
 
-# "velatura" is what `velatura protect` does by default, "glaze" the objective as published, with the same steps;
-# "application" the early Glaze application.
+# "velatura" is what `velatura protect` does by default, "banded" the same but for T, which it draws as Glaze does,
+# "glaze" the objective as published, with the same steps; "application" the early Glaze application.
 METHODS: dict[str, Maker] = {
     "advdm": partial(_advdm, texture=0.0),
     "application": _each(application, lambda _, budget: ApplicationSettings(budget, rounds=RADII)),
     "aspl": _aspl,
+    "banded": _glaze,
     "blend": _each(decoded, _blend),
     "decoded": _each(decoded, lambda protector, _: DecodedSettings(**asdict(protector.settings.cloak()))),
     "glaze": _glaze,
@@ -151,5 +152,7 @@ METHODS: dict[str, Maker] = {
     "velatura": _glaze,
 }
 # Those whose colour cast is bounded, and by how much of the product's bound; the others are as published.
-BOUNDED = {"blend": 1.0, "decoded": 1.0, "hardened": 1.0, "veil": 0.9, "velatura": 1.0}
+BOUNDED = {"banded": 1.0, "blend": 1.0, "decoded": 1.0, "hardened": 1.0, "veil": 0.9, "velatura": 1.0}
+# Those whose T is drawn as Glaze draws it; the others share the T of `velatura protect` (styles/choose.py).
+DRAW_AS_GLAZE = ("application", "banded", "glaze")
 THROUGH_UNET = ("advdm", "aspl", "mist")  # which need a whole text-to-image model, and depend on its U-Net

@@ -23,12 +23,13 @@ from velatura.diffusion import extractors
 from velatura.diffusion import pipeline as models
 from velatura.errors import InputError
 from velatura.evaluation.arms import PLAIN, Arm, colour_bound, countermeasure
-from velatura.evaluation.methods import BOUNDED, THROUGH_UNET
+from velatura.evaluation.methods import BOUNDED, DRAW_AS_GLAZE, THROUGH_UNET
 from velatura.evaluation.recipes import Recipe, Way
 from velatura.images import read, working
 from velatura.judges.validation import near_duplicates, thumbnails
 from velatura.judges.views import square
 from velatura.mimicry import captions, finetune, generate
+from velatura.styles.choose import BAND, DRAWN, FAR
 
 FEWEST_TO_TRAIN = 4
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")  # of pictures protected elsewhere
@@ -183,6 +184,8 @@ class Setup:
             about.append([_digest(path) for path in self.elsewhere(arm)])
         else:
             about += [self.extractors(arm), self._models(arm), self.protocol.effort]
+            if arm.method != "noise":
+                about.append(BAND if arm.method in DRAW_AS_GLAZE else (FAR, DRAWN))
             if arm.method in BOUNDED:
                 about.append(colour_bound(arm, self.resolution))
         return self.out / "protected" / f"{whole.key}-{_key(about)}"

@@ -124,7 +124,7 @@ class Studio:
 def _choice(protector: Protector, job: Job) -> Choice:
     kept, s = job.choice, protector.settings
     name, reason = kept["style"]["name"], kept["reason"]
-    return choose(protector.catalogue, kept["place"], band=s.band, seed=s.seed, name=name, reason=reason)
+    return choose(protector.catalogue, kept["place"], band=s.drawn_from, seed=s.seed, name=name, reason=reason)
 
 
 def _style_beside(job: Job, settings: Settings) -> str | None:

@@ -131,14 +131,15 @@ def train(
     if is_full_size(pipeline):  # a third more time for a quarter of the memory
         pipeline.unet.enable_gradient_checkpointing()
     scheduler = denoising.training_scheduler(pipeline)
+    encoded = _Encoded(pipeline.vae, pictures, settings.resolution)
     optimizer = torch.optim.AdamW(trainee.parameters(), settings.rate, weight_decay=trainee.decay)
     start, losses = _resume(work / "checkpoint.pt", mark, trainee, optimizer)
     saved = time.monotonic()
     for step in range(start, settings.steps):
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-        picked, texts = _batch(pictures, captions, by_name, settings, generator)
+        squares, texts = _batch(pictures, captions, by_name, settings, generator)
         with torch.no_grad(), autocast(device):
-            latents = denoising.encode(pipeline.vae, picked.to(device), generator).float()
+            latents = encoded(squares, generator)
         with autocast(device):
             states = denoising.context(pipeline, texts)
             loss = denoising.loss(pipeline.unet, scheduler, latents, states, generator=generator).mean()
@@ -189,22 +190,44 @@ def _check(pictures: Sequence[Tensor], captions: Sequence[str], out: Path, setti
         raise InputError(f"{out} exists already: choose another folder, or delete it")
 
 
+POSITIONS = 9  # of a square along each side of a picture
+_Square = tuple[int, int, int, bool]  # picture, top, left, mirrored
+
+
 def _batch(
     pictures: Sequence[Tensor], captions: Sequence[str], by_name: str, settings: Settings, generator: torch.Generator
-) -> tuple[Tensor, list[str]]:
-    """Random pictures, random squares of them, flipped half of the time, and their captions."""
+) -> tuple[list[_Square], list[str]]:
+    """Random pictures, random squares of them, mirrored half of the time, and their captions."""
     rng = random.Random(int(torch.randint(2**62, (1,), generator=generator)))
-    size, squares, texts = settings.resolution, [], []
+    squares, texts = [], []
     for _ in range(settings.batch):
         i = rng.randrange(len(pictures))
-        height, width = pictures[i].shape[-2:]
-        top, left = rng.randrange(height - size + 1), rng.randrange(width - size + 1)
-        square = pictures[i][0, :, top : top + size, left : left + size]
-        squares.append(square.flip(-1) if rng.random() < 0.5 else square)
+        steps = (rng.randrange(POSITIONS) for _ in range(2))
+        room = (side - settings.resolution for side in pictures[i].shape[-2:])
+        top, left = (most * step // (POSITIONS - 1) for most, step in zip(room, steps, strict=True))
+        squares.append((i, top, left, rng.random() < 0.5))
         draw = rng.random()
         kept = captions[i] if draw >= settings.caption_dropout + settings.subject_dropout else by_name
         texts.append("" if draw < settings.caption_dropout else kept)
-    return torch.stack(squares), texts
+    return squares, texts
+
+
+class _Encoded:
+    """Latents of squares; each is encoded when it is first drawn, alone, so that a resumed run finds the same."""
+
+    def __init__(self, vae: Any, pictures: Sequence[Tensor], side: int) -> None:
+        self.vae, self.pictures, self.side = vae, pictures, side
+        self.kept: dict[_Square, denoising.Latents] = {}
+
+    def __call__(self, squares: Sequence[_Square], generator: torch.Generator) -> Tensor:
+        for square in squares:
+            if square not in self.kept:
+                picture, top, left, mirrored = square
+                cut = self.pictures[picture][..., top : top + self.side, left : left + self.side]
+                cut = cut.flip(-1) if mirrored else cut
+                self.kept[square] = denoising.latents(self.vae, cut.to(self.vae.device))
+        means, deviations = (torch.cat(part) for part in zip(*(self.kept[s] for s in squares), strict=True))
+        return denoising.drawn(self.vae, (means, deviations), generator).float()
 
 
 def _prior(pipeline: Any, settings: Settings, work: Path) -> Tensor:

@@ -95,9 +95,10 @@ class Protector:
             self.pipeline = transfer.load_img2img(settings.painter, self.device, offline=settings.offline)
 
     def place(self, artwork: Artwork) -> list[float]:
-        """Where a picture stands in the style space."""
-        picture = working(artwork, space.SHORT_SIDE).to(self.device)
-        return [float(v) for v in space.style_numbers(picture, self.style_model)[0]]
+        """Where a picture stands: its numbers in the style space, then its style vector."""
+        numbers = space.style_numbers(working(artwork, space.SHORT_SIDE).to(self.device), self.style_model)[0]
+        vector = transfer.style_vector(working(artwork, transfer.READ_SIDE).to(self.device))[0]
+        return [float(v) for v in (*numbers, *vector)]
 
     def choose(self, places: Sequence[Sequence[float]], *, earlier: str | None = None) -> Choice:
         """T for a body of work whose pictures stand at ``places``.
@@ -110,7 +111,7 @@ class Protector:
             name, reason = remembered(s.artist), f"kept for artist {s.artist}"
         if name is None and earlier is not None:
             name, reason = earlier, "kept from the pictures done before"
-        choice = choose(self.catalogue, centroid(places), band=s.band, seed=s.seed, name=name, reason=reason)
+        choice = choose(self.catalogue, centroid(places), band=s.drawn_from, seed=s.seed, name=name, reason=reason)
         if s.artist is not None:
             remember(s.artist, choice, s.seed)
         return choice

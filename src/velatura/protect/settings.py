@@ -33,10 +33,11 @@ class Settings:
     (ΔE, ``colour_cast``); None: 30 times the budget, or, at effort "paper", no bound, as published. models: names, hub
     ids or paths of the models to cloak against; "auto" is the best on disk. resolutions: short sides (px) that mimics
     train at; the largest is the cloak's working resolution; none: the models' own, at least 512. style: force T by
-    name. artist: keep T for this artist. catalogue: of target styles, or the embedded one. band: percentiles of
-    distance within which T is drawn. painter: None for the embedded Ω, or hub id or folder of a diffusers img2img
-    pipeline, with its strength (0 to 1), guidance scale and steps (the defaults are the published re-implementation's).
-    page: of files that hold several, from 1. delivery: the file's format, size and metadata.
+    name. artist: keep T for this artist. catalogue: of target styles, or the embedded one. band: draw T as Glaze does,
+    between these percentiles of distance; None: as we do (styles/choose.py). painter: None for the embedded Ω, or hub
+    id or folder of a diffusers img2img pipeline, with its strength (0 to 1), guidance scale and steps (the defaults are
+    the published re-implementation's). page: of files that hold several, from 1. delivery: the file's format, size and
+    metadata.
     """
 
     budget: float = 0.1
@@ -48,7 +49,7 @@ class Settings:
     style: str | None = None
     artist: str | None = None
     catalogue: Path | None = None
-    band: tuple[float, float] = BAND
+    band: tuple[float, float] | None = None
     painter: str | None = None
     painter_strength: float = 0.5
     painter_guidance: float = 7.5
@@ -83,6 +84,11 @@ class Settings:
     @property
     def steps(self) -> int:
         return EFFORTS[self.effort].steps
+
+    @property
+    def drawn_from(self) -> tuple[float, float] | None:
+        """The band that T is drawn from: at effort "paper", as published."""
+        return self.band or (BAND if self.effort == "paper" else None)
 
     def cloak(self) -> GlazeSettings:
         several = self.resolutions if len(self.resolutions) > 1 else ()

@@ -95,7 +95,11 @@ def _profile(name: str, desk: Desk, who: Visitor) -> ArtistOut:
     if style is None and not jobs:
         raise HTTPException(404, "artist: none of this name")
     book = load()
-    places = {(job.id, int(n)): place for job in jobs for n, place in job.choice.get("places", {}).items()}
+    places = {
+        (job.id, int(n)): place[: len(book.numbers)]
+        for job in jobs
+        for n, place in job.choice.get("places", {}).items()
+    }
     middle = centroid(list(places.values())) if places else None
     far = {key: book.distance(place, middle) for key, place in places.items() if middle}
     target = next((s for s in book.styles if s.name == style), None)

@@ -61,6 +61,7 @@ class Catalogue:
 
     def distance(self, a: Sequence[float], b: Sequence[float]) -> float:
         """Distance of two places of the style space, in usual spreads within one artist."""
+        a, b = (place[: len(self.numbers)] for place in (a, b))  # a style vector may follow
         return space.distance(a, b, self.scale)
 
     def ranking(self, centroid: Sequence[float]) -> list[tuple[float, Style]]:
@@ -205,7 +206,7 @@ def build(
 
 def _measure(path: Path, extractor: Extractor) -> list[list[float]]:
     artwork = read(path)
-    vector = transfer.style_vector(working(artwork, 384))[0].tolist()
+    vector = transfer.style_vector(working(artwork, transfer.READ_SIDE))[0].tolist()
     return [vector, space.style_numbers(working(artwork, space.SHORT_SIDE), extractor)[0].tolist()]
 
 

@@ -28,6 +28,7 @@ Painter: TypeAlias = Callable[[torch.Tensor, Style], torch.Tensor]
 # The strokes have a fixed width in the network's pixels: below 512 they swallow faces and foliage, above 1024 they are
 # too fine to be a style and only cost time. In between, the picture's own size is the sharpest.
 SIDE_RANGE = (512, 1024)
+READ_SIDE = 384  # short side, px, at which a picture's style is read
 MOST_PIXELS = 8_000_000  # painted at once, at 0.3 GB a megapixel
 
 
