@@ -42,6 +42,7 @@ PARTS = {
     "throughput": application.throughput,
     "load": application.load_test,
     "effort": cloaks.effort,
+    "targets": cloaks.targets,
     "neighbours": cloaks.neighbours,
     "autoencoder": lab.autoencoder,
 }

@@ -115,6 +115,34 @@ def neighbours() -> str:
     return "\n".join(lines)
 
 
+def targets() -> str:
+    """How far targets are, by the rule that they are drawn by."""
+    tree = optional("cloaks/targets")
+    if tree is None:
+        return "Not measured yet (results/cloaks/targets.json)."
+    rows = {(r["artist"], r["metric"], r["recipe"]): r for r in tree["rows"]}
+    rules = ("any style", "Glaze's band", "ours")
+    lines = [f"| artist | {' | '.join(rules)} | ρ, distance | ρ, style vectors |", "|---|---|---|---|---|---|"]
+    for artist in dict.fromkeys(r["artist"] for r in tree["rows"]):
+        cells = [rows.get((artist, "ceiling_top3", rule)) for rule in rules]
+        shown = [f"{row['value']:.0%} (n {row['n']})" if row else "" for row in cells]
+        if artist is None:
+            shown = [interval(row | {"high": min(1.0, row["high"])}, ".0%") for row in cells if row]
+        found = [rows.get((artist, "rank_correlation", figure)) for figure in ("distance", "alike")]
+        # Of the cosine less is better.
+        signs = [f"{sign * row['value']:.2f}" if row else "" for sign, row in zip((1, -1), found, strict=True)]
+        name = "**mean of artists**" if artist is None else artist.replace("-", " ")
+        lines.append(f"| {name} | {' | '.join([*shown, *signs])} |")
+    lines += [
+        "",
+        f"Mean ceiling (top 3) of the styles among {len(tree['settings']['styles'])} that each rule draws from, their number, and Spearman's ρ of "
+        f"the ceiling with the two figures, over all of them; {tree['settings']['pictures']} pictures an artist, 128 px, none by the artists whom we "
+        "report on. `python benchmarks/targets.py ../shared/art` ([results/cloaks/targets.json](RESULTS/cloaks/targets.json))."
+        + stale(tree),
+    ]
+    return "\n".join(lines)
+
+
 def objectives() -> str:
     """What was tried as an objective, and what it did."""
     tree = optional("cloaks/objectives")

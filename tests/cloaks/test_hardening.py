@@ -18,6 +18,7 @@ from velatura.diffusion import extractors
 from velatura.errors import InputError
 from velatura.evaluation.methods import DIFFERENTIABLE
 from velatura.perception.lpips import lpips
+from velatura.perception.pixels import blurred
 
 SETTINGS = DecodedSettings(0.1, alpha=8, steps=25, learning_rate=0.02, decay=True, beta2=0.9, alpha_start=0.3)
 
@@ -39,7 +40,7 @@ def test_blur_is_opencvs(make_scene: Callable[..., Tensor]) -> None:
 
     picture = make_scene(48, 64, 4)
     theirs = gaussian_blur(picture, settings=BlurSettings(sigma=1.0))
-    assert (differentiable.blur_of(picture, 1.0) - theirs).abs().max() < 1e-3
+    assert (blurred(picture, 1.0) - theirs).abs().max() < 1e-3
 
 
 @pytest.mark.parametrize("name", DIFFERENTIABLE)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from velatura.countermeasures.autoencoding import cut, padded
 from velatura.diffusion.extractors import Extractor
+from velatura.perception.pixels import blurred
 
 Differentiable = Callable[[Tensor, torch.Generator], Tensor]
 QUALITIES = (60.0, 95.0)
@@ -84,16 +85,7 @@ def noise(pictures: Tensor, draw: torch.Generator) -> Tensor:
 
 def blur(pictures: Tensor, draw: torch.Generator) -> Tensor:
     """Gaussian blur of a sigma between :data:`BLURS`."""
-    return blur_of(pictures, _between(BLURS, draw))
-
-
-def blur_of(pictures: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur; at the border the picture is mirrored, as OpenCV does."""
-    reach = round(4 * sigma)
-    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2).to(pictures)
-    taps = (taps / taps.sum()).expand(3, 1, -1)
-    wide = F.pad(pictures, (reach,) * 4, mode="reflect")
-    return F.conv2d(F.conv2d(wide, taps[:, :, None, :], groups=3), taps[:, :, :, None], groups=3)
+    return blurred(pictures, _between(BLURS, draw))
 
 
 def round_trip(model: Extractor) -> Differentiable:

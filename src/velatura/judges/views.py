@@ -20,6 +20,7 @@ from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError
 from velatura.images import Artwork, read, working
 from velatura.images.contract import check_pictures
+from velatura.perception.pixels import blurred
 
 SIDE = 128
 Pictures: TypeAlias = Tensor | Sequence["Path | Artwork | Tensor"]
@@ -58,13 +59,8 @@ def plain(pictures: Pictures, extractor: Extractor) -> Iterator[Tensor]:
 
 
 def blur(pictures: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur, sigma in pixels, edges mirrored; any number of channels."""
-    reach = max(1, round(3 * sigma))
-    line = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=pictures.device) / sigma) ** 2)
-    line = (line / line.sum()).expand(pictures.shape[1], 1, -1)
-    for kernel, padding in ((line[:, :, None], (reach, reach, 0, 0)), (line[..., None], (0, 0, reach, reach))):
-        pictures = F.conv2d(F.pad(pictures, padding, mode="reflect"), kernel, groups=pictures.shape[1])
-    return pictures
+    """Gaussian blur, sigma in pixels."""
+    return blurred(pictures, sigma, reach=3.0)
 
 
 def sharpen(pictures: Tensor, amount: float, sigma: float = 1.0) -> Tensor:

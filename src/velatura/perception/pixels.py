@@ -36,6 +36,16 @@ def ssim(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return (light * structure).flatten(1).mean(1)
 
 
+def blurred(pictures: torch.Tensor, sigma: float, *, reach: float = 4.0) -> torch.Tensor:
+    """Gaussian blur of ``(B, C, H, W)``, sigma in pixels, edges mirrored; cut off ``reach`` sigmas from the middle."""
+    pixels = max(1, round(reach * sigma))
+    line = torch.exp(-0.5 * (torch.arange(-pixels, pixels + 1) / sigma) ** 2).to(pictures)
+    line = (line / line.sum()).expand(pictures.shape[1], 1, -1)
+    for kernel, padding in ((line[:, :, None], (pixels, pixels, 0, 0)), (line[..., None], (0, 0, pixels, pixels))):
+        pictures = F.conv2d(F.pad(pictures, padding, mode="reflect"), kernel, groups=pictures.shape[1])
+    return pictures
+
+
 def share_left(original: torch.Tensor, cloaked: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """How much of δ = ``cloaked`` − ``original`` is in ``other`` − ``original``: ``(B,)``, the projection's length.
 
