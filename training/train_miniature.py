@@ -305,6 +305,7 @@ def export(pipeline: Any, out: Path) -> None:
     """The pipeline in fp16, beside the autoencoder, whose files stay as they are."""
     temporary = out / ".new"
     shutil.rmtree(temporary, ignore_errors=True)
+    pipeline.unet.register_to_config(_name_or_path="")  # else that of the folder it was started from
     pipeline.unet.half()
     pipeline.text_encoder.half()
     pipeline.save_pretrained(temporary, safe_serialization=True)

@@ -6,6 +6,7 @@ import json
 import re
 
 from parts.figures import ROOT, interval, result, share, stale
+from velatura import weights
 from velatura.reports import page as reports
 from velatura.reports.result import load
 
@@ -63,8 +64,13 @@ def evaluation() -> str:
     files = sorted((ROOT / "results/evaluation").glob("*.json"))
     if not files:
         return "Nothing is measured yet: results/evaluation holds no result."
-    text = reports.markdown([reports.Run(file.stem, load(file)) for file in files])
-    return re.sub(r"^##", "###", text, flags=re.M).strip()
+    runs = [reports.Run(file.stem, load(file)) for file in files]
+    text = re.sub(r"^##", "###", reports.markdown(runs), flags=re.M).strip()
+    unet = weights.sha256(weights.require_pipeline("mini") / "unet")
+    earlier = [run.name for run in runs if run.result.weights.get("unet") != unet]
+    if earlier:
+        text = f"**Of an earlier U-Net of the miniature, a weaker mimic: {', '.join(earlier)}.**\n\n{text}"
+    return text
 
 
 def purifier() -> str:

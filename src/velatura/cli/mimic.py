@@ -28,7 +28,7 @@ OUTPUT = click.option(
 SEED = click.option("--seed", default=0, show_default=True, help="The same seed makes the same result.")
 SAMPLING = (
     click.option("--steps", default=30, show_default=True, type=click.IntRange(1), help="Denoising steps."),
-    click.option("--guidance", type=click.FloatRange(0), help="Guidance scale; else 7.5, and 3 for small models."),
+    click.option("--guidance", type=click.FloatRange(0), help="Guidance scale; else 7.5, and 1.5 for small models."),
     click.option("--artist", help="Whose style to ask for; else the artist that the model was fine-tuned on."),
 )
 

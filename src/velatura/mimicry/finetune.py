@@ -74,7 +74,7 @@ _FULL_SIZE: dict[str, dict[str, Any]] = {
     "textual-inversion": {"rate": 5e-4, "steps": 3000},
 }
 _MINIATURE: dict[str, dict[str, Any]] = {
-    "full": {"rate": 5e-4, "steps": 600, "subject_dropout": 0.4},
+    "full": {"rate": 1e-3, "steps": 300, "subject_dropout": 0.4},
     "lora": {"rate": 2e-3, "steps": 400, "rank": 32},
     "dreambooth": {"rate": 1e-4, "steps": 250, "prior_pictures": 48},
     "textual-inversion": {"rate": 1e-2, "steps": 300},
