@@ -83,11 +83,11 @@ def test_a_cloak_made_under_blur_survives_it_better(make_scene: Callable[..., Te
     mini = extractors.load("mini")
     pictures = torch.cat([make_scene(96, 128, seed) for seed in (1, 2)])
     targets = torch.cat([make_scene(96, 128, seed) for seed in (11, 12)])
-    blur = Transform("blur", lambda x, _: differentiable.blur_of(x, 1.0))
+    blur = Transform("blur", lambda x, _: blurred(x, 1.0))
     goal = mini.view(targets)
 
     def left(delta: Tensor) -> float:
-        seen = mini.view(differentiable.blur_of(pictures + delta, 1.0).clamp(0, 1))
+        seen = mini.view(blurred(pictures + delta, 1.0).clamp(0, 1))
         return float(lpips(seen, goal).mean())
 
     settings = replace(SETTINGS, draws=1)
