@@ -31,7 +31,7 @@ from velatura.reports.prediction import spearman
 from velatura.reports.result import Result, Row
 from velatura.reports.statistics import mean_interval
 from velatura.styles import transfer
-from velatura.styles.choose import BAND, Choice, alike, choose
+from velatura.styles.choose import BAND, Choice, alike, centroid, choose
 
 UNKNOWN = ("paintings/kate-greenaway", "paintings/ivan-aivazovsky")
 KNOWN = ("paintings/randolph-caldecott", "paintings/paul-cezanne", "paintings/howard-pyle", "paintings/rembrandt")
@@ -60,8 +60,8 @@ def run(args: argparse.Namespace) -> None:
         judge = judges.fit({name: paths[::2]} if artist in UNKNOWN else {})
         chosen = paths[1::2][: args.each]
         own = torch.cat([square(working(read(path), 128)) for path in chosen])
-        place = protector.choose([protector.place(read(path)) for path in chosen]).centroid
-        numbers, vector = place[:14], place[14:]
+        place = centroid([protector.place(read(path)) for path in chosen])
+        vector = place[len(protector.catalogue.numbers) :]
         rules = {
             "Glaze's band": drawn_from(choose(protector.catalogue, place, band=BAND)),
             "ours": drawn_from(choose(protector.catalogue, place)),
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
             if style.name == name:
                 continue
             found[style.name] = ceilings(own, style.vector, judge, name) | {
-                "distance": protector.catalogue.distance(numbers, style.centroid),
+                "distance": protector.catalogue.distance(place, style.centroid),
                 "alike": alike(style.vector, vector),
             }
             print(name, style.name, {key: round(value, 2) for key, value in found[style.name].items()}, flush=True)

@@ -32,7 +32,7 @@ from velatura.protect.settings import Settings
 from velatura.reports.checks import flags
 from velatura.reports.sheet import amplified, sheet
 from velatura.reports.verdict import Verdict, verdict
-from velatura.styles import catalogue, space, transfer
+from velatura.styles import catalogue, transfer
 from velatura.styles.choose import Choice, centroid, choose, remember, remembered
 
 STYLE_MODEL = "mini"  # the style space is the miniature's, whatever model the cloak uses
@@ -96,9 +96,8 @@ class Protector:
 
     def place(self, artwork: Artwork) -> list[float]:
         """Where a picture stands: its numbers in the style space, then its style vector."""
-        numbers = space.style_numbers(working(artwork, space.SHORT_SIDE).to(self.device), self.style_model)[0]
-        vector = transfer.style_vector(working(artwork, transfer.READ_SIDE).to(self.device))[0]
-        return [float(v) for v in (*numbers, *vector)]
+        vector, numbers = catalogue.measure(artwork, self.style_model)
+        return [*numbers, *vector]
 
     def choose(self, places: Sequence[Sequence[float]], *, earlier: str | None = None) -> Choice:
         """T for a body of work whose pictures stand at ``places``.

@@ -16,7 +16,7 @@ import torch
 from velatura import weights
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import ImageError, InputError, WeightsError
-from velatura.images import read, save, working
+from velatura.images import Artwork, read, save, working
 from velatura.images.formats import SUFFIXES
 from velatura.reports.result import to_json
 from velatura.styles import space, transfer
@@ -184,7 +184,7 @@ def build(
                 try:
                     key = f"{path.resolve()}|{path.stat().st_size}"
                     if key not in known:
-                        known[key] = _measure(path, extractor)
+                        known[key] = list(measure(read(path), extractor))
                         line = {"key": key, "extractor": extractor.sha256, "row": known[key]}
                         print(json.dumps(line), file=log, flush=True)
                     rows.append(known[key])
@@ -204,10 +204,10 @@ def build(
     return Catalogue(sorted(styles, key=lambda s: s.name), scale, extractor=extractor.sha256)
 
 
-def _measure(path: Path, extractor: Extractor) -> list[list[float]]:
-    artwork = read(path)
-    vector = transfer.style_vector(working(artwork, transfer.READ_SIDE))[0].tolist()
-    return [vector, space.style_numbers(working(artwork, space.SHORT_SIDE), extractor)[0].tolist()]
+def measure(artwork: Artwork, extractor: Extractor) -> tuple[list[float], list[float]]:
+    """A picture's style vector, and its numbers in the style space (``extractor`` is the miniature's)."""
+    small, larger = (working(artwork, side).to(extractor.device) for side in (space.SHORT_SIDE, transfer.READ_SIDE))
+    return transfer.style_vector(larger)[0].tolist(), space.style_numbers(small, extractor)[0].tolist()
 
 
 def _sum_up(group: Source, rows: list[list[list[float]]]) -> Style:

@@ -59,10 +59,10 @@ def choose(
     ``band``: draw as Glaze does, from the styles whose distance lies between these percentiles; so it is done, too,
     where ``place`` has no style vector. ``name`` overrides the draw, with the ``reason`` to report.
     """
-    numbers, vector = place[: len(catalogue.numbers)], place[len(catalogue.numbers) :]
+    vector = place[len(catalogue.numbers) :]
     if band is None and not vector:
         band = BAND
-    ranked = catalogue.ranking(numbers)
+    ranked = catalogue.ranking(place)
     percentiles = [100 * (i + 0.5) / len(ranked) for i in range(len(ranked))]
     if band is not None:
         low, high = band
@@ -85,7 +85,7 @@ def choose(
     else:
         style = catalogue.find(name)
     table = [(s.name, d, p, s in candidates) for (d, s), p in zip(ranked, percentiles, strict=True)]
-    return Choice(style, catalogue.distance(numbers, style.centroid), reason, list(place), table)
+    return Choice(style, catalogue.distance(place, style.centroid), reason, list(place), table)
 
 
 def alike(a: Sequence[float], b: Sequence[float]) -> float:
