@@ -1,9 +1,10 @@
 """The verdict on one picture, in words: strong, fair or weak, on what it rests, and what to try.
 
 It rests on ``decoded_shift``: the share of the way from the picture to its painted target that the model's own view of
-it has moved. Thresholds from mimics fine-tuned on cloaked art (results/evaluation, docs/evaluation.md): of arms at 0.3
-and below, the mimics were no further from the style than those of noise; of every arm from 0.55 up they were, in the
-judge's first choice. Nothing between was measured, nor beyond 0.8: "strong" says as far as anything went.
+it has moved. Thresholds from the first mimics of cloaked art: of arms at 0.3 and below, the mimics were no further from
+the style than those of noise; of every arm from 0.55 up they were, in the judge's first choice. That does not hold of
+every target style: where T is near the artist's, a mimic of pictures at 0.72 was as near the style as ever
+(results/evaluation/cloaks-kate-greenaway.json, arm ``banded``). A share of the way says nothing of how far the way is.
 """
 
 from __future__ import annotations
