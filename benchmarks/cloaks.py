@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
     protector = Protector(Settings(models=("mini",), resolutions=(args.side,), seed=args.seed))
     works = [pictures(args.art, artist, count) for artist, count in (TUNING if args.tuning else REPORTING)]
     squares = [[square(path, args.side) for path in paths] for paths in works]
-    styles = [protector.choose([protector.place(read(path)) for path in paths]).style.name for paths in works]
+    styles = [protector.choose([protector.look(read(path)) for path in paths]).style.name for paths in works]
     found: dict[tuple[str, float], list[dict[str, float]]] = {}
     for method in sorted(args.methods or METHODS, key=lambda name: (name in THROUGH_UNET, name)):
         for budget in args.budgets:

@@ -54,7 +54,7 @@ def run(art: Path, output: Path, side: int, budget: float, plain: str, each: int
     for artist, _ in TUNING:
         paths = pictures(art, artist, each)
         originals = [square(path, side) for path in paths]
-        choice = protector.choose([protector.place(read(path)) for path in paths])
+        choice = protector.choose([protector.look(read(path)) for path in paths])
         protector.settings = Settings(models=("mini",), resolutions=(side,), seed=seed, style=choice.style.name)
         register = Register(originals, [protector.paint(x, choice) for x in originals], eye)
         for method in ("noise", plain, "hardened"):

@@ -186,7 +186,7 @@ def run(args: argparse.Namespace) -> None:
     originals, targets, names, styles = [], [], [], []
     for artist, _ in TUNING:
         paths = pictures(args.art, artist, args.each)
-        choice = protector.choose([protector.place(read(path)) for path in paths])
+        choice = protector.choose([protector.look(read(path)) for path in paths])
         own = [square(path, args.side) for path in paths]
         originals += own
         targets += [protector.paint(x, choice) for x in own]

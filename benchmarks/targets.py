@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
         judge = judges.fit({name: paths[::2]} if artist in UNKNOWN else {})
         chosen = paths[1::2][: args.each]
         own = torch.cat([square(working(read(path), 128)) for path in chosen])
-        place = centroid([protector.place(read(path)) for path in chosen])
+        place = centroid([protector.look(read(path)).place for path in chosen])
         vector = place[len(protector.catalogue.numbers) :]
         rules = {
             "Glaze's band": drawn_from(choose(protector.catalogue, place, band=BAND)),

@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> None:
     for artist, _ in TUNING:
         paths = pictures(args.art, artist, args.each)
         originals = [square(path, args.side) for path in paths]
-        choice = protector.choose([protector.place(read(path)) for path in paths])
+        choice = protector.choose([protector.look(read(path)) for path in paths])
         register = Register(originals, [protector.paint(x, choice) for x in originals], eye)
         for name, cloaker in cloakers(eye, args.budget, cast, args.published).items():
             for index in range(len(originals)):

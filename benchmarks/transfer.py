@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
             for artist, _ in TUNING:
                 paths = pictures(args.art, artist, args.each)
                 originals = [square(path, args.side) for path in paths]
-                choice = protector.choose([protector.place(read(path)) for path in paths])
+                choice = protector.choose([protector.look(read(path)) for path in paths])
                 protector.settings = replace(
                     protector.settings, style=choice.style.name
                 )  # the same T for cloak and eye

@@ -49,7 +49,7 @@ def run(root: Path, output: Path, budget: float) -> None:
     for path in paths:
         artwork = read(path)
         original = protector.working(artwork)
-        target = protector.paint(original, protector.choose([protector.place(artwork)]))
+        target = protector.paint(original, protector.choose([protector.look(artwork)]))
         pairs.append((middle(original), middle(target)))
     rows = []
     for recipe in GRID:

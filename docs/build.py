@@ -43,6 +43,7 @@ PARTS = {
     "load": application.load_test,
     "effort": cloaks.effort,
     "targets": cloaks.targets,
+    "trials": cloaks.trials,
     "neighbours": cloaks.neighbours,
     "autoencoder": lab.autoencoder,
 }

@@ -1,7 +1,8 @@
 """Train the miniature Stable Diffusion (tokenizer, text encoder, U-Net) on a folder of pictures; resumes and exports.
 
     python training/train_miniature.py ../shared/art --minutes 150 --run runs/miniature
-    python training/train_miniature.py ../shared/art --vae ../shared/weights/taef2 --run runs/taef2 --out runs/taef2/sd
+    python training/train_miniature.py ../shared/art --vae ../shared/weights/taef2 --start src/velatura/data/mini \
+        --steps 2000 --minutes 1000 --run runs/taef2 --out runs/taef2/sd
 
 The second trains a U-Net on another autoencoder's latents: a mimic whose extractor the cloak has not seen. It is made
 for experiments and is not shipped.
@@ -169,16 +170,23 @@ def new(found: list[Example], channels: int) -> tuple[Any, Any, Any]:
     return tokenizer, *networks(tokenizer, channels)
 
 
-def started(folder: Path) -> tuple[Any, Any, Any]:
-    """Tokenizer, text encoder and U-Net of an earlier run's export: its average of weights, no optimiser's state."""
+def started(folder: Path, channels: int) -> tuple[Any, Any, Any]:
+    """Tokenizer, text encoder and U-Net of an earlier run's export: its average of weights, no optimiser's state.
+
+    Where that run was on another autoencoder's latents, the U-Net's first and last layer are new.
+    """
     from diffusers import UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    return (
-        CLIPTokenizer.from_pretrained(folder / "tokenizer"),
-        CLIPTextModel.from_pretrained(folder / "text_encoder").float(),
-        UNet2DConditionModel.from_pretrained(folder / "unet").float(),
-    )
+    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    text = CLIPTextModel.from_pretrained(folder / "text_encoder").float()
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet").float()
+    if unet.config["in_channels"] != channels:
+        other = networks(tokenizer, channels)[1]
+        kept = {k: v for k, v in unet.state_dict().items() if v.shape == other.state_dict()[k].shape}
+        other.load_state_dict(kept, strict=False)
+        unet = other
+    return tokenizer, text, unet
 
 
 def pipeline_of(vae: Any, tokenizer: Any, text: Any, unet: Any) -> Any:
@@ -213,7 +221,7 @@ def train(args: argparse.Namespace) -> None:
     if not cache.exists():
         torch.save(latents_of(found, args.vae, args.seed), cache)
     latents, owners = torch.load(cache, weights_only=True)
-    tokenizer, text, unet = started(args.start) if args.start else new(found, latents.shape[1])
+    tokenizer, text, unet = started(args.start, latents.shape[1]) if args.start else new(found, latents.shape[1])
     vae = autoencoder_of(args.vae, latents)
     pipeline = pipeline_of(vae, tokenizer, text, unet)
     pipeline.vae.requires_grad_(False).eval()

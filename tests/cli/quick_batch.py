@@ -35,10 +35,10 @@ class QuickProtector:
     def __init__(self, settings: Settings) -> None:
         self.settings, self.ways, self.device, self.hint = settings, {}, "cpu", ""
 
-    def place(self, artwork):
+    def look(self, artwork):
         return [0.0]
 
-    def choose(self, places, *, earlier=None):
+    def choose(self, looks, *, earlier=None, on_trial=None):
         return SimpleNamespace(style=SimpleNamespace(name="quick", artist="Quick"), reason="no reason")
 
     def protect(self, artwork, choice=None, on_step=None):

@@ -58,20 +58,20 @@ def test_amplified_is_grey_where_nothing_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shifts", "noise", "word", "says"),
+    ("turns", "noise", "word", "says"),
     [
-        ({"sd15": 0.85}, 0.0, "strong", "measured on sd15"),
-        ({"sd15": 0.85, "mini": 0.55}, 0.0, "fair", "mini"),
-        ({"sd15": 0.28}, 0.0, "weak", "28%"),
+        ({"sd15": 0.45}, 0.0, "strong", "measured on sd15"),
+        ({"sd15": 0.45, "mini": 0.3}, 0.0, "fair", "mini"),
+        ({"sd15": 0.13}, 0.0, "weak", "13%"),
         ({"mini": 0.9}, 0.0, "fair", "not shown against a full-size model"),
-        ({"sd15": 0.6}, 0.58, "weak", "no better than noise"),
+        ({"sd15": 0.3}, 0.29, "weak", "no better than noise"),
     ],
 )
-def test_verdict(shifts: dict[str, float], noise: float, word: str, says: str) -> None:
-    found = verdict(shifts, noise_shift=noise, scale_models=["mini"])
+def test_verdict(turns: dict[str, float], noise: float, word: str, says: str) -> None:
+    found = verdict(turns, noise_turn=noise, scale_models=["mini"])
     assert found.word == word
     assert says in found.sentence
-    assert bool(found.advice) == (word == "weak" or set(shifts) == {"mini"})
+    assert bool(found.advice) == (word == "weak" or set(turns) == {"mini"})
 
 
 def test_wilson_interval_of_a_share() -> None:

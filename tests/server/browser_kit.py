@@ -91,7 +91,8 @@ def until(page: Any, script: str) -> None:
 
 
 def fits(page: Any) -> None:
-    """Nothing has to be scrolled sideways."""
+    """Nothing has to be scrolled sideways, once the page stands with its style sheets."""
+    page.wait_for_load_state()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page.url
 
 

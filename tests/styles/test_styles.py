@@ -123,6 +123,25 @@ def test_t_is_far_and_painted_least_like_the_artist(book: Catalogue) -> None:
     assert banded == {f"style-{i}" for i in range(10, 15)}
 
 
+def test_of_a_few_drawn_the_one_whose_trial_goes_farthest(book: Catalogue) -> None:
+    place, asked = [0.0] * 14 + [2.0] + [0.0] * 99, []
+    styles = [replace(s, vector=[1.0, *[0.0] * 99]) for s in book.styles for _ in range(2)]
+    many = Catalogue([replace(s, name=f"style-{i:02}") for i, s in enumerate(styles)], book.scale)
+
+    def trial(style: catalogue.Style) -> float:
+        asked.append(style.name)
+        return -float(style.name[-2:])
+
+    choice = choose.choose(many, place, seed=2, trial=trial)
+    assert len(set(asked)) == len(asked) == choose.TRIED
+    assert choice.style.name == min(asked)
+    assert f"trial of {choose.TRIED}" in choice.reason
+    tried = len(asked)
+    for untried in ({"band": (50, 75)}, {"name": "style-01"}):
+        choose.choose(many, place, trial=trial, **untried)
+    assert len(asked) == tried
+
+
 def test_a_tiny_catalogue_has_a_target_too(book: Catalogue) -> None:
     one = Catalogue(book.styles[:1], book.scale)
     for place in ([3.0] * 14, [3.0] * 114):

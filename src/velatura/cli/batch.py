@@ -50,9 +50,9 @@ class Batch:
             for folder in sorted({task.output.parent for task in left}):
                 probe(folder)
             self.protector: Protector = Protector(self.settings)
-            choice = self._choice()
             # Bars would tangle with JSON or a log; a terminal gets them.
             off = self.quiet or self.as_json or not sys.stderr.isatty()
+            choice = self._choice(off)
             total = len(left) * self.settings.steps
             with tqdm(total=total, unit="step", disable=off, dynamic_ncols=True, file=sys.stderr) as self.bar:
                 try:
@@ -92,20 +92,24 @@ class Batch:
             self.emit(task, {"skipped": True})
         return done
 
-    def _choice(self) -> Choice | None:
+    def _choice(self, off: bool) -> Choice | None:
         """One T for the whole batch, from up to two dozen of its pictures, those done before among them."""
         from velatura.images import read_guarded
         from velatura.protect.protector import MOST_FOR_CENTROID
+        from velatura.styles.choose import TRIED
 
-        places = []
+        looks = []
         every = max(1, -(-len(self.tasks) // MOST_FOR_CENTROID))
-        for task in self.tasks[::every]:
-            # Reported when its turn comes.
-            with contextlib.suppress(VelaturaError, OSError, RuntimeError):
-                places.append(self.protector.place(read_guarded(task.source, page=self.settings.page)))
-        if not places:
-            return None
-        choice = self.protector.choose(places, earlier=self.earlier_style)
+        asked = self.tasks[::every]
+        with tqdm(total=len(asked) + TRIED, desc="choosing a target style", leave=False, disable=off) as bar:
+            for task in asked:
+                # Reported when its turn comes.
+                with contextlib.suppress(VelaturaError, OSError, RuntimeError):
+                    looks.append(self.protector.look(read_guarded(task.source, page=self.settings.page)))
+                bar.update()
+            if not looks:
+                return None
+            choice = self.protector.choose(looks, earlier=self.earlier_style, on_trial=bar.update)
         if not self.quiet:
             self.say(f"target style: {choice.style.name} ({choice.style.artist}), {choice.reason}")
             models = ", ".join(f"{name} ({way})" for name, way in self.protector.ways.items())

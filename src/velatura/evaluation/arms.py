@@ -198,7 +198,7 @@ def protect(
     artworks = [read(png(x)) for x in pictures]
     originals = [protector.working(artwork) for artwork in artworks]
     protector.settings = replace(protector.settings, band=BAND if arm.method in DRAW_AS_GLAZE else None)
-    choice = protector.choose([protector.place(artwork) for artwork in artworks])
+    choice = protector.choose([protector.look(artwork) for artwork in artworks])
     targets = [protector.paint(x, choice) for x in originals]
     assert arm.budget is not None
     cast = colour_bound(arm, protector.settings.working)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ from velatura.diffusion import extractors
 from velatura.diffusion import pipeline as models
 from velatura.evaluation import measures
 from velatura.evaluation.arms import PLAIN, Arm, changed, protect
-from velatura.evaluation.figures import cloak_rows, compared, dropped_rows, judged, known_as, view_rows
+from velatura.evaluation.figures import Look, cloak_rows, compared, dropped_rows, judged, known_as, view_rows
 from velatura.evaluation.methods import SEEN
 from velatura.evaluation.protocol import Protocol, Say, Setup, untreated, whole_set
 from velatura.evaluation.recipes import Way
 from velatura.evaluation.schedule import named, training_of
 from velatura.images import read, save, working
 from velatura.judges import embedded
+from velatura.judges.views import plain
 from velatura.mimicry import finetune, generate
 from velatura.mimicry.pictures import to_png
 from velatura.protect import Protector, Settings
@@ -31,6 +32,7 @@ from velatura.reports import pictures
 from velatura.reports.checks import doubts
 from velatura.reports.result import Result, Row, to_json
 from velatura.reports.tables import Cell
+from velatura.styles import transfer
 
 
 def run(protocol: Protocol, out: Path, say: Say = lambda what, done, total: None) -> Result:
@@ -44,7 +46,7 @@ def carry_out(setup: Setup, say: Say) -> Result:
     judge = _judge(setup, say)
     genre = _genre(protocol)
     rows: list[Row] = []
-    originals: Tensor | None = None  # as the judge sees them, once for all arms
+    originals: Look | None = None  # as the judge sees them, once for all arms
     samples: dict[str, dict[str, dict[int, Tensor]]] = {way.label: {} for way in setup.ways}
     for arm in protocol.arms:
         if arm.method == "real":
@@ -64,8 +66,8 @@ def carry_out(setup: Setup, say: Say) -> Result:
                 rows += cloak_rows(arm, protocol.artist, treated)
         if arm == whole_set(arm) and (arm.then or arm.method not in PLAIN):
             if originals is None:
-                originals = judge.places(_seen(setup, None))
-            rows += view_rows(arm, originals, judge.places(_seen(setup, arm)), judge, protocol.artist)
+                originals = _look(judge, _seen(setup, None))
+            rows += view_rows(arm, originals, _look(judge, _seen(setup, arm)), judge, protocol.artist)
         for way in setup.ways:
             for seed in protocol.seeds:
                 made = paint(setup, arm, way, seed, say)
@@ -134,6 +136,11 @@ def protect_arm(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
         save(to_json({"figures": figures, "style": style}).encode(), card)
     found: list[dict[str, Any]] = json.loads(card.read_text(encoding="utf-8"))["figures"]
     return found
+
+
+def _look(judge: judges.StyleJudge, pictures: Sequence[Path | Tensor]) -> Look:
+    vectors = [transfer.style_vector(view) for view in plain(pictures, judge.extractor)]
+    return Look(judge.places(pictures), torch.cat(vectors))
 
 
 def _seen(setup: Setup, arm: Arm | None) -> list[Path | Tensor]:

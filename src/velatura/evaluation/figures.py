@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from velatura.judges import style
 from velatura.judges.move import apart
 from velatura.reports.result import Row
 from velatura.reports.statistics import mean_interval, wilson
+from velatura.styles.turn import turn
 
 CLOAK_METRICS = (
     *("lpips", "colour_cast", "latent_remaining", "decoded_shift", "own_decoded_shift"),
@@ -69,20 +71,30 @@ def known_as(artist: str, names: Iterable[str]) -> str:
     return next((name for name in names if re.sub(r"[-_\s]+", " ", name).lower() == plain), artist)
 
 
-def view_rows(arm: Arm, originals: Tensor, seen: Tensor, judge: judges.StyleJudge, artist: str) -> list[Row]:
+@dataclass(frozen=True)
+class Look:
+    """Pictures as the mimic's model sees them: the judge's coordinates ``(n, K)``, style vectors ``(n, 100)``."""
+
+    places: Tensor
+    vectors: Tensor
+
+
+def view_rows(arm: Arm, originals: Look, seen: Look, judge: judges.StyleJudge, artist: str) -> list[Row]:
     """Of the protected pictures as the mimic's model sees them: fast figures, for which no mimic has to be trained.
 
     ``view_shift_top1|top3``: share that the judge places in another style. ``style_move``: how far they have moved from
-    the ``originals`` in the same eyes (``judges.style_moves``), for which the judge need not know the artist. Both as
-    coordinates ``(n, K)`` (``judge.places``).
+    the ``originals`` in the same eyes (``judges.style_moves``), for which the judge need not know the artist.
+    ``view_turn``: the same in the eyes of the style-transfer network (``styles.turn``).
     """
-    ranks = style.ranks(judge.likely(seen), judge.index(known_as(artist, judge.classes)))
+    ranks = style.ranks(judge.likely(seen.places), judge.index(known_as(artist, judge.classes)))
     about = _about(arm, artist)
     counts = {"view_shift_top1": (ranks > 1).sum(), "view_shift_top3": (ranks > 3).sum()}
     rows = [_share(metric, int(count), len(ranks), about) for metric, count in counts.items()]
-    if len(seen) > 1:
-        mean, low, high = mean_interval(apart(originals, seen).tolist())
-        rows.append(Row("style_move", mean, len(seen), low, high, **about))
+    if len(ranks) > 1:
+        moved = {"style_move": apart(originals.places, seen.places), "view_turn": turn(originals.vectors, seen.vectors)}
+        for metric, values in moved.items():
+            mean, low, high = mean_interval(values.tolist())
+            rows.append(Row(metric, mean, len(ranks), low, high, **about))
     return rows
 
 

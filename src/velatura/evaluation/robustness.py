@@ -90,7 +90,7 @@ def run(plan: Robustness, out: Path | None = None, say: Say = lambda what, done,
         device=plan.device,
     )  # fmt: skip
     protector = Protector(settings)
-    choice = protector.choose([protector.place(read(path)) for path in chosen])
+    choice = protector.choose([protector.look(read(path)) for path in chosen])
     protector.settings = replace(protector.settings, style=choice.style.name)  # one target for every arm
     targets = [protector.paint(x, choice) for x in originals]
     measure = _Measure(seen, originals, targets, judge, plan)

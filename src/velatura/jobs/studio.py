@@ -17,7 +17,7 @@ from velatura.jobs.files import files
 from velatura.jobs.hold import Hold
 from velatura.jobs.records import Job, Picture
 from velatura.protect import Protector, Settings
-from velatura.protect.protector import MOST_FOR_CENTROID, png
+from velatura.protect.protector import MOST_FOR_CENTROID, Look, png
 from velatura.protect.results import deliver, delivered
 from velatura.reports.places import report_at
 from velatura.styles.choose import Choice, choose, remembered
@@ -39,17 +39,18 @@ class Studio:
         """One T for the body of work, from up to two dozen of its pictures; empty where none of them can be read."""
         settings = settings_of(job)
         protector = self._protector(settings)
-        places: dict[int, list[float]] = {}
+        looks: dict[int, Look] = {}
         every = max(1, -(-len(job.pictures) // MOST_FOR_CENTROID))
         for picture in job.pictures[::every]:
             # Reported when its turn comes.
             with contextlib.suppress(VelaturaError, OSError, RuntimeError):
                 files().pull(picture.source)
-                places[picture.number] = protector.place(read_guarded(picture.source, page=settings.page))
-        if not places:
+                looks[picture.number] = protector.look(read_guarded(picture.source, page=settings.page))
+        if not looks:
             return {}
-        choice = protector.choose(list(places.values()), earlier=_style_beside(job, protector.settings))
+        choice = protector.choose(list(looks.values()), earlier=_style_beside(job, protector.settings))
         style = {"name": choice.style.name, "artist": choice.style.artist}
+        places = {number: look.place for number, look in looks.items()}
         kept = {"place": choice.centroid, "places": places, "models": protector.settings.models}
         return {"style": style, "reason": choice.reason, **kept}
 
@@ -82,7 +83,7 @@ class Studio:
         settings = replace(settings, artist=None)  # a preview decides nothing for later
         protector = self._protector(settings)
         artwork = read_guarded(picture.source, page=settings.page)
-        choice = protector.choose([protector.place(artwork)])
+        choice = protector.choose([protector.look(artwork)], quick=True)
         whole = protector.working(artwork)
         height, width = whole.shape[-2:]
         side = min(PREVIEW_SIDE, height, width) // 8 * 8

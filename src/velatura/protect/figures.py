@@ -16,6 +16,8 @@ from velatura.cloaks.windows import LONGEST, spans
 from velatura.diffusion.extractors import Extractor
 from velatura.images import Artwork, crops, working
 from velatura.perception import color_difference, lpips, pixels, texture
+from velatura.styles import transfer
+from velatura.styles.turn import turn
 
 CROP = 512
 MOST_CROPS = 4
@@ -105,6 +107,8 @@ def views(
 ) -> list[View]:
     """Latent distance and decoded view of the saved picture, beside random noise of LPIPS ``budget`` (HOUSE.md, 6).
 
+    ``view_turn``: how far the style of the decoded view has turned (``styles.turn``).
+
     Measured in fp32 whatever the optimiser used; a long picture in squares along its length, figures averaged.
     """
     random = (original + noise(original, settings=NoiseSettings(budget, seed)).delta).clamp(0, 1)
@@ -132,6 +136,7 @@ def _view(extractor: Extractor, original: Tensor, saved: Tensor, random: Tensor,
     goal = Goal(extractor, original, target)
     goal_view = judge.features(extractor.decode(goal.features))
     seen = {name: extractor.view(x) for name, x in (("clean", original), ("saved", saved), ("noise", random))}
+    vectors = {name: transfer.style_vector(view) for name, view in seen.items()}
     apart = {name: float(judge.compare(judge.features(view), goal_view)) for name, view in seen.items()}
     clean = max(apart["clean"], 1e-6)
     remaining = float(goal.remaining(saved))
@@ -144,6 +149,8 @@ def _view(extractor: Extractor, original: Tensor, saved: Tensor, random: Tensor,
         "view_to_target_after": apart["saved"],
         "decoded_shift": 1 - apart["saved"] / clean,
         "decoded_shift_noise": 1 - apart["noise"] / clean,
+        "view_turn": float(turn(vectors["clean"], vectors["saved"])),
+        "view_turn_noise": float(turn(vectors["clean"], vectors["noise"])),
     }
     return View(figures, seen["clean"], seen["saved"])
 

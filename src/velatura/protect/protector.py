@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -29,10 +29,12 @@ from velatura.protect.figures import View, Visibility, views, visible
 from velatura.protect.fitting import fitted_scale
 from velatura.protect.publishing import after_platform, notes
 from velatura.protect.settings import Settings
+from velatura.protect.trial import small, turned
 from velatura.reports.checks import flags
 from velatura.reports.sheet import amplified, sheet
 from velatura.reports.verdict import Verdict, verdict
 from velatura.styles import catalogue, transfer
+from velatura.styles.catalogue import Style
 from velatura.styles.choose import Choice, centroid, choose, remember, remembered
 
 STYLE_MODEL = "mini"  # the style space is the miniature's, whatever model the cloak uses
@@ -73,6 +75,14 @@ class Protected:
         return sheet(panels, title=str(self.report["source"]["name"]), lines=lines)
 
 
+@dataclass(frozen=True)
+class Look:
+    """``place``: numbers in the style space, then a style vector. ``square``: for trials, ``(1, 3, 128, 128)``."""
+
+    place: list[float]
+    square: Tensor
+
+
 class Protector:
     """The networks of one setting, loaded once and used for many pictures."""
 
@@ -94,15 +104,23 @@ class Protector:
         if settings.painter is not None:
             self.pipeline = transfer.load_img2img(settings.painter, self.device, offline=settings.offline)
 
-    def place(self, artwork: Artwork) -> list[float]:
-        """Where a picture stands: its numbers in the style space, then its style vector."""
+    def look(self, artwork: Artwork) -> Look:
+        """What the choice of T wants to know of a picture."""
         vector, numbers = catalogue.measure(artwork, self.style_model)
-        return [*numbers, *vector]
+        return Look([*numbers, *vector], small(artwork))
 
-    def choose(self, places: Sequence[Sequence[float]], *, earlier: str | None = None) -> Choice:
-        """T for a body of work whose pictures stand at ``places``.
+    def choose(
+        self,
+        looks: Sequence[Look],
+        *,
+        earlier: str | None = None,
+        quick: bool = False,
+        on_trial: Callable[[], None] | None = None,
+    ) -> Choice:
+        """T for a body of work.
 
-        By name, remembered for the artist, that of ``earlier`` pictures of the same run, or drawn, in this order.
+        By name, remembered for the artist, that of ``earlier`` pictures of the same run, or drawn and tried, in this
+        order. ``quick``: nothing is tried. ``on_trial()`` is called after each trial.
         """
         s = self.settings
         name, reason = s.style, "named on the command line"
@@ -110,7 +128,17 @@ class Protector:
             name, reason = remembered(s.artist), f"kept for artist {s.artist}"
         if name is None and earlier is not None:
             name, reason = earlier, "kept from the pictures done before"
-        choice = choose(self.catalogue, centroid(places), band=s.drawn_from, seed=s.seed, name=name, reason=reason)
+
+        def trial(style: Style) -> float:
+            found = turned([look.square for look in looks], style.vector, self.style_model)
+            if on_trial is not None:
+                on_trial()
+            return found
+
+        choice = choose(
+            self.catalogue, centroid([look.place for look in looks]),
+            band=s.drawn_from, seed=s.seed, name=name, reason=reason, trial=None if quick else trial,
+        )  # fmt: skip
         if s.artist is not None:
             remember(s.artist, choice, s.seed)
         return choice
@@ -125,7 +153,7 @@ class Protector:
             raise ImageError(
                 f"{artwork.name}: {size} is more than {MOST_ELONGATED} times as long as wide; cut it first"
             )
-        choice = choice or self.choose([self.place(artwork)])
+        choice = choice or self.choose([self.look(artwork)])
         original = self.working(artwork)
         target = self.paint(original, choice)
         clock("paint")
@@ -144,7 +172,9 @@ class Protector:
         shifts = {name: f["decoded_shift"] for name, f in per_model.items()}
         noise = {name: f["decoded_shift_noise"] for name, f in per_model.items()}
         miniatures = [e.name for e in self.extractors if isinstance(e.module, MiniAutoencoder)]
-        word = verdict(shifts, noise_shift=max(noise.values()), scale_models=miniatures)
+        turns = {name: f["view_turn"] for name, f in per_model.items()}
+        noise_turn = max(f["view_turn_noise"] for f in per_model.values())
+        word = verdict(turns, noise_turn=noise_turn, scale_models=miniatures)
         figures: dict[str, Any] = {"lpips": distance, "lpips_native_crops": lpips_native, **visible(original, saved)}
         figures["delta_scale"] = scale
         wanted = original + scale * self.seen(artwork, delta)

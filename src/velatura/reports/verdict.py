@@ -1,10 +1,9 @@
 """The verdict on one picture, in words: strong, fair or weak, on what it rests, and what to try.
 
-It rests on ``decoded_shift``: the share of the way from the picture to its painted target that the model's own view of
-it has moved. Thresholds from the first mimics of cloaked art: of arms at 0.3 and below, the mimics were no further from
-the style than those of noise; of every arm from 0.55 up they were, in the judge's first choice. That does not hold of
-every target style: where T is near the artist's, a mimic of pictures at 0.72 was as near the style as ever
-(results/evaluation/cloaks-kate-greenaway.json, arm ``banded``). A share of the way says nothing of how far the way is.
+It rests on ``view_turn``: how far the style that the model sees has turned, in units of what lies between two styles
+(``styles.turn``). Over the arms whose mimics were trained, it predicts in which style they paint far better than
+``decoded_shift``, the share of the way to the target style that the view has moved: that does not know how far the way
+is (docs/evaluation.md, "Do the fast figures predict").
 """
 
 from __future__ import annotations
@@ -12,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-STRONG, FAIR = 0.8, 0.5
+STRONG, FAIR = 0.4, 0.2
+MARGIN = 0.02  # over noise; less of a lead than this is none
 
 
 @dataclass(frozen=True)
@@ -24,26 +24,25 @@ class Verdict:
     advice: str
 
 
-def verdict(decoded_shift: Mapping[str, float], *, noise_shift: float | None, scale_models: Sequence[str]) -> Verdict:
+def verdict(view_turn: Mapping[str, float], *, noise_turn: float | None, scale_models: Sequence[str]) -> Verdict:
     """Judge by the worst of the models measured.
 
-    ``decoded_shift``: by model name. ``noise_shift``: what random noise of equal LPIPS reaches. ``scale_models``: names
-    of miniatures among the models; measured on those alone, no picture is called strong.
+    ``view_turn``: by model name. ``noise_turn``: what random noise of equal LPIPS reaches. ``scale_models``: names of
+    miniatures among the models; measured on those alone, no picture is called strong.
     """
-    worst = min(decoded_shift, key=lambda name: decoded_shift[name])
-    shift = decoded_shift[worst]
-    word = "strong" if shift >= STRONG else "fair" if shift >= FAIR else "weak"
-    reason = f"the model's view has moved {shift:.0%} of the way to the target style"
-    if noise_shift is not None:
-        reason += f" (random noise of equal visibility: {noise_shift:.0%})"
-        if shift <= noise_shift + 0.05:
+    turn = min(view_turn.values())
+    word = "strong" if turn >= STRONG else "fair" if turn >= FAIR else "weak"
+    reason = f"the style that the model sees has turned by {turn:.0%} of what lies between two styles"
+    if noise_turn is not None:
+        reason += f" (random noise of equal visibility: {noise_turn:.0%})"
+        if turn <= noise_turn + MARGIN:
             word, reason = "weak", reason + ": no better than noise"
-    miniature_only = set(decoded_shift) <= set(scale_models)
-    sentence = f"{word}: {reason}; measured on {', '.join(decoded_shift)}"
+    miniature_only = set(view_turn) <= set(scale_models)
+    sentence = f"{word}: {reason}; measured on {', '.join(view_turn)}"
     if miniature_only:
         word = "fair" if word == "strong" else word
         sentence = (
-            f"{word}; not shown against a full-size model: {reason}; measured on {', '.join(decoded_shift)} alone"
+            f"{word}; not shown against a full-size model: {reason}; measured on {', '.join(view_turn)} alone"
         )
     return Verdict(word, sentence, _advice(word, miniature_only))
 

@@ -2,7 +2,9 @@
 
 Far enough in the style space (Glaze, section 5.1) is not far enough in what Ω paints: of some such styles, pictures
 painted in them are still taken for the artist's, and no cloak gets farther than its target. So T is to lie far from the
-artist as well in the numbers that steer Ω, the style vectors of the transfer network (benchmarks/targets.py).
+artist as well in the numbers that steer Ω, the style vectors of the transfer network (benchmarks/targets.py). What a
+cloak makes of such a style within its budget differs as much, and only a trial tells (benchmarks/trials.py): of a few
+that are drawn, the one is kept whose trial goes farthest.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import json
 import math
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -27,6 +29,7 @@ from velatura.styles.catalogue import Catalogue, Style, slug
 BAND = (50.0, 75.0)  # Glaze's: percentiles of distance in the style space
 FAR = 50.0  # ours: beyond this percentile, the share ``DRAWN`` of all styles that Ω paints least like the artist
 DRAWN = 0.25
+TRIED = 8  # of these, drawn at random
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,14 @@ def choose(
     seed: int = 0,
     name: str | None = None,
     reason: str = "",
+    trial: Callable[[Style], float] | None = None,
 ) -> Choice:
     """Draw T for an artist whose pictures stand at ``place``: numbers of the style space, then a style vector.
 
+    ``trial``: how far a style takes pictures; the best is kept of :data:`TRIED` that are drawn. None: one is drawn.
+
     ``band``: draw as Glaze does, from the styles whose distance lies between these percentiles; so it is done, too,
-    where ``place`` has no style vector. ``name`` overrides the draw, with the ``reason`` to report.
+    where ``place`` has no style vector, and nothing is tried then. ``name`` overrides it all, ``reason`` says why.
     """
     vector = place[len(catalogue.numbers) :]
     if band is None and not vector:
@@ -80,8 +86,13 @@ def choose(
     if name is None:
         # By distance, so that the same seed draws the same style whatever order the candidates are found in.
         candidates = [s for _, s in ranked if s in candidates]
-        style = random.Random(seed).choice(candidates)
-        reason = f"drawn with seed {seed} from {len(candidates)} {where}"
+        if trial is None or band is not None:
+            style = random.Random(seed).choice(candidates)
+            reason = f"drawn with seed {seed} from {len(candidates)} {where}"
+        else:
+            tried = random.Random(seed).sample(candidates, min(TRIED, len(candidates)))
+            style = max(tried, key=trial)
+            reason = f"farthest in a trial of {len(tried)}, drawn with seed {seed} from {len(candidates)} {where}"
     else:
         style = catalogue.find(name)
     table = [(s.name, d, p, s in candidates) for (d, s), p in zip(ranked, percentiles, strict=True)]

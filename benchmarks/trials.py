@@ -1,0 +1,101 @@
+"""Does a short trial find the target style that a cloak takes farthest?
+
+    python benchmarks/trials.py ../shared/art -o results/cloaks/trials.json
+
+For Kate Greenaway and Ivan Aivazovsky, who may be tuned on, and some artists whom the judge knows: ``styles.choose``
+draws eight styles for three pictures, and ``protect.trial`` says how far each turns those three. Then other pictures
+by the artist are cloaked towards each of the eight with the default effort, and the style judge looks at what the
+miniature sees of them: ``view_shift_top1|top3``, the share that is not placed in the artist's style, and
+``log_odds_lost``, how far the artist's log probability falls, floored at 1e-4, against that of the plain view.
+
+``recipe``: ``tried`` (the style that the trial keeps), ``drawn`` (mean of the eight: what a draw gives), ``best`` (the
+best of the eight for that figure). ``rank_correlation`` of trial and ``log_odds_lost`` over the eight.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from targets import KNOWN, UNKNOWN
+
+from velatura import __version__, judges
+from velatura.images import read
+from velatura.judges.style import StyleJudge, ranks
+from velatura.protect import Protector, Settings
+from velatura.protect.protector import Look
+from velatura.protect.settings import EFFORTS
+from velatura.protect.trial import MOST_PICTURES, SETTINGS, cloaked, turned
+from velatura.reports.prediction import spearman
+from velatura.reports.result import Result, Row
+from velatura.reports.statistics import mean_interval
+from velatura.styles.catalogue import Style
+from velatura.styles.choose import centroid, choose
+
+MORE = tuple(f"paintings/{name}" for name in ("walter-crane", "aubrey-beardsley", "gustave-dore", "birket-foster"))
+
+
+def measured(
+    protector: Protector, judge: StyleJudge, name: str, looks: list[Look], seed: int
+) -> tuple[str, dict[str, dict[str, float]]]:
+    """The style that the trial keeps, and the figures of all that were tried."""
+    eye, column = protector.style_model, judge.index(name)
+    full = replace(SETTINGS, **{key: getattr(EFFORTS["default"], key) for key in ("steps", "learning_rate")})
+    asked, others = looks[:MOST_PICTURES], torch.cat([look.square for look in looks[MOST_PICTURES:]])
+
+    plain = judge.probabilities(others)[:, column]
+    tried: dict[str, dict[str, float]] = {}
+
+    def trial(style: Style) -> float:
+        far = turned([look.square for look in asked], style.vector, eye)
+        now = judge.probabilities(cloaked(others, style.vector, eye, full))
+        shifts = {f"view_shift_top{top}": float((ranks(now, column) > top).float().mean()) for top in (1, 3)}
+        lost = plain.clamp_min(1e-4).log() - now[:, column].clamp_min(1e-4).log()
+        tried[style.name] = {"turned": far, **shifts, "log_odds_lost": float(lost.mean())}
+        print(name, style.name, {key: round(value, 2) for key, value in tried[style.name].items()}, flush=True)
+        return far
+
+    place = centroid([look.place for look in asked])
+    return choose(protector.catalogue, place, seed=seed, trial=trial).style.name, tried
+
+
+def run(args: argparse.Namespace) -> None:
+    torch.set_num_threads(1)
+    protector = Protector(Settings(models=("mini",), resolutions=(128,), seed=args.seed))
+    rows: list[Row] = []
+    totals: dict[tuple[str, str], list[float]] = {}
+    for artist in (*UNKNOWN, *KNOWN, *MORE):
+        name = Path(artist).name
+        paths = sorted((args.art / artist).glob("*.jpg"))
+        judge = judges.fit({name: paths[::2]} if artist in UNKNOWN else {})
+        looks = [protector.look(read(path)) for path in paths[1::2][: MOST_PICTURES + args.each]]
+        kept, tried = measured(protector, judge, name, looks, args.seed)
+        about = {"artist": name, "seed": args.seed}
+        pair = (np.array([f[key] for f in tried.values()]) for key in ("turned", "log_odds_lost"))
+        rows.append(Row("rank_correlation", spearman(*pair), len(tried), recipe="turned", **about))
+        totals.setdefault(("rank_correlation", "turned"), []).append(rows[-1].value)
+        for figure in ("view_shift_top1", "view_shift_top3", "log_odds_lost"):
+            values = {style: f[figure] for style, f in tried.items()}
+            found = {"tried": values[kept], "drawn": sum(values.values()) / len(values), "best": max(values.values())}
+            for recipe, value in found.items():
+                rows.append(Row(figure, value, len(looks) - MOST_PICTURES, recipe=recipe, **about))
+                totals.setdefault((figure, recipe), []).append(value)
+            totals.setdefault((figure, "tried less drawn"), []).append(found["tried"] - found["drawn"])
+    for (metric, recipe), values in totals.items():
+        mean, low, high = mean_interval(values)
+        rows.append(Row(metric, mean, len(values), low, high, recipe=recipe, seed=args.seed))
+        print(metric, recipe, round(mean, 2), round(low, 2), round(high, 2), flush=True)
+    settings = {"pictures": args.each, "budget": SETTINGS.budget, "cast": SETTINGS.cast}
+    Result("trials", __version__, args.seed, "cpu", settings, protector.weights(), rows).save(args.output)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("art", type=Path, help="../shared/art")
+    parser.add_argument("-o", "--output", type=Path, default=Path("results/cloaks/trials.json"))
+    parser.add_argument("--each", type=int, default=6, help="pictures an artist")
+    parser.add_argument("--seed", type=int, default=0)
+    run(parser.parse_args())
