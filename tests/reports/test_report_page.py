@@ -224,6 +224,21 @@ def test_real_art_is_shown_on_request_and_from_the_output_folder_alone(tmp_path:
     assert "data:image/jpeg" not in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
+def test_a_sheet_of_the_pictures_alone(tmp_path: Path) -> None:
+    run = folder_with_pictures(tmp_path / "run", result(rows_of(GOOD)))
+    done = CliRunner().invoke(report_command, [str(run), "-o", str(tmp_path / "sheet.jpg")])
+    assert done.exit_code == 0, done.output
+    (sheet,) = pictures.sheets(run)
+    with Image.open(tmp_path / "sheet.jpg") as drawn:
+        assert drawn.format == "JPEG"
+        assert drawn.width > len(sheet.columns) * pictures.SIDE
+        assert drawn.height > len(sheet.rows) * pictures.SIDE
+    (tmp_path / "committed.json").write_bytes((run / "result.json").read_bytes())
+    refused = CliRunner().invoke(report_command, [str(tmp_path / "committed.json"), "-o", str(tmp_path / "none.jpg")])
+    assert isinstance(refused.exception, InputError)
+    assert not (tmp_path / "none.jpg").exists()
+
+
 def test_plots_only_of_what_there_is() -> None:
     cells = tables.cells(rows_of(GOOD))
     assert (plots.shifts(cells) or "").startswith("<?xml")

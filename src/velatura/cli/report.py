@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["html", "md", "csv"]),
+    type=click.Choice(["html", "md", "csv", "jpg"]),
     help="Else what the output's name says, or html.",
 )
 @click.option("--title", help="Heading of the page.")
@@ -39,15 +39,19 @@ def report_command(
     """Report on RESULTS: result files (result.json), or output folders of `velatura evaluate`.
 
     A page is one file with tables, plots, settings and flags; from an output folder also with the mimics' pictures side
-    by side. Several results are also asked whether the fast figures predict the slow ones.
+    by side (`-o sheet.jpg`: these alone). Several results are also asked whether the fast figures predict the slow ones.
     """
     from velatura.reports import page, tables
     from velatura.reports.result import write
 
-    form = form or {".md": "md", ".csv": "csv"}.get(output.suffix.lower() if output else "", "html")
-    if output is None and form == "html":
+    form = form or {".md": "md", ".csv": "csv", ".jpg": "jpg"}.get(output.suffix.lower() if output else "", "html")
+    if output is None and form in ("html", "jpg"):
         raise InputError("a page needs a file: expected -o page.html (or --format md or csv)")
     runs = _runs(results)
+    if form == "jpg":
+        assert output is not None
+        _draw(runs, output, art)
+        return
     if form == "html":
         text = page.html(runs, art=art, **({"title": title} if title else {}))
     elif form == "md":
@@ -58,6 +62,17 @@ def report_command(
         click.echo(text, nl=False)
         return
     write(text, output)
+    click.echo(output)
+
+
+def _draw(runs: Sequence[Run], output: Path, art: bool) -> None:
+    from velatura.images import save
+    from velatura.reports import pictures
+
+    found = [sheet for run in runs if run.folder is not None for sheet in pictures.sheets(run.folder, art=art)]
+    if not found:
+        raise InputError("a sheet of pictures needs an output folder of velatura evaluate, where they lie")
+    save(pictures.drawn(found), output)
     click.echo(output)
 
 

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from velatura.errors import InputError
+from velatura.reports.sheet import BACKGROUND, FAINT, GAP, INK, font
 
 NAME = "pictures.json"
 SHOWN = 8  # rows of a sheet
@@ -51,6 +52,31 @@ def sheets(folder: Path, *, art: bool = False) -> list[Sheet]:
     if art and index["art"]:
         found.append(_art(folder, index))
     return found
+
+
+def drawn(found: Sequence[Sheet]) -> bytes:
+    """JPEG of sheets, one below the other: a column an arm, a row a prompt."""
+    cell, head = SIDE + GAP, 40
+    width = GAP + cell * max(len(sheet.columns) for sheet in found)
+    heights = [2 * head + len(sheet.rows) * (cell + 20) for sheet in found]
+    page = Image.new("RGB", (width, sum(heights)), BACKGROUND)
+    draw = ImageDraw.Draw(page)
+    top = 0
+    for sheet, height in zip(found, heights, strict=True):
+        draw.text((GAP, top + GAP), sheet.heading, INK, font(18))
+        for i, label in enumerate(sheet.columns):
+            draw.text((GAP + i * cell, top + head + GAP), label, INK, font(14))
+        for row, (caption, cells) in enumerate(sheet.rows):
+            y = top + 2 * head + row * (cell + 20)
+            draw.text((GAP, y), caption, FAINT, font(13))
+            for i, address in enumerate(cells):
+                if address is not None:
+                    with Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as small:
+                        page.paste(small, (GAP + i * cell, y + 20))
+        top += height
+    out = io.BytesIO()
+    page.save(out, "JPEG", quality=85)
+    return out.getvalue()
 
 
 def index_of(folder: Path) -> dict[str, Any] | None:

@@ -15,7 +15,8 @@ Pixels = NDArray[np.uint8]  # (H, W, 3)
 GAP, BACKGROUND, INK, FAINT = 16, (250, 249, 246), (30, 30, 30), (110, 110, 110)
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own, of this height in px."""
     return ImageFont.load_default(size)
 
 
@@ -30,12 +31,12 @@ def sheet(panels: Sequence[tuple[str, Pixels]], *, title: str, lines: Sequence[s
     rows = -(-len(pictures) // columns)
     page = Image.new("RGB", (width, top + rows * (cell_h + GAP)), BACKGROUND)
     draw = ImageDraw.Draw(page)
-    draw.text((GAP, GAP), title, INK, _font(22))
+    draw.text((GAP, GAP), title, INK, font(22))
     for i, line in enumerate(wrapped):
-        draw.text((GAP, GAP + 32 + 21 * i), line, FAINT, _font(15))
+        draw.text((GAP, GAP + 32 + 21 * i), line, FAINT, font(15))
     for i, (caption, picture) in enumerate(pictures):
         left, y = GAP + (i % columns) * (cell_w + GAP), top + (i // columns) * (cell_h + GAP)
-        draw.text((left, y), caption, INK, _font(16))
+        draw.text((left, y), caption, INK, font(16))
         page.paste(picture, (left, y + 24))
     out = io.BytesIO()
     page.save(out, "PNG")

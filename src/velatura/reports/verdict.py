@@ -41,9 +41,7 @@ def verdict(view_turn: Mapping[str, float], *, noise_turn: float | None, scale_m
     sentence = f"{word}: {reason}; measured on {', '.join(view_turn)}"
     if miniature_only:
         word = "fair" if word == "strong" else word
-        sentence = (
-            f"{word}; not shown against a full-size model: {reason}; measured on {', '.join(view_turn)} alone"
-        )
+        sentence = f"{word}; not shown against a full-size model: {reason}; measured on {', '.join(view_turn)} alone"
     return Verdict(word, sentence, _advice(word, miniature_only))
 
 

@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from velatura import __version__
 from velatura.jobs.desk import Desk
 from velatura.jobs.records import Job
+from velatura.reports.verdict import FAIR, STRONG
 from velatura.server import catalogue
 from velatura.server.house import Counter, visitor_of
 from velatura.server.schema import JobOut
@@ -71,7 +72,7 @@ def router(show: Show) -> APIRouter:
 
     @site.get("/about")
     def about(request: Request) -> Response:
-        return show(request, "about.html", {})
+        return show(request, "about.html", {"strong": STRONG, "fair": FAIR})
 
     return site
 
