@@ -231,8 +231,8 @@ def test_a_sheet_of_the_pictures_alone(tmp_path: Path) -> None:
     (sheet,) = pictures.sheets(run)
     with Image.open(tmp_path / "sheet.jpg") as drawn:
         assert drawn.format == "JPEG"
-        assert drawn.width > len(sheet.columns) * pictures.SIDE
-        assert drawn.height > len(sheet.rows) * pictures.SIDE
+        assert drawn.width > 120 * len(sheet.columns)
+        assert drawn.height > 120 * len(sheet.rows)
     (tmp_path / "committed.json").write_bytes((run / "result.json").read_bytes())
     refused = CliRunner().invoke(report_command, [str(tmp_path / "committed.json"), "-o", str(tmp_path / "none.jpg")])
     assert isinstance(refused.exception, InputError)

@@ -39,7 +39,7 @@ def report_command(
     """Report on RESULTS: result files (result.json), or output folders of `velatura evaluate`.
 
     A page is one file with tables, plots, settings and flags; from an output folder also with the mimics' pictures side
-    by side (`-o sheet.jpg`: these alone). Several results are also asked whether the fast figures predict the slow ones.
+    by side (`-o sheet.jpg`: these alone). Several results are also asked whether fast figures predict slow ones.
     """
     from velatura.reports import page, tables
     from velatura.reports.result import write

@@ -11,6 +11,7 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -56,27 +57,29 @@ def sheets(folder: Path, *, art: bool = False) -> list[Sheet]:
 
 def drawn(found: Sequence[Sheet]) -> bytes:
     """JPEG of sheets, one below the other: a column an arm, a row a prompt."""
-    cell, head = SIDE + GAP, 40
-    width = GAP + cell * max(len(sheet.columns) for sheet in found)
-    heights = [2 * head + len(sheet.rows) * (cell + 20) for sheet in found]
-    page = Image.new("RGB", (width, sum(heights)), BACKGROUND)
+    shown = [[[_opened(address) for address in cells] for _, cells in sheet.rows] for sheet in found]
+    side = max((max(x.size) for rows in shown for cells in rows for x in cells if x is not None), default=SIDE)
+    cell, head, line = max(side, 120) + GAP, 64, 20  # arms' names need some room
+    heights = [head + len(sheet.rows) * (cell + line) + GAP for sheet in found]
+    page = Image.new("RGB", (GAP + cell * max(len(sheet.columns) for sheet in found), sum(heights)), BACKGROUND)
     draw = ImageDraw.Draw(page)
-    top = 0
-    for sheet, height in zip(found, heights, strict=True):
+    for top, sheet, rows in zip(accumulate(heights, initial=0), found, shown, strict=False):
         draw.text((GAP, top + GAP), sheet.heading, INK, font(18))
         for i, label in enumerate(sheet.columns):
-            draw.text((GAP + i * cell, top + head + GAP), label, INK, font(14))
-        for row, (caption, cells) in enumerate(sheet.rows):
-            y = top + 2 * head + row * (cell + 20)
+            draw.text((GAP + i * cell, top + head - line), label, INK, font(13))
+        for row, ((caption, _), cells) in enumerate(zip(sheet.rows, rows, strict=True)):
+            y = top + head + row * (cell + line)
             draw.text((GAP, y), caption, FAINT, font(13))
-            for i, address in enumerate(cells):
-                if address is not None:
-                    with Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as small:
-                        page.paste(small, (GAP + i * cell, y + 20))
-        top += height
+            for i, picture in enumerate(cells):
+                if picture is not None:
+                    page.paste(picture, (GAP + i * cell, y + line))
     out = io.BytesIO()
     page.save(out, "JPEG", quality=85)
     return out.getvalue()
+
+
+def _opened(address: str | None) -> Image.Image | None:
+    return None if address is None else Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2])))
 
 
 def index_of(folder: Path) -> dict[str, Any] | None:
