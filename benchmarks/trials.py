@@ -3,10 +3,13 @@
     python benchmarks/trials.py ../shared/art -o results/cloaks/trials.json
 
 For Kate Greenaway and Ivan Aivazovsky, who may be tuned on, and some artists whom the judge knows: ``styles.choose``
-draws eight styles for three pictures, and ``protect.trial`` says how far each turns those three. Then other pictures
+draws eight styles for three pictures, and ``protect.trial`` says how far each changes those three. Then other pictures
 by the artist are cloaked towards each of the eight with the default effort, and the style judge looks at what the
 miniature sees of them: ``view_shift_top1|top3``, the share that is not placed in the artist's style, and
 ``log_odds_lost``, how far the artist's log probability falls, floored at 1e-4, against that of the plain view.
+
+``style_change`` of pairs of these pictures, plain, by one artist and by different ones: what a change is to be compared
+with.
 
 ``recipe``: ``tried`` (the style that the trial keeps), ``drawn`` (mean of the eight: what a draw gives), ``best`` (the
 best of the eight for that figure). ``rank_correlation`` of trial and ``log_odds_lost`` over the eight.
@@ -25,10 +28,11 @@ from targets import KNOWN, UNKNOWN
 from velatura import __version__, judges
 from velatura.images import read
 from velatura.judges.style import StyleJudge, ranks
+from velatura.perception.style import style, style_change
 from velatura.protect import Protector, Settings
 from velatura.protect.protector import Look
 from velatura.protect.settings import EFFORTS
-from velatura.protect.trial import MOST_PICTURES, SETTINGS, cloaked, turned
+from velatura.protect.trial import MOST_PICTURES, SETTINGS, changed, cloaked
 from velatura.reports.prediction import spearman
 from velatura.reports.result import Result, Row
 from velatura.reports.statistics import mean_interval
@@ -50,11 +54,11 @@ def measured(
     tried: dict[str, dict[str, float]] = {}
 
     def trial(style: Style) -> float:
-        far = turned([look.square for look in asked], style.vector, eye)
+        far = changed([look.square for look in asked], style.vector, eye)
         now = judge.probabilities(cloaked(others, style.vector, eye, full))
         shifts = {f"view_shift_top{top}": float((ranks(now, column) > top).float().mean()) for top in (1, 3)}
         lost = plain.clamp_min(1e-4).log() - now[:, column].clamp_min(1e-4).log()
-        tried[style.name] = {"turned": far, **shifts, "log_odds_lost": float(lost.mean())}
+        tried[style.name] = {"view_change": far, **shifts, "log_odds_lost": float(lost.mean())}
         print(name, style.name, {key: round(value, 2) for key, value in tried[style.name].items()}, flush=True)
         return far
 
@@ -62,21 +66,35 @@ def measured(
     return choose(protector.catalogue, place, seed=seed, trial=trial).style.name, tried
 
 
+def pairs(styles: list[torch.Tensor]) -> list[Row]:
+    """Median change from one picture to another."""
+    owners = torch.repeat_interleave(torch.arange(len(styles)), torch.tensor([len(rows) for rows in styles]))
+    every = torch.cat(styles)
+    i, j = torch.triu_indices(len(every), len(every), 1)
+    changes, same = style_change(every[i], every[j]), owners[i] == owners[j]
+    return [
+        Row("style_change", float(changes[which].median()), int(which.sum()), recipe=recipe)
+        for recipe, which in (("one artist", same), ("different artists", ~same))
+    ]
+
+
 def run(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     protector = Protector(Settings(models=("mini",), resolutions=(128,), seed=args.seed))
     rows: list[Row] = []
     totals: dict[tuple[str, str], list[float]] = {}
+    eye, styles = protector.style_model, []
     for artist in (*UNKNOWN, *KNOWN, *MORE):
         name = Path(artist).name
         paths = sorted((args.art / artist).glob("*.jpg"))
         judge = judges.fit({name: paths[::2]} if artist in UNKNOWN else {})
         looks = [protector.look(read(path)) for path in paths[1::2][: MOST_PICTURES + args.each]]
+        styles.append(torch.cat([style(eye.view(look.square)) for look in looks]))
         kept, tried = measured(protector, judge, name, looks, args.seed)
         about = {"artist": name, "seed": args.seed}
-        pair = (np.array([f[key] for f in tried.values()]) for key in ("turned", "log_odds_lost"))
-        rows.append(Row("rank_correlation", spearman(*pair), len(tried), recipe="turned", **about))
-        totals.setdefault(("rank_correlation", "turned"), []).append(rows[-1].value)
+        pair = (np.array([f[key] for f in tried.values()]) for key in ("view_change", "log_odds_lost"))
+        rows.append(Row("rank_correlation", spearman(*pair), len(tried), recipe="view_change", **about))
+        totals.setdefault(("rank_correlation", "view_change"), []).append(rows[-1].value)
         for figure in ("view_shift_top1", "view_shift_top3", "log_odds_lost"):
             values = {style: f[figure] for style, f in tried.items()}
             found = {"tried": values[kept], "drawn": sum(values.values()) / len(values), "best": max(values.values())}
@@ -88,6 +106,7 @@ def run(args: argparse.Namespace) -> None:
         mean, low, high = mean_interval(values)
         rows.append(Row(metric, mean, len(values), low, high, recipe=recipe, seed=args.seed))
         print(metric, recipe, round(mean, 2), round(low, 2), round(high, 2), flush=True)
+    rows += pairs(styles)
     settings = {"pictures": args.each, "budget": SETTINGS.budget, "cast": SETTINGS.cast}
     Result("trials", __version__, args.seed, "cpu", settings, protector.weights(), rows).save(args.output)
 

@@ -2,7 +2,7 @@
 
     python training/train_miniature.py ../shared/art --minutes 150 --run runs/miniature
     python training/train_miniature.py ../shared/art --vae ../shared/weights/taef2 --start src/velatura/data/mini \
-        --steps 2000 --minutes 1000 --run runs/taef2 --out runs/taef2/sd
+        --steps 2000 --minutes 1000 --squares 0.25 --run runs/taef2 --out runs/taef2/sd
 
 The second trains a U-Net on another autoencoder's latents: a mimic whose extractor the cloak has not seen. It is made
 for experiments and is not shipped.
@@ -92,7 +92,7 @@ def examples(art: Path) -> list[Example]:
     return found
 
 
-def latents_of(found: list[Example], vae: str, seed: int) -> tuple[Tensor, Tensor]:
+def latents_of(found: list[Example], vae: str, seed: int, share: float) -> tuple[Tensor, Tensor]:
     """Latents ``(N, C, 16, 16)`` fp16, unscaled, of squares of all pictures and their mirror images; whose they are."""
     extractor = extractors.load(vae)
     rng = random.Random(seed)
@@ -101,7 +101,7 @@ def latents_of(found: list[Example], vae: str, seed: int) -> tuple[Tensor, Tenso
         squares = []
         for short_side, count in SCALES:
             picture = read(example.path, short_side)
-            for _ in range(count if picture is not None else 0):
+            for _ in range(max(1, round(share * count)) if picture is not None else 0):
                 top, left = (rng.randrange(n - 127) for n in picture.shape[-2:])
                 square = picture[:, top : top + 128, left : left + 128]
                 squares += [square, square.flip(-1)]
@@ -219,7 +219,7 @@ def train(args: argparse.Namespace) -> None:
     found = examples(args.art)
     cache = args.run / "squares.pt"
     if not cache.exists():
-        torch.save(latents_of(found, args.vae, args.seed), cache)
+        torch.save(latents_of(found, args.vae, args.seed, args.squares), cache)
     latents, owners = torch.load(cache, weights_only=True)
     tokenizer, text, unet = started(args.start, latents.shape[1]) if args.start else new(found, latents.shape[1])
     vae = autoencoder_of(args.vae, latents)
@@ -339,5 +339,6 @@ if __name__ == "__main__":
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--every", type=float, default=15, help="minutes between checkpoints and sample sheets")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--squares", type=float, default=1.0, help="share of the recipe's squares of each picture")
     parser.add_argument("--finish", action="store_true", help="train no further: export the checkpoint")
     train(parser.parse_args())

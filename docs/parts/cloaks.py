@@ -153,16 +153,25 @@ def trials() -> str:
     lines = ["| artist | drawn | kept by the trial | best of the eight | ρ |", "|---|---|---|---|---|"]
     for artist in dict.fromkeys(r["artist"] for r in tree["rows"] if r["artist"]):
         shown = [f"{rows[artist, 'view_shift_top3', recipe]['value']:.0%}" for recipe in recipes]
-        lines.append(f"| {artist.replace('-', ' ')} | {' | '.join(shown)} | {rows[artist, 'rank_correlation', 'turned']['value']:.2f} |")
+        lines.append(
+            f"| {artist.replace('-', ' ')} | {' | '.join(shown)} | {rows[artist, 'rank_correlation', 'view_change']['value']:.2f} |"
+        )
     mean = [interval(rows[None, "view_shift_top3", recipe], ".0%") for recipe in recipes]
-    lines.append(f"| **mean of artists** | {' | '.join(mean)} | {interval(rows[None, 'rank_correlation', 'turned'], '.2f')} |")
-    more = {name: interval(rows[None, name, "tried less drawn"], fmt) for name, fmt in (("view_shift_top3", ".0%"), ("log_odds_lost", ".2f"))}
+    lines.append(
+        f"| **mean of artists** | {' | '.join(mean)} | {interval(rows[None, 'rank_correlation', 'view_change'], '.2f')} |"
+    )
+    more = {
+        name: interval(rows[None, name, "tried less drawn"], fmt)
+        for name, fmt in (("view_shift_top3", ".0%"), ("log_odds_lost", ".2f"))
+    }
+    apart = {recipe: rows[None, "style_change", recipe]["value"] for recipe in ("one artist", "different artists")}
     lines += [
         "",
         "Share of cloaked pictures that the judge, looking at what the miniature sees, does not place among the artist's first three; ρ: Spearman's, over the "
         f"eight, of the trial with the artist's log probability. Kept by the trial, less the mean of the eight: {more['view_shift_top3']}; in natural logarithms "
-        f"{more['log_odds_lost']}. The trial is of three pictures, the judge's of up to {tree['settings']['pictures']} others, 128 px, LPIPS {tree['settings']['budget']:g}; none by the artists "
-        "whom we report on. `python benchmarks/trials.py ../shared/art` ([results/cloaks/trials.json](RESULTS/cloaks/trials.json))." + stale(tree),
+        f"{more['log_odds_lost']}. Two plain pictures by one artist differ by a style change of {apart['one artist']:.2f} (median), by different artists {apart['different artists']:.2f}. The trial is of three pictures, the judge's of up to {tree['settings']['pictures']} others, 128 px, LPIPS {tree['settings']['budget']:g}; none by the artists "
+        "whom we report on. `python benchmarks/trials.py ../shared/art` ([results/cloaks/trials.json](RESULTS/cloaks/trials.json))."
+        + stale(tree),
     ]
     return "\n".join(lines)
 

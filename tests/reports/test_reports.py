@@ -58,7 +58,7 @@ def test_amplified_is_grey_where_nothing_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("turns", "noise", "word", "says"),
+    ("changes", "noise", "word", "says"),
     [
         ({"sd15": 0.45}, 0.0, "strong", "measured on sd15"),
         ({"sd15": 0.45, "mini": 0.3}, 0.0, "fair", "mini"),
@@ -67,11 +67,11 @@ def test_amplified_is_grey_where_nothing_changed() -> None:
         ({"sd15": 0.3}, 0.29, "weak", "no better than noise"),
     ],
 )
-def test_verdict(turns: dict[str, float], noise: float, word: str, says: str) -> None:
-    found = verdict(turns, noise_turn=noise, scale_models=["mini"])
+def test_verdict(changes: dict[str, float], noise: float, word: str, says: str) -> None:
+    found = verdict(changes, noise_change=noise, scale_models=["mini"])
     assert found.word == word
     assert says in found.sentence
-    assert bool(found.advice) == (word == "weak" or set(turns) == {"mini"})
+    assert bool(found.advice) == (word == "weak" or set(changes) == {"mini"})
 
 
 def test_wilson_interval_of_a_share() -> None:

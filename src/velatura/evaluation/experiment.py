@@ -26,13 +26,13 @@ from velatura.judges import embedded
 from velatura.judges.views import plain
 from velatura.mimicry import finetune, generate
 from velatura.mimicry.pictures import to_png
+from velatura.perception.style import style
 from velatura.protect import Protector, Settings
 from velatura.protect.protector import png
 from velatura.reports import pictures
 from velatura.reports.checks import doubts
 from velatura.reports.result import Result, Row, to_json
 from velatura.reports.tables import Cell
-from velatura.styles import transfer
 
 
 def run(protocol: Protocol, out: Path, say: Say = lambda what, done, total: None) -> Result:
@@ -139,8 +139,8 @@ def protect_arm(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
 
 
 def _look(judge: judges.StyleJudge, pictures: Sequence[Path | Tensor]) -> Look:
-    vectors = [transfer.style_vector(view) for view in plain(pictures, judge.extractor)]
-    return Look(judge.places(pictures), torch.cat(vectors))
+    styles = [style(view) for view in plain(pictures, judge.extractor)]
+    return Look(judge.places(pictures), torch.cat(styles))
 
 
 def _seen(setup: Setup, arm: Arm | None) -> list[Path | Tensor]:

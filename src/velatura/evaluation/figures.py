@@ -15,9 +15,9 @@ from velatura import judges
 from velatura.evaluation.arms import Arm
 from velatura.judges import style
 from velatura.judges.move import apart
+from velatura.perception.style import style_change
 from velatura.reports.result import Row
 from velatura.reports.statistics import mean_interval, wilson
-from velatura.styles.turn import turn
 
 CLOAK_METRICS = (
     *("lpips", "colour_cast", "latent_remaining", "decoded_shift", "own_decoded_shift"),
@@ -73,10 +73,10 @@ def known_as(artist: str, names: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Look:
-    """Pictures as the mimic's model sees them: the judge's coordinates ``(n, K)``, style vectors ``(n, 100)``."""
+    """Pictures as the mimic's model sees them: the judge's coordinates ``(n, K)``, AlexNet's style ``(n, 6048)``."""
 
     places: Tensor
-    vectors: Tensor
+    styles: Tensor
 
 
 def view_rows(arm: Arm, originals: Look, seen: Look, judge: judges.StyleJudge, artist: str) -> list[Row]:
@@ -84,14 +84,15 @@ def view_rows(arm: Arm, originals: Look, seen: Look, judge: judges.StyleJudge, a
 
     ``view_shift_top1|top3``: share that the judge places in another style. ``style_move``: how far they have moved from
     the ``originals`` in the same eyes (``judges.style_moves``), for which the judge need not know the artist.
-    ``view_turn``: the same in the eyes of the style-transfer network (``styles.turn``).
+    ``view_change``: the same in AlexNet's eyes (``perception.style``), which are not the judge's.
     """
     ranks = style.ranks(judge.likely(seen.places), judge.index(known_as(artist, judge.classes)))
     about = _about(arm, artist)
     counts = {"view_shift_top1": (ranks > 1).sum(), "view_shift_top3": (ranks > 3).sum()}
     rows = [_share(metric, int(count), len(ranks), about) for metric, count in counts.items()]
     if len(ranks) > 1:
-        moved = {"style_move": apart(originals.places, seen.places), "view_turn": turn(originals.vectors, seen.vectors)}
+        changes = style_change(originals.styles, seen.styles)
+        moved = {"style_move": apart(originals.places, seen.places), "view_change": changes}
         for metric, values in moved.items():
             mean, low, high = mean_interval(values.tolist())
             rows.append(Row(metric, mean, len(ranks), low, high, **about))

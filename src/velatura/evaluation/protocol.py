@@ -29,6 +29,7 @@ from velatura.images import read, working
 from velatura.judges.validation import near_duplicates, thumbnails
 from velatura.judges.views import square
 from velatura.mimicry import captions, finetune, generate
+from velatura.perception import style
 from velatura.styles.choose import BAND, DRAWN, FAR, TRIED
 
 FEWEST_TO_TRAIN = 4
@@ -185,7 +186,7 @@ class Setup:
         else:
             about += [self.extractors(arm), self._models(arm), self.protocol.effort]
             if arm.method != "noise":
-                about.append(BAND if arm.method in DRAW_AS_GLAZE else (FAR, DRAWN, TRIED))
+                about.append(BAND if arm.method in DRAW_AS_GLAZE else (FAR, DRAWN, TRIED, style.SIDE, style.LAYERS))
             if arm.method in BOUNDED:
                 about.append(colour_bound(arm, self.resolution))
         return self.out / "protected" / f"{whole.key}-{_key(about)}"

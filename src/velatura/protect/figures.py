@@ -16,8 +16,7 @@ from velatura.cloaks.windows import LONGEST, spans
 from velatura.diffusion.extractors import Extractor
 from velatura.images import Artwork, crops, working
 from velatura.perception import color_difference, lpips, pixels, texture
-from velatura.styles import transfer
-from velatura.styles.turn import turn
+from velatura.perception.style import style, style_change
 
 CROP = 512
 MOST_CROPS = 4
@@ -107,7 +106,7 @@ def views(
 ) -> list[View]:
     """Latent distance and decoded view of the saved picture, beside random noise of LPIPS ``budget`` (HOUSE.md, 6).
 
-    ``view_turn``: how far the style of the decoded view has turned (``styles.turn``).
+    ``view_change``: how far the style of the decoded view has changed (``perception.style``).
 
     Measured in fp32 whatever the optimiser used; a long picture in squares along its length, figures averaged.
     """
@@ -136,7 +135,7 @@ def _view(extractor: Extractor, original: Tensor, saved: Tensor, random: Tensor,
     goal = Goal(extractor, original, target)
     goal_view = judge.features(extractor.decode(goal.features))
     seen = {name: extractor.view(x) for name, x in (("clean", original), ("saved", saved), ("noise", random))}
-    vectors = {name: transfer.style_vector(view) for name, view in seen.items()}
+    styles = {name: style(view) for name, view in seen.items()}
     apart = {name: float(judge.compare(judge.features(view), goal_view)) for name, view in seen.items()}
     clean = max(apart["clean"], 1e-6)
     remaining = float(goal.remaining(saved))
@@ -149,8 +148,8 @@ def _view(extractor: Extractor, original: Tensor, saved: Tensor, random: Tensor,
         "view_to_target_after": apart["saved"],
         "decoded_shift": 1 - apart["saved"] / clean,
         "decoded_shift_noise": 1 - apart["noise"] / clean,
-        "view_turn": float(turn(vectors["clean"], vectors["saved"])),
-        "view_turn_noise": float(turn(vectors["clean"], vectors["noise"])),
+        "view_change": float(style_change(styles["clean"], styles["saved"])),
+        "view_change_noise": float(style_change(styles["clean"], styles["noise"])),
     }
     return View(figures, seen["clean"], seen["saved"])
 

@@ -29,7 +29,7 @@ from velatura.protect.figures import View, Visibility, views, visible
 from velatura.protect.fitting import fitted_scale
 from velatura.protect.publishing import after_platform, notes
 from velatura.protect.settings import Settings
-from velatura.protect.trial import small, turned
+from velatura.protect.trial import changed, small
 from velatura.reports.checks import flags
 from velatura.reports.sheet import amplified, sheet
 from velatura.reports.verdict import Verdict, verdict
@@ -130,7 +130,7 @@ class Protector:
             name, reason = earlier, "kept from the pictures done before"
 
         def trial(style: Style) -> float:
-            found = turned([look.square for look in looks], style.vector, self.style_model)
+            found = changed([look.square for look in looks], style.vector, self.style_model)
             if on_trial is not None:
                 on_trial()
             return found
@@ -172,9 +172,9 @@ class Protector:
         shifts = {name: f["decoded_shift"] for name, f in per_model.items()}
         noise = {name: f["decoded_shift_noise"] for name, f in per_model.items()}
         miniatures = [e.name for e in self.extractors if isinstance(e.module, MiniAutoencoder)]
-        turns = {name: f["view_turn"] for name, f in per_model.items()}
-        noise_turn = max(f["view_turn_noise"] for f in per_model.values())
-        word = verdict(turns, noise_turn=noise_turn, scale_models=miniatures)
+        changes = {name: f["view_change"] for name, f in per_model.items()}
+        by_noise = max(f["view_change_noise"] for f in per_model.values())
+        word = verdict(changes, noise_change=by_noise, scale_models=miniatures)
         figures: dict[str, Any] = {"lpips": distance, "lpips_native_crops": lpips_native, **visible(original, saved)}
         figures["delta_scale"] = scale
         wanted = original + scale * self.seen(artwork, delta)

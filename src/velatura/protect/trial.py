@@ -1,4 +1,4 @@
-"""A short cloak of a few pictures towards a style, to see how far it would turn theirs, before that style becomes T.
+"""A short cloak of a few pictures towards a style, to see how far it would change theirs, before that becomes T.
 
 Where Ω's pictures are far from the artist's, a cloak may still not get there within its budget; and what the model sees
 half-way may still look like the artist. Only a cloak shows it (benchmarks/trials.py). It is made on the miniature at
@@ -16,9 +16,9 @@ from torch import Tensor
 from velatura.cloaks import GlazeSettings, glaze
 from velatura.diffusion.extractors import Extractor
 from velatura.images import Artwork, working
+from velatura.perception.style import style, style_change
 from velatura.protect.settings import CAST_PER_LPIPS, EFFORTS
 from velatura.styles import transfer
-from velatura.styles.turn import turn
 
 SIDE = 128
 MOST_PICTURES = 3
@@ -34,16 +34,16 @@ def small(artwork: Artwork) -> Tensor:
     return picture[..., top : top + SIDE, left : left + SIDE]
 
 
-def turned(squares: Sequence[Tensor], vector: Sequence[float], eye: Extractor) -> float:
-    """How far cloaks towards the style ``vector`` turn the style of ``squares`` in ``eye``'s view (``styles.turn``).
+def changed(squares: Sequence[Tensor], vector: Sequence[float], eye: Extractor) -> float:
+    """How far cloaks towards the style ``vector`` change that of ``squares`` in ``eye``'s view (``style_change``).
 
-    Of the mean of the first three squares' style vectors.
+    Of the mean style of the first three squares.
     """
     pictures = torch.cat(list(squares[:MOST_PICTURES])).to(eye.device)
     both = (pictures, cloaked(pictures, vector, eye, SETTINGS))
     with torch.no_grad():
-        before, after = (transfer.style_vector(eye.view(x)).mean(0, keepdim=True) for x in both)
-    return float(turn(before, after))
+        before, after = (style(eye.view(x)).mean(0, keepdim=True) for x in both)
+    return float(style_change(before, after))
 
 
 def cloaked(pictures: Tensor, vector: Sequence[float], eye: Extractor, settings: GlazeSettings) -> Tensor:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from velatura.reports.tables import Cell
 
-FAST = ("latent_remaining", "decoded_shift", "style_move", "view_turn", "view_shift_top1", "view_shift_top3")
+FAST = ("latent_remaining", "decoded_shift", "style_move", "view_change", "view_shift_top1", "view_shift_top3")
 SLOW = ("style_shift_top1", "style_shift_top3")
 FEWEST = 5
 RESAMPLES = 2000

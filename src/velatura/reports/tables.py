@@ -24,7 +24,7 @@ COLUMNS = (
         "how far the model's view of the pictures moved to the target, 1 is all the way",
     ),
     ("style_move", "style moved in the view", "how far the model's view has moved; 1: as two pictures by one artist"),
-    ("view_turn", "style turned in the view", "how far it has turned; 1: as two styles in the catalogue"),
+    ("view_change", "style changed in the view", "by AlexNet; 0 is the same, 1 nothing in common"),
     ("view_shift_top3", "judge on the view, top 3", "pictures that the judge takes for another's in the model's view"),
     ("lpips", "LPIPS", "how visible the change is, in the saved file"),
     ("colour_cast", "colour cast, ΔE", "how far colours drifted; about 1 is just visible"),

@@ -1,9 +1,9 @@
 """The verdict on one picture, in words: strong, fair or weak, on what it rests, and what to try.
 
-It rests on ``view_turn``: how far the style that the model sees has turned, in units of what lies between two styles
-(``styles.turn``). Over the arms whose mimics were trained, it predicts in which style they paint far better than
-``decoded_shift``, the share of the way to the target style that the view has moved: that does not know how far the way
-is (docs/evaluation.md, "Do the fast figures predict").
+It rests on ``view_change``: how far the style that the model sees has changed (``perception.style``), from 0 to 1. Over
+the arms whose mimics were trained, it predicts in which style they paint far better than ``decoded_shift``, the share
+of the way to the target style that the view has moved: that does not know how far the way is (docs/evaluation.md, "Do
+fast figures predict slow ones?").
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ class Verdict:
     advice: str
 
 
-def verdict(view_turn: Mapping[str, float], *, noise_turn: float | None, scale_models: Sequence[str]) -> Verdict:
+def verdict(view_change: Mapping[str, float], *, noise_change: float | None, scale_models: Sequence[str]) -> Verdict:
     """Judge by the worst of the models measured.
 
-    ``view_turn``: by model name. ``noise_turn``: what random noise of equal LPIPS reaches. ``scale_models``: names of
-    miniatures among the models; measured on those alone, no picture is called strong.
+    ``view_change``: by model name. ``noise_change``: what random noise of equal LPIPS reaches. ``scale_models``: names
+    of miniatures among the models; measured on those alone, no picture is called strong.
     """
-    turn = min(view_turn.values())
-    word = "strong" if turn >= STRONG else "fair" if turn >= FAIR else "weak"
-    reason = f"the style that the model sees has turned by {turn:.0%} of what lies between two styles"
-    if noise_turn is not None:
-        reason += f" (random noise of equal visibility: {noise_turn:.0%})"
-        if turn <= noise_turn + MARGIN:
+    change = min(view_change.values())
+    word = "strong" if change >= STRONG else "fair" if change >= FAIR else "weak"
+    reason = f"the style that the model sees has changed by {change:.0%}"
+    if noise_change is not None:
+        reason += f" (random noise of equal visibility: {noise_change:.0%})"
+        if change <= noise_change + MARGIN:
             word, reason = "weak", reason + ": no better than noise"
-    miniature_only = set(view_turn) <= set(scale_models)
-    sentence = f"{word}: {reason}; measured on {', '.join(view_turn)}"
+    miniature_only = set(view_change) <= set(scale_models)
+    sentence = f"{word}: {reason}; measured on {', '.join(view_change)}"
     if miniature_only:
         word = "fair" if word == "strong" else word
-        sentence = f"{word}; not shown against a full-size model: {reason}; measured on {', '.join(view_turn)} alone"
+        sentence = f"{word}; not shown against a full-size model: {reason}; measured on {', '.join(view_change)} alone"
     return Verdict(word, sentence, _advice(word, miniature_only))
 
 
