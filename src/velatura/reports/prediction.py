@@ -53,10 +53,12 @@ def predictions(runs: Sequence[tuple[str, Sequence[Cell]]], *, seed: int = 0) ->
     found = []
     for fast in FAST:
         for slow in SLOW:
-            points = tuple(
+            found_points = [
                 Point(c.figures[fast].value, c.figures[slow].value, name, c.label, c.arm or "")
                 for name, members in runs for c in members if fast in c.figures and slow in c.figures
-            )  # fmt: skip
+            ]  # fmt: skip
+            # Plans that share an arm say the same of it twice.
+            points = tuple({(p.fast, p.slow, p.label): p for p in reversed(found_points)}.values())[::-1]
             if len(points) >= FEWEST and len({p.fast for p in points}) > 1 and len({p.slow for p in points}) > 1:
                 found.append(Prediction(fast, slow, *_bootstrapped(points, seed), points, len({p.run for p in points})))
     return found
