@@ -33,6 +33,7 @@ PARTS = {
     "platforms": application.platforms,
     "workers": application.workers,
     "evaluation": lab.evaluation,
+    "headline": lab.headline,
     "miniature": lab.miniature,
     "mimicry": lab.mimicry,
     "models": cloaks.models,
@@ -52,10 +53,11 @@ PARTS = {
 def built(page: str) -> str:
     """The page with every ``<!-- part -->`` ... ``<!-- /part -->`` filled in."""
     text = (ROOT / page).read_text(encoding="utf-8")
+    docs = "docs/" if page == "README.md" else ""
     results = "results" if page == "README.md" else "../" * page.count("/") + "results"
 
     def fill(match: re.Match[str]) -> str:
-        body = PARTS[match.group(1)]().replace("RESULTS", results)
+        body = PARTS[match.group(1)]().replace("RESULTS", results).replace("DOCS/", docs)
         return f"<!-- {match.group(1)} -->\n{body}\n<!-- /{match.group(1)} -->"
 
     return re.sub(rf"<!-- ({'|'.join(PARTS)}) -->.*?<!-- /\1 -->", fill, text, flags=re.S)
