@@ -123,7 +123,8 @@ def test_t_is_far_and_painted_least_like_the_artist(book: Catalogue) -> None:
     assert banded == {f"style-{i}" for i in range(10, 15)}
 
 
-def test_of_a_few_drawn_the_one_whose_trial_goes_farthest(book: Catalogue) -> None:
+def test_of_a_few_drawn_the_one_whose_trial_goes_farthest(book: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose, "TRIED", 8)
     place, asked = [0.0] * 14 + [2.0] + [0.0] * 99, []
     styles = [replace(s, vector=[1.0, *[0.0] * 99]) for s in book.styles for _ in range(2)]
     many = Catalogue([replace(s, name=f"style-{i:02}") for i, s in enumerate(styles)], book.scale)

@@ -86,13 +86,14 @@ def choose(
     if name is None:
         # By distance, so that the same seed draws the same style whatever order the candidates are found in.
         candidates = [s for _, s in ranked if s in candidates]
-        if trial is None or band is not None:
+        count = min(TRIED, len(candidates))
+        if trial is None or band is not None or count == 1:
             style = random.Random(seed).choice(candidates)
             reason = f"drawn with seed {seed} from {len(candidates)} {where}"
         else:
-            tried = random.Random(seed).sample(candidates, min(TRIED, len(candidates)))
+            tried = random.Random(seed).sample(candidates, count)
             style = max(tried, key=trial)
-            reason = f"farthest in a trial of {len(tried)}, drawn with seed {seed} from {len(candidates)} {where}"
+            reason = f"farthest in a trial of {count}, drawn with seed {seed} from {len(candidates)} {where}"
     else:
         style = catalogue.find(name)
     table = [(s.name, d, p, s in candidates) for (d, s), p in zip(ranked, percentiles, strict=True)]
