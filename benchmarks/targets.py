@@ -48,12 +48,25 @@ def drawn_from(choice: Choice) -> list[str]:
     return [style for style, _, _, candidate in choice.ranking if candidate]
 
 
+Totals = dict[tuple[str, str], list[float]]  # by metric and recipe, a value an artist
+
+
+def means(totals: Totals, seed: int) -> list[Row]:
+    """Over artists, with intervals."""
+    rows = []
+    for (metric, recipe), values in totals.items():
+        mean, low, high = mean_interval(values)
+        rows.append(Row(metric, mean, len(values), low, high, recipe=recipe, seed=seed))
+        print(metric, recipe, round(mean, 2), round(low, 2), round(high, 2), flush=True)
+    return rows
+
+
 def run(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     protector = Protector(Settings(models=("mini",), resolutions=(128,), seed=args.seed))
     sample = random.Random(args.seed).sample(protector.catalogue.styles, args.styles)
     rows: list[Row] = []
-    totals: dict[str, list[float]] = {}
+    totals: Totals = {}
     for artist in (*UNKNOWN, *KNOWN):
         name = Path(artist).name
         paths = sorted((args.art / artist).glob("*.jpg"))
@@ -85,12 +98,8 @@ def run(args: argparse.Namespace) -> None:
                 values = [f[metric] for style, f in found.items() if style in names]
                 if values:
                     rows.append(Row(metric, sum(values) / len(values), len(values), recipe=rule, **about))
-                    totals.setdefault(f"{metric}|{rule}", []).append(rows[-1].value)
-    for key, values in totals.items():
-        metric, _, rule = key.partition("|")
-        mean, low, high = mean_interval(values)
-        rows.append(Row(metric, mean, len(values), low, high, recipe=rule, seed=args.seed))
-        print(metric, rule, round(mean, 2), flush=True)
+                    totals.setdefault((metric, rule), []).append(rows[-1].value)
+    rows += means(totals, args.seed)
     settings = {"styles": [style.name for style in sample], "pictures": args.each}
     Result("targets", __version__, args.seed, "cpu", settings, protector.weights(), rows).save(args.output)
 

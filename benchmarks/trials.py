@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from targets import KNOWN, UNKNOWN
+from targets import KNOWN, UNKNOWN, Totals, means
 
 from velatura import __version__, judges
 from velatura.images import read
@@ -38,7 +38,6 @@ from velatura.protect.settings import EFFORTS
 from velatura.protect.trial import MOST_PICTURES, SETTINGS, changed, cloaked
 from velatura.reports.prediction import spearman
 from velatura.reports.result import Result, Row
-from velatura.reports.statistics import mean_interval
 from velatura.styles.catalogue import Style
 from velatura.styles.choose import centroid, choose
 
@@ -50,9 +49,8 @@ def measured(
 ) -> tuple[str, dict[str, dict[str, float]]]:
     """The style that the trial keeps, and the figures of all that were tried."""
     eye, column = protector.style_model, judge.index(name)
-    full = replace(SETTINGS, **{key: getattr(EFFORTS["default"], key) for key in ("steps", "learning_rate")})
+    full = replace(EFFORTS["default"], budget=SETTINGS.budget, cast=SETTINGS.cast)
     asked, others = looks[:MOST_PICTURES], torch.cat([look.square for look in looks[MOST_PICTURES:]])
-
     plain = judge.probabilities(others)[:, column]
     tried: dict[str, dict[str, float]] = {}
 
@@ -85,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     protector = Protector(Settings(models=("mini",), resolutions=(128,), seed=args.seed))
     rows: list[Row] = []
-    totals: dict[tuple[str, str], list[float]] = {}
+    totals: Totals = {}
     eye, styles = protector.style_model, []
     for artist in (*UNKNOWN, *KNOWN, *MORE):
         name = Path(artist).name
@@ -105,11 +103,7 @@ def run(args: argparse.Namespace) -> None:
                 rows.append(Row(figure, value, len(looks) - MOST_PICTURES, recipe=recipe, **about))
                 totals.setdefault((figure, recipe), []).append(value)
             totals.setdefault((figure, "tried less drawn"), []).append(found["tried"] - found["drawn"])
-    for (metric, recipe), values in totals.items():
-        mean, low, high = mean_interval(values)
-        rows.append(Row(metric, mean, len(values), low, high, recipe=recipe, seed=args.seed))
-        print(metric, recipe, round(mean, 2), round(low, 2), round(high, 2), flush=True)
-    rows += pairs(styles)
+    rows += [*means(totals, args.seed), *pairs(styles)]
     settings = {"pictures": args.each, "budget": SETTINGS.budget, "cast": SETTINGS.cast}
     Result("trials", __version__, args.seed, "cpu", settings, protector.weights(), rows).save(args.output)
 
