@@ -16,8 +16,8 @@ from parts import application, cloaks, lab
 from parts.figures import ROOT
 
 PAGES = (
-    *("README.md", "docs/styles.md", "docs/cloaks.md", "docs/evaluation.md", "docs/countermeasures.md"),
-    *("docs/files.md", "docs/workers.md", "docs/deploy.md", "docs/mimicry.md"),
+    *("README.md", "docs/styles.md", "docs/cloaks.md", "docs/evaluation.md", "docs/evaluation-results.md"),
+    *("docs/countermeasures.md", "docs/files.md", "docs/workers.md", "docs/deploy.md", "docs/mimicry.md"),
     "src/velatura/data/mini/README.md",
 )
 
@@ -33,6 +33,7 @@ PARTS = {
     "platforms": application.platforms,
     "workers": application.workers,
     "evaluation": lab.evaluation,
+    "axes": lab.axes,
     "headline": lab.headline,
     "miniature": lab.miniature,
     "mimicry": lab.mimicry,

@@ -2,7 +2,7 @@
 
     python training/train_miniature.py ../shared/art --minutes 150 --run runs/miniature
     python training/train_miniature.py ../shared/art --vae ../shared/weights/taef2 --start src/velatura/data/mini \
-        --steps 2000 --minutes 1000 --squares 0.25 --run runs/taef2 --out runs/taef2/sd
+        --steps 1500 --minutes 75 --squares 0.1 --run runs/taef2 --out runs/taef2/sd
 
 The second trains a U-Net on another autoencoder's latents: a mimic whose extractor the cloak has not seen. It is made
 for experiments and is not shipped.

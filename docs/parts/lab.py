@@ -7,9 +7,15 @@ import re
 
 from parts.figures import ROOT, interval, result, share, stale
 from velatura import weights
+from velatura.evaluation.plans import PLANS
 from velatura.reports import page as reports
 from velatura.reports import tables
 from velatura.reports.result import load
+
+HEAD = (
+    "| artist · mimic | the mimic trained on | LPIPS | style shift, top 1 | top 3 | top 3, over noise | judge on the view, top 3 |",
+    "|---|---|---|---|---|---|---|",
+)
 
 
 def autoencoder() -> str:
@@ -74,6 +80,35 @@ def evaluation() -> str:
     return text
 
 
+def axes() -> str:
+    """The results of every ready plan, shortly: what the mimic does, over noise, and what the fast figure said."""
+    columns = ("style_shift_top1", "style_shift_top3", "gain_over_noise_top3", "view_shift_top3")
+    parts = []
+    for name, plan in PLANS.items():
+        lines = []
+        for path in sorted((ROOT / "results/evaluation").glob(f"{name}-*.json")):
+            found = tables.cells(load(path).rows)
+            recipes = {cell.recipe for cell in found} - {None}
+            for cell in found:
+                if cell.arm == "real":
+                    continue
+                about = cell.name + (f" then {cell.countermeasure}" if cell.countermeasure else "")
+                where = " · ".join(filter(None, (cell.artist, cell.recipe if len(recipes) > 1 else None)))
+                budget = "" if cell.budget is None else f"{cell.budget:g}"
+                lines.append(f"| {where} | {about} | {budget} | " + " | ".join(figure(cell, m) for m in columns) + " |")
+        if lines:
+            parts += [f"**`{name}`: {plan.says}.**", "", *HEAD, *lines, ""]
+    return "\n".join(parts).strip() or "Nothing is measured yet: results/evaluation holds no result of a plan."
+
+
+def figure(cell: tables.Cell, metric: str) -> str:
+    """A figure of a cell with its interval, or nothing."""
+    if metric not in cell.figures:
+        return ""
+    value, small = tables.words(metric, cell.figures[metric])
+    return f"{value} ({small.split(', n')[0]})"
+
+
 def headline() -> str:
     """What mimics do with protected art, three seeds an arm."""
     columns = ("style_shift_top1", "style_shift_top3", "gain_over_noise_top3", "gain_over_glaze_top3")
@@ -88,11 +123,7 @@ def headline() -> str:
             if cell.arm == "real":
                 continue
             about = "nothing (base model)" if cell.arm == "base" else cell.label
-            entries = []
-            for metric in columns:
-                value, small = tables.words(metric, cell.figures[metric]) if metric in cell.figures else ("", "")
-                entries.append(f"{value} ({small.split(', n')[0]})" if value else "")
-            lines.append(f"| {cell.artist} | {about} | {' | '.join(entries)} |")
+            lines.append(f"| {cell.artist} | {about} | {' | '.join(figure(cell, metric) for metric in columns)} |")
         flags += [f"{found.settings['artist']}: {flag}" for flag in found.flags]
     if len(lines) == 2:
         return "Not measured yet (results/evaluation/headline-ARTIST.json)."
@@ -100,7 +131,7 @@ def headline() -> str:
         "",
         "Style shift: share of the mimic's pictures that a judge does not place in the artist's style first, or among the first three, with 95 % intervals; over "
         "noise, over Glaze's objective: paired, same prompts and seeds. 3 mimics an arm, 96 pictures each, 20 training pictures, LPIPS 0.1 in each file, on the "
-        "miniature at 128 px, which cloaks were made on ([results/evaluation](RESULTS/evaluation), [all figures, and what they mean](DOCS/evaluation.md)).",
+        "miniature at 128 px, which cloaks were made on ([results/evaluation](RESULTS/evaluation), [what they mean](DOCS/evaluation.md), [all figures](DOCS/evaluation-results.md)).",
         "",
         "Flags: " + "; ".join(flags) + ".",
     ]

@@ -96,6 +96,21 @@ def test_from_pictures_to_rows_and_again(tiny_model: Path, art: list[Path], tmp_
     assert again.rows == result.rows
 
 
+def test_a_plan_without_mimics_looks_at_what_the_model_sees(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
+    words = [str(art[0].parent), "-o", str(tmp_path / "out"), "--model", str(tiny_model), "--plan", "view"]
+    words += ["--training", "4", "--effort", "fast"]
+    done = CliRunner().invoke(evaluate_command, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "no mimic" in done.output
+    assert "still finds the style in" in done.output
+    rows = json.loads((tmp_path / "out/result.json").read_text())["rows"]
+    assert {row["arm"] for row in rows if row["metric"] == "view_shift_top3"} == {"noise", "cloaked"}
+    assert {row["arm"] for row in rows if row["metric"] == "style_shift_top3"} == {"real"}, "no mimic was trained"
+    assert not (tmp_path / "out/mimics").exists()
+    refused = CliRunner().invoke(evaluate_command, [*words, "--seeds", "2"])
+    assert isinstance(refused.exception, InputError)
+
+
 def test_several_ways_share_what_they_can(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
     protocol = Protocol(
         art, "ada", [Arm.parse("clean"), Arm.parse("noise:0.1")], model=str(tiny_model), contents=art[:3],

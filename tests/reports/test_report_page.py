@@ -126,6 +126,22 @@ def test_words_refuse_to_praise(rows: list[Row], says: str) -> None:
     assert "more of 100 pictures than on noise" not in summary.paragraph
 
 
+def test_without_a_mimic_words_tell_what_the_model_sees() -> None:
+    real = [share(f"style_{word}", count, 20, arm="real") for word, count in (("shift_top3", 0), ("top3", 20))]
+    noise = share("view_shift_top3", 1, 20, arm="noise", budget=0.1)
+    cloak = share("view_shift_top3", 17, 20, arm="cloaked", cloak="velatura", budget=0.1)
+    summary = summarise(result([*real, noise, cloak]), yours=True)
+    assert summary.believed
+    assert "In your 20 pictures cloaked with velatura at 0.1 a judge" in summary.paragraph
+    assert "still finds the style in 15%" in summary.paragraph
+    assert "noise of equal visibility in 95%" in summary.paragraph
+    assert "untouched in 100%" in summary.paragraph
+    lost = summarise(result([*real, noise, replace(cloak, value=0.1, low=0.03, high=0.3)]))
+    assert "Not to be praised: velatura at 0.1: not shown to be better than noise" in lost.paragraph
+    strange = [share(f"style_{word}", count, 20, arm="real") for word, count in (("shift_top3", 6), ("top3", 14))]
+    assert "does not know the artist well enough (70% top 3" in summarise(result([*strange, noise, cloak])).paragraph
+
+
 def test_one_flagged_cloak_does_not_silence_another() -> None:
     summary = summarise(result(rows_of({**GOOD, "glaze": (14, 12)})))
     assert "glaze at 0.1: no better than noise" in " ".join(summary.flags)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from velatura.reports.result import Result
 
 PLAN_NAMES = (
-    "quick, headline, budgets, known, extractors, shares, recipes, img2img, resolution, "
+    "quick, view, headline, budgets, known, extractors, shares, recipes, img2img, resolution, "
     "countermeasures, noised, dropping, robust, clean"
 )
 STAGES = (
@@ -94,7 +94,7 @@ def _list_plans(ctx: click.Context, parameter: click.Parameter, wanted: bool) ->
     help="Folder with cloaked/ and clean/ pictures of other artists, for detectors ('dropping') and the plan robust.",
 )
 @click.option("-n", "each", type=click.IntRange(1), help="Pictures a subject, of 24, or of contents; else the plan's.")
-@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), help="Mimics an arm.")
+@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), help="Mimics an arm; none in the plan view.")
 @click.option("--genre", help="The artist's genre, for the paper's genre shift by CLIP ('post impressionism').")
 @click.option("--clip", help="The CLIP model for it: a hub id or a folder on this machine.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and what it costs; do nothing.")
@@ -160,13 +160,15 @@ def _protocol(
     from velatura.evaluation import Arm, Protocol, plans
 
     declared = plans.plan(plan)
+    if not declared.mimics and seeds > 1:
+        raise InputError(f"plan {plan}: no mimic is trained, so expected no --seeds, got {seeds}")
     chosen = [Arm.parse(text) for text in arms] if arms else plans.arms(plan, cloak_model)
     if twice := {arm.key for arm in chosen if sum(other.key == arm.key for other in chosen) > 1}:
         raise InputError(f"--arm: expected different arms, got {sorted(twice)[0]} twice")
     protocol = Protocol(
         paths, name, chosen, changes={} if train_steps is None else {"steps": train_steps}, recipes=declared.recipes,
         contents=pictures(contents), extractors=cloak_model if cloak_model and not declared.other else ("mimic",),
-        each=each or declared.each, seeds=tuple(range(seeds)), device=pick_device(device), **options,
+        each=each or declared.each, seeds=tuple(range(seeds if declared.mimics else 0)), device=pick_device(device), **options,
     )  # fmt: skip
     return protocol if clip is None else replace(protocol, clip=clip)
 
@@ -199,12 +201,13 @@ def _announce(setups: Sequence[Setup], tasks: Sequence[Sequence[Task]]) -> dict[
         rates |= calibration.calibrate(setup, new)
     for setup, mine in zip(setups, tasks, strict=True):
         p = setup.protocol
+        ways = ", ".join(way.label for way in setup.ways)
+        who = f"the mimic ({p.model}; {ways}) gets" if p.seeds else f"no mimic; the model ({p.model}) sees"
         click.echo(
-            f"{p.artist}: the mimic ({p.model}; {', '.join(way.label for way in setup.ways)}) gets "
-            f"{len(setup.training)} pictures, the judge {len(setup.held_back)} others",
-            err=True,
+            f"{p.artist}: {who} {len(setup.training)} pictures, the judge {len(setup.held_back)} others", err=True
         )
-        click.echo(f"arms: {', '.join(arm.key for arm in p.arms)}; seeds: {len(p.seeds)}", err=True)
+        seeds = f"; seeds: {len(p.seeds)}" if p.seeds else ""
+        click.echo(f"arms: {', '.join(arm.key for arm in p.arms)}{seeds}", err=True)
         for stage in STAGES:
             same = [task for task in mine if task.what.startswith(stage)]
             if not same:

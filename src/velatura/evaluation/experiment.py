@@ -79,10 +79,11 @@ def carry_out(setup: Setup, say: Say) -> Result:
                 say(doing, len(made), len(made))
                 rows += found
                 samples[way.label].setdefault(arm.key, {})[seed] = ranks
-    for label, ranks_of in samples.items():
-        rows += compared(protocol.arms, ranks_of, protocol.artist, label)
+    if protocol.seeds:
+        for label, ranks_of in samples.items():
+            rows += compared(protocol.arms, ranks_of, protocol.artist, label)
     result = Result(
-        "mimicry", __version__, protocol.seeds[0], protocol.device, _settings(setup), _weights(setup), rows,
+        "mimicry", __version__, min(protocol.seeds, default=0), protocol.device, _settings(setup), _weights(setup), rows,
         [doubt.text for doubt in doubts(rows, SEEN)],
     )  # fmt: skip
     save(to_json(_index(setup)).encode(), setup.out / pictures.NAME)

@@ -23,7 +23,7 @@ class Plan:
 
     ``other`` in an arm stands for the models that the user names to make cloaks on. ``each``: pictures a subject.
     ``artists``: every folder is another artist. ``contents``: needs pictures to paint over. ``other``: needs a model.
-    ``pairs``: needs pictures by other artists, cloaked and clean.
+    ``pairs``: needs pictures by other artists, cloaked and clean. ``mimics``: trains any.
     """
 
     says: str
@@ -34,6 +34,7 @@ class Plan:
     contents: bool = False
     other: bool = False
     pairs: bool = False
+    mimics: bool = True
 
 
 PLANS: dict[str, Plan] = {
@@ -41,6 +42,11 @@ PLANS: dict[str, Plan] = {
         "does it work on my pictures? clean, noise and cloak at the default budget, half as many pictures",
         ("real", "clean", "noise:0.1", "velatura:0.1"),
         each=2,
+    ),
+    "view": Plan(
+        "no mimic, minutes: the judge looks at what the model sees of protected pictures",
+        ("real", "noise:0.1", "velatura:0.1"),
+        mimics=False,
     ),
     "headline": Plan(
         "every cloak and control at the default budget",

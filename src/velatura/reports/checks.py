@@ -29,7 +29,7 @@ def doubts(rows: Sequence[Row], seen: Mapping[str, Sequence[str]] | None = None)
 
     ``seen``: by cloak, the countermeasures that it was optimised through.
     """
-    found = [*_mimic(rows), *_budget(rows), *_noise(rows), *_seeds(rows), *_seen(rows, seen or {})]
+    found = [*_mimic(rows), *_budget(rows), *_noise(rows), *_seeds(rows), *_view(rows), *_seen(rows, seen or {})]
     return list(dict.fromkeys(found))
 
 
@@ -60,8 +60,8 @@ def _mimic(rows: Sequence[Row]) -> Iterator[Doubt]:
                 f"{prefix}the base model paints in this style already ({base:.0%} top 1; bar: {BASE_TOP1:.0%}): "
                 "a cloak cannot take that away"
             )
-        cloaked = any((r.arm, r.recipe, r.countermeasure) == ("cloaked", recipe, countermeasure) for r in rows)
-        if top3 is None and cloaked:
+        mimicked = ("cloaked", "style_shift_top3", recipe, countermeasure)
+        if top3 is None and any((r.arm, r.metric, r.recipe, r.countermeasure) == mimicked for r in rows):
             yield Doubt(f"{prefix}no clean arm: nothing says that the mimic works at all")
 
 
@@ -96,6 +96,23 @@ def _noise(rows: Sequence[Row]) -> Iterator[Doubt]:
         key = (row.cloak, row.budget, row.recipe, row.countermeasure)
         if row.arm == "cloaked" and row.metric == "style_shift_top3" and key not in compared:
             yield Doubt(f"{named(row)}{suffix}: stands without noise of equal LPIPS beside it", row.cloak, row.budget)
+
+
+def _view(rows: Sequence[Row]) -> Iterator[Doubt]:
+    """Where no mimic was trained: does the model see another style in cloaked pictures than in noised ones?"""
+    if any(r.metric == "style_shift_top3" and r.arm != "real" for r in rows):
+        return
+    seen = {(r.arm, r.cloak, r.budget): r for r in rows if r.metric == "view_shift_top3" and r.countermeasure is None}
+    real = _share(rows, "real", "style_top3", None, None)
+    if seen and real is not None and real < CLEAN_TOP3:
+        yield Doubt(
+            f"the judge does not know the artist well enough ({real:.0%} top 3 of untouched pictures; "
+            f"bar: {CLEAN_TOP3:.0%}): more pictures would teach it"
+        )
+    for (arm, cloak, budget), row in seen.items():
+        noise = seen.get(("noise", None, budget))
+        if arm == "cloaked" and noise is not None and (row.low or 0.0) <= (noise.high or 0.0):
+            yield Doubt(f"{named(row)}: not shown to be better than noise in the model's view", cloak, budget)
 
 
 def _seeds(rows: Sequence[Row]) -> Iterator[Doubt]:

@@ -14,6 +14,10 @@ MINIATURE = (
     "The mimic was the miniature, a scale model of Stable Diffusion: this compares ways to protect, and does not show "
     "what a full-size model would do."
 )
+VIEW = (
+    "Where mimics were trained, no other fast figure foresaw their pictures as well; only a mimic shows them "
+    "(the plan quick)."
+)
 OWN = "velatura"  # the method of that name
 FRICTION = "Friction, not a guarantee: a mimic with time and skill can undo part of any protection."
 
@@ -54,6 +58,9 @@ def summarise(result: Result, *, yours: bool = False) -> Summary:
     flags = tuple(d.text for d in against)
     mimicked = [c for c in found if "style_shift_top3" in c.figures and c.arm not in ("real", None)]
     if not mimicked:
+        seen = [part for cell in found if cell.arm == "cloaked" for part in _seen(cell, found, against, yours)]
+        if seen:
+            return Summary("No mimic was trained.", (*seen, VIEW, FRICTION), flags)
         return Summary(f"{result.experiment}: figures of {_artists(found)}; no mimic was trained.", (), flags)
     parts = [part for cell in _recipes(mimicked) for part in _outcome(cell, mimicked, against, yours)]
     if general := [d.text for d in against if d.cloak is None]:
@@ -108,6 +115,27 @@ def _outcome(head: Cell, mimicked: Sequence[Cell], against: Sequence[Doubt], you
         sentence = f"{prefix}trained on pictures cloaked with {cell.label}, it was in {hits}{beside}."
         parts.append(sentence + " " + _judgement(cell, against))
     return [part[0].upper() + part[1:] for part in parts]
+
+
+def _seen(cell: Cell, found: Sequence[Cell], against: Sequence[Doubt], yours: bool) -> list[str]:
+    """Of cloaked pictures without a mimic: in how many does its model still see the style?"""
+    shift = cell.figures.get("view_shift_top3")
+    if shift is None:
+        return []
+    others = {c.arm: c for c in found if c.artist == cell.artist and (c.arm == "real" or _pair(c) == _pair(cell))}
+    beside = [
+        f"{words} in {_hits(others[arm].figures[metric])}"
+        for arm, metric, words in (
+            ("noise", "view_shift_top3", "with noise of equal visibility"),
+            ("real", "style_shift_top3", "untouched"),
+        )
+        if arm in others and metric in others[arm].figures
+    ]
+    whose = f"{'your' if yours else 'the'} {shift.n} pictures cloaked with {cell.label}"
+    sentence = f"In {whose} a judge, as the model sees them, still finds the style in {_hits(shift)}"
+    own = [d for d in against if d.cloak in (None, cell.cloak) and d.budget in (None, cell.budget)]
+    verdict = f" Not to be praised: {'; '.join(d.text for d in own)}." if own else ""
+    return ["; ".join((sentence, *beside)) + "." + verdict]
 
 
 def _told(same: Sequence[Cell]) -> list[Cell]:
