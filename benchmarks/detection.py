@@ -27,9 +27,10 @@ SIDE, BUDGET = 128, 0.1
 def run(folder: Path, output: Path) -> None:
     eye = extractors.load("mini")
     found: dict[tuple[str, str], detect.Features] = {}
-    counts = {}
+    counts, artists = {}, []
     for part in ("learn", "test"):
         pairs = opened(in_folder(folder / part), SIDE)
+        artists = artists or [pair.artist for pair in pairs]  # of "learn", the first
         counts[part] = {"pairs": len(pairs), "artists": sorted({pair.artist for pair in pairs})}
         for kind, pictures in zip(("cloaked", "clean"), zip(*pairs.values(), strict=True), strict=True):
             found[part, kind] = detect.features(pictures, eye)
@@ -41,7 +42,8 @@ def run(folder: Path, output: Path) -> None:
         about = {"arm": "cloaked", "cloak": "velatura", "budget": BUDGET, "recipe": name}
         rows.append(Row("auc", area, len(scores["cloaked"]) + len(scores["clean"]), low, high, **about))
         for metric, kind in (("found", "cloaked"), ("false_alarms", "clean")):
-            values, bar = detect.judged(name, found["test", kind], *known)
+            learned = (found["learn", "clean"], found["learn", "cloaked"], artists)
+            values, bar = detect.judged(name, found["test", kind], *learned)
             count, n = int((values > bar).sum()), len(values)
             rows.append(Row(metric, count / n, n, *wilson(count, n), **about))
         print(

@@ -115,7 +115,7 @@ class Course:
     def objective(self, recipe: Recipe) -> Objective:
         """The weighted mean of the recipe's terms, each 1 for the clean picture."""
         decoded = set(recipe.terms) - {"latent", "moments"}
-        aims = Moments(self.latents, self.goal.features)
+        aims = Moments(self.latents, self.goal.features, self.goal.extractor)
         apart = distances(self, recipe)
         with torch.no_grad():
             first = {name: apart[name](self.view).clamp_min(1e-6) for name in decoded}
@@ -157,7 +157,7 @@ def cloak(course: Course, recipe: Recipe, budget: float, side: int) -> Tensor:
         deltas, _ = bisect(
             course.x.split(1),
             lambda radius, tell: signed_descent(course.x, gradient, radius, 20, tell, rate=(0.2, 0.01)).split(1),
-            budget, steps=20, rounds=6, largest=32 / 255, on_step=None,
+            budget, steps=20, rounds=6, first=8 / 255, on_step=None,
         )  # fmt: skip
         delta = torch.cat(deltas)
     else:

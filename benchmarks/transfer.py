@@ -1,7 +1,7 @@
 """Cloaks made on one autoencoder, seen by others.
 
     python benchmarks/transfer.py ../shared/art --weights ../shared/weights/taef2 -o results/cloaks/transfer.json
-    python benchmarks/transfer.py ../shared/art --weights ../shared/weights/taef2 --seen runs/other-seed
+    python benchmarks/transfer.py ../shared/art --weights ../shared/weights/taef2 --seen other-seed=FOLDER
 
 Pictures (``--each``) of the artists that may be tuned on (Kate Greenaway, Ivan Aivazovsky), middle squares. Cloaks
 are made on the miniature's autoencoder, on ``--weights`` and on both, and looked at by each of them and by every
@@ -27,10 +27,20 @@ from velatura.reports.result import Result, Row
 from velatura.reports.statistics import mean_interval
 
 
+def labelled(text: str) -> tuple[str, str]:
+    label, _, folder = text.partition("=")
+    if not folder:
+        raise argparse.ArgumentTypeError(f"expected LABEL=FOLDER, got {text!r}")
+    return label, folder
+
+
 def run(args: argparse.Namespace) -> None:
     other = str(args.weights)
     made_on = {"mini": ("mini",), args.weights.name: (other,), f"mini+{args.weights.name}": ("mini", other)}
-    eyes = {Path(name).name: Eye(extractors.load(name)) for name in ("mini", other, *map(str, args.seen))}
+    named = {"mini": "mini", args.weights.name: other, **dict(args.seen)}
+    if len(named) < 2 + len(args.seen):
+        raise SystemExit("--seen: expected names of their own, LABEL=FOLDER")
+    eyes = {label: Eye(extractors.load(name)) for label, name in named.items()}
     rows, digests = [], {name: eye.seen.sha256 for name, eye in eyes.items()}
     for method in args.methods:
         for about, models in made_on.items():
@@ -40,11 +50,10 @@ def run(args: argparse.Namespace) -> None:
                 paths = pictures(args.art, artist, args.each)
                 originals = [square(path, args.side) for path in paths]
                 choice = protector.choose([protector.look(read(path)) for path in paths])
-                protector.settings = replace(
-                    protector.settings, style=choice.style.name
-                )  # the same T for cloak and eye
+                free = protector.settings
+                protector.settings = replace(free, style=choice.style.name)  # the same T for cloak and eye
                 made = protect(Arm(method, args.budget), protector, originals, args.seed)
-                protector.settings = replace(protector.settings, style=None)
+                protector.settings = free
                 saved = [working(read(data), args.side) for data in made.files]
                 targets = [protector.paint(x, choice) for x in originals]
                 for name, eye in eyes.items():
@@ -70,7 +79,7 @@ if __name__ == "__main__":
     parser.add_argument("art", type=Path, help="../shared/art")
     parser.add_argument("-o", "--output", type=Path, default=Path("results/cloaks/transfer.json"))
     parser.add_argument("--weights", type=Path, default=Path("../shared/weights/taef2"), help="another autoencoder")
-    parser.add_argument("--seen", type=Path, nargs="*", default=[], help="autoencoders that only look")
+    parser.add_argument("--seen", type=labelled, nargs="*", default=[], help="LABEL=FOLDER: autoencoders that only look")
     parser.add_argument("--methods", nargs="+", default=["noise", "velatura", "blend"])
     parser.add_argument("--side", type=int, default=128, help="px")
     parser.add_argument("--budget", type=float, default=0.1)

@@ -168,7 +168,7 @@ def test_training_and_using_a_purifier(tmp_path: Path, make_scene: Callable[...,
     used = run(tmp_path / "cloaked/0.png", "--with", "learned", "--model", file, "-o", tmp_path / "out")
     assert used.exit_code == 0, used.output
     assert isinstance(run(*ask).exception, InputError)
-    ask[2] = tmp_path / "empty"
+    ask[2], ask[4] = tmp_path / "empty", tmp_path / "other.safetensors"
     ask[2].mkdir()
     assert "with namesakes" in str(run(*ask).exception)
     for option in train_command.params:

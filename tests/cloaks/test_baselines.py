@@ -53,7 +53,7 @@ def test_styleguard_moves_the_statistics_further_than_the_latents(
     pictures: Tensor, targets: Tensor, mini: Extractor
 ) -> None:
     (goal,) = goals([mini], pictures, targets)
-    aim = Moments(goal.encode(pictures), goal.features)
+    aim = Moments(goal.encode(pictures), goal.features, mini)
 
     def left(delta: Tensor) -> tuple[float, float]:
         with torch.no_grad():
@@ -80,7 +80,7 @@ def test_the_application_stays_in_its_ball_and_moves(pictures: Tensor, targets: 
 def test_aspl_raises_the_loss_more_than_noise_and_leaves_the_model_alone(model: Any, pictures: Tensor) -> None:
     before = {name: value.clone() for name, value in model.unet.state_dict().items()}
     works = [pictures[:1, :, :64, :64], pictures[1:, :, :64, :96]]  # a body of work in several sizes
-    settings = ASPLSettings(0.002, turns=2, learn=1, attack=4, rate=1e-4, rounds=3, largest_radius=4 / 255)
+    settings = ASPLSettings(0.002, turns=2, learn=1, attack=4, rate=1e-4, rounds=3, first_radius=2 / 255)
     made = aspl(works, pipeline=model, settings=settings)
     rises = []
     for x, cloak in zip(works, made, strict=True):

@@ -57,6 +57,18 @@ def test_spectrum_finds_frequencies_where_they_are() -> None:
     assert rings[0].max() > rings[1:].max() + 5, "grey has no colour"
 
 
+def test_the_bar_is_set_by_artists_of_whom_nothing_was_learned(found: dict[str, detect.Features]) -> None:
+    clean, twins = found["learn"], found["others"]
+    artists = ["ada"] * 8 + ["bea"] * 8
+    scores, bar = detect.judged("trained", found["cloaked"], clean, twins, artists)
+    ada, bea = ({kind: rows[part] for kind, rows in clean.items()} for part in (slice(0, 8), slice(8, 16)))
+    adas = {kind: rows[:8] for kind, rows in twins.items()}
+    assert scores.tolist() == detect.scores("trained", found["cloaked"], ada, adas).tolist()
+    assert bar == pytest.approx(np.quantile(detect.scores("trained", bea, ada, adas), 0.9))
+    alternating = detect.judged("trained", found["cloaked"], clean, twins, [""] * 16)[0]
+    assert alternating.tolist() != scores.tolist()
+
+
 def test_refusals(found: dict[str, detect.Features]) -> None:
     few = {kind: rows[:5] for kind, rows in found["learn"].items()}
     with pytest.raises(InputError, match="8 clean pictures or more"):

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from velatura.cloaks import NoiseSettings as NoiseControl
+from velatura.cloaks import noise
 from velatura.countermeasures import COUNTERMEASURES
 from velatura.countermeasures.attack import prepare
 from velatura.errors import ContractError, InputError, MissingExtra
@@ -236,3 +238,11 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(MissingExtra, match=r"pip install 'velatura\[lab\]'"):
         prepare("blur")(torch.rand(1, 3, 16, 16))
+
+
+def test_an_attack_does_not_draw_the_noise_of_the_control_again(make_scene: Callable[..., Tensor]) -> None:
+    """Equal seeds would add to the control's noise along itself, and the control would seem to survive."""
+    picture = 0.5 + 0 * make_scene(64, 64, 1)
+    control = noise(picture, settings=NoiseControl(0.05, seed=3)).delta
+    added = prepare("noise", seed=3)(picture) - picture
+    assert abs(float(torch.corrcoef(torch.stack([control.flatten(), added.flatten()]))[0, 1])) < 0.05

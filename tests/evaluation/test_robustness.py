@@ -13,6 +13,7 @@ import torch
 from click.testing import CliRunner
 from torch import Tensor
 
+from velatura.cli.report import report_command
 from velatura.cli.robustness import robustness_command
 from velatura.countermeasures import COUNTERMEASURES
 from velatura.countermeasures.attack import prepare
@@ -76,7 +77,7 @@ def test_every_arm_meets_every_countermeasure_and_a_stopped_run_continues(
     rows = {(r.arm, r.budget, r.countermeasure, r.metric): r for r in result.rows}
     for arm, budget in (("clean", None), ("noise", 0.2), ("cloaked", 0.2)):
         for name in ("none", "jpeg", "blur"):
-            for metric in ("decoded_shift", "lpips_to_clean", "psnr_to_clean", "view_style_shift_top1"):
+            for metric in ("decoded_shift", "lpips_to_clean", "psnr_to_clean", "view_shift_top1"):
                 row = rows[arm, budget, name, metric]
                 assert row.n == 4
                 assert row.low is not None
@@ -125,7 +126,7 @@ def test_of_all_what_cannot_run_is_flagged_and_what_was_asked_for_is_an_error(ar
     assert {attack.name for attack in attacks} | missing == set(COUNTERMEASURES)
     assert "learned" in missing
     assert "jpeg" not in missing
-    with pytest.raises(InputError, match="no purifier is shipped"):
+    with pytest.raises(InputError, match="expected --purifier FILE"):
         robustness._attacks(Robustness(art, "ada", countermeasures=("learned",)))
     with pytest.raises(InputError, match="quality: expected"):
         robustness._attacks(Robustness(art, "ada", changes={"jpeg.quality": "900"}))
@@ -155,7 +156,7 @@ def test_a_cloak_that_is_lost_is_named() -> None:
 
 
 def measured(art: list[Path], out: Path, model: Path, *arguments: str) -> tuple[dict[str, Any], str]:
-    asked = [*map(str, art[:2]), "-o", str(out), "--model", str(model), "--cloak-model", "mini", "--cloak", "noise"]
+    asked = [*map(str, art[:2]), "-o", str(out), "--model", str(model), "--effort", "fast"]
     quick = ("diffuse.steps=4", "diffuse.strength=0.5", "upscale.steps=4", "upscale.strength=0.5", "impress.steps=2")
     settings = [word for change in quick for word in ("--set", change)]
     done = CliRunner().invoke(
@@ -173,6 +174,10 @@ def test_the_command_writes_the_schema_and_takes_lists(art: list[Path], tmp_path
     assert {row["countermeasure"] for row in tree["rows"]} == {"none", "vae", "diffuse"}
     assert {row["artist"] for row in tree["rows"]} == {"ada lovelace"}
     assert "noise 0.2        diffuse" in output
+    assert "velatura 0.2     vae" in output, "the cloak is made on that folder's autoencoder"
+    page = CliRunner().invoke(report_command, [str(tmp_path / "r.json"), "--format", "md"])
+    assert "### ada lovelace · velatura at 0.2" in page.output
+    assert "| diffuse | 0.2 |" in page.output
 
 
 @pytest.mark.slow

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from velatura.reports.result import Result
 
 PLAN_NAMES = (
-    "quick, view, headline, budgets, known, extractors, shares, recipes, img2img, resolution, "
-    "countermeasures, noised, dropping, robust, clean"
+    "quick, view, headline, methods, budgets, known, extractors, shares, recipes, img2img, "
+    "resolution, countermeasures, noised, dropping, robust, clean"
 )
 STAGES = (
     *("protecting", "sifting", "treating", "hardening"),
@@ -82,6 +82,9 @@ def _list_plans(ctx: click.Context, parameter: click.Parameter, wanted: bool) ->
     multiple=True,
     type=click.Path(path_type=Path, exists=True),
     help="Pictures or folders by others, which img2img paints over. Repeatable.",
+)
+@click.option(
+    "--upscaler", help="A diffusion upscaler (hub id or folder) for 'upscale'; else the mimic's model repaints."
 )
 @click.option(
     "--purifier",

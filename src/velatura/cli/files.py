@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from velatura.errors import InputError
 from velatura.reports.places import KINDS, Task, report_at
 
 if TYPE_CHECKING:
@@ -45,6 +46,14 @@ def _renamed(output: Path, format: Written | None, page: int | None) -> Path:
     if format is not None and output.suffix.lower() not in SUFFIXES_OF[format]:
         output = output.with_suffix(SUFFIXES_OF[format][0])
     return output
+
+
+def new_file(path: Path) -> None:
+    """Refuse a result's name before the work, not after it."""
+    if path.exists():
+        raise InputError(f"{path} exists already: choose another name, or delete it")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: expected a file in a folder that exists")
 
 
 def pictures(files: Sequence[Path]) -> list[Path]:

@@ -10,8 +10,8 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from velatura.cli.files import pictures
-from velatura.cli.options import DEVICE
+from velatura.cli.files import new_file, pictures
+from velatura.cli.options import DEVICE, SEED
 from velatura.errors import Cancelled, InputError, VelaturaError
 
 
@@ -27,7 +27,7 @@ from velatura.errors import Cancelled, InputError, VelaturaError
 @click.option("--lr", "rate", default=0.1, show_default=True, type=float, help="Learning rate.")
 @click.option("--batch", default=4, show_default=True, type=click.IntRange(1), help="Pictures an iteration.")
 @click.option("--resolution", type=click.IntRange(8), help="Side in pixels; else the model's own.")
-@click.option("--seed", default=0, show_default=True, help="The same seed makes the same result.")
+@SEED
 @DEVICE
 def invert_command(
     model: str,
@@ -51,8 +51,7 @@ def invert_command(
     from velatura.images import read, save, working
     from velatura.mimicry.invert import PezSettings, pez, pez_by_clip
 
-    if output.exists():
-        raise InputError(f"{output} exists already: choose another name, or delete it")
+    new_file(output)
     device = pick_device(device)
     eye = clips.load(clip, device) if clip is not None else None
     pipeline = models.load(model, device)
@@ -83,8 +82,8 @@ def invert_command(
             raise Cancelled("cancelled: nothing was written") from None
     about = {"model": model, "pictures": len(tensors), "loss": found.loss, "loss_of_nothing": found.loss_of_nothing}
     about |= {} if clip is None else {"clip": clip, "likeness": found.likeness}
-    # A line that starts with # is no prompt.
-    save(f"# {json.dumps(about)}\n{' '.join(found.prompt.split())}\n".encode(), output)
     near = "" if found.likeness is None else f", likeness to CLIP {found.likeness:.3f}"
     click.echo(f"loss {found.loss:.4f}, without words {found.loss_of_nothing:.4f}{near}", err=True)
     click.echo(found.prompt)
+    # A line that starts with # is no prompt.
+    save(f"# {json.dumps(about)}\n{' '.join(found.prompt.split())}\n".encode(), output)

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from velatura.cli.files import artist_of, opened, pictures
 from velatura.cli.invert import invert_command
-from velatura.cli.options import DEVICE, METHOD
+from velatura.cli.options import DEVICE, METHOD, SEED
 from velatura.errors import Cancelled, InputError
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 OUTPUT = click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the pictures."
 )
-SEED = click.option("--seed", default=0, show_default=True, help="The same seed makes the same result.")
 SAMPLING = (
     click.option("--steps", default=30, show_default=True, type=click.IntRange(1), help="Denoising steps."),
     click.option("--guidance", type=click.FloatRange(0), help="Guidance scale; else 7.5, and 1.5 for small models."),

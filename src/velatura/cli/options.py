@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 EFFORT_NAMES = ["fast", "default", "max", "paper"]
 
+# Larger ones would overflow where each step of a training draws from a stream of its own.
+SEED = click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="The same seed makes the same result."
+)
 DEVICE = click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda", "mps"]),
@@ -117,7 +121,7 @@ _SETTINGS = [
         help="Say in the metadata (XMP) that generative models may not train on it: a signal, not a protection.",
     ),
     click.option("--rights", metavar="TEXT", help="Whose rights these are, for the metadata (XMP)."),
-    click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice."),
+    SEED,
     DEVICE,
     click.option("--offline/--online", default=True, show_default=True, help="Use only what is on this machine."),
 ]

@@ -9,10 +9,11 @@ from typing import Any
 import click
 from tqdm import tqdm
 
+from velatura.cli.files import new_file
+from velatura.cli.options import DEVICE, SEED
 from velatura.errors import Cancelled, InputError
 
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
-SEED = click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of every random choice.")
 
 
 @click.command("train", context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,7 +33,8 @@ SEED = click.option("--seed", default=0, show_default=True, type=click.IntRange(
     help="Short side (px) that pictures are brought to: what the mimic trains at.",
 )
 @SEED
-def train_command(cloaked: Path, clean: Path, output: Path, resolution: int, **given: Any) -> None:
+@DEVICE
+def train_command(cloaked: Path, clean: Path, output: Path, resolution: int, device: str, **given: Any) -> None:
     """Train the learned countermeasure on pairs: the pictures in CLOAKED and those of the same names in CLEAN.
 
     Take art of other artists than the one whose pictures it is for. A stopped run continues with the same command. Use
@@ -40,7 +42,9 @@ def train_command(cloaked: Path, clean: Path, output: Path, resolution: int, **g
     """
     from velatura.countermeasures import purifier_training as training
     from velatura.countermeasures.pairs import find, opened
+    from velatura.diffusion.device import pick_device
 
+    new_file(output)
     settings = training.TrainingSettings(side=resolution, **given)
     found = find(cloaked, clean)
     pairs = list(opened(found, resolution, lambda reason: click.echo(f"left out: {reason}", err=True)).values())
@@ -54,7 +58,7 @@ def train_command(cloaked: Path, clean: Path, output: Path, resolution: int, **g
             bar.update(step.done - bar.n)
 
         try:
-            made = training.train(pairs, output, settings, on_step=on_step)
+            made = training.train(pairs, output, settings, device=pick_device(device), on_step=on_step)
         except KeyboardInterrupt:
             raise Cancelled("cancelled: the same command continues from the last checkpoint") from None
     facts = made.facts

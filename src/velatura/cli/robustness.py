@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
-from velatura.cli.files import artist_of, pictures
-from velatura.cli.options import DEVICE
+from velatura.cli.files import artist_of, new_file, pictures
+from velatura.cli.options import DEVICE, SEED
 from velatura.errors import Cancelled, InputError
 
 if TYPE_CHECKING:
     from velatura.reports.result import Result
 
 SEVERAL = ("--budgets", "--countermeasures")
-COLUMNS = ("decoded_shift", "decoded_shift_over_noise", "view_style_shift_top3", "lpips_to_clean", "psnr_to_clean")
+COLUMNS = ("decoded_shift", "decoded_shift_over_noise", "view_shift_top3", "lpips_to_clean", "psnr_to_clean")
 
 
 class SeveralValues(click.Command):
@@ -63,10 +63,14 @@ class SeveralValues(click.Command):
     help="An arm of velatura evaluate: velatura, glaze, application, blend, decoded, hardened, photoguard, "
     "styleguard, advdm, mist, aspl, veil or shuffled.",
 )
+@click.option("--style", help="The target style T by name, as in an evaluation; else chosen for the pictures.")
 @click.option("--effort", default="default", show_default=True, help="Of the cloak: fast, default, max, paper.")
 @click.option("--model", default="mini", show_default=True, help="The mimic's model: a name, hub id or folder.")
 @click.option(
     "--cloak-model", "cloak_models", multiple=True, help="What cloaks are made on; else the mimic's own. Repeatable."
+)
+@click.option(
+    "--upscaler", help="A diffusion upscaler (hub id or folder) for 'upscale'; else the mimic's model repaints."
 )
 @click.option(
     "--purifier",
@@ -78,7 +82,7 @@ class SeveralValues(click.Command):
 @click.option(
     "-r", "--resolution", default=128, show_default=True, type=click.IntRange(64), help="Short side in pixels."
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of every random choice.")
+@SEED
 @DEVICE
 def robustness_command(
     art: tuple[Path, ...],
@@ -104,8 +108,7 @@ def robustness_command(
 
     if resolution % 8:
         raise InputError(f"resolution: expected a multiple of 8, got {resolution}")
-    if not output.parent.is_dir():
-        raise InputError(f"{output}: expected a file in a folder that exists")
+    new_file(output)
     paths = pictures(art)
     plan = Robustness(
         paths, artist or artist_of(art), budgets=tuple(intensity(text) for text in budgets),

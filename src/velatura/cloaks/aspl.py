@@ -36,7 +36,7 @@ class ASPLSettings:
     attack: int = 6
     rate: float = 5e-7
     rounds: int = 6
-    largest_radius: float = 32 / 255
+    first_radius: float = 8 / 255
     prompt: str = "a painting"
     seed: int = 0
 
@@ -74,7 +74,7 @@ def aspl(
 
     deltas, radius = bisect(
         pictures, attack, settings.budget, steps=steps, rounds=settings.rounds,
-        largest=settings.largest_radius, on_step=on_step,
+        first=settings.first_radius, on_step=on_step,
     )  # fmt: skip
     total = settings.rounds * settings.turns * settings.attack
     return [Cloak(d, "aspl", total, {"radius_255": float(r * 255)}) for d, r in zip(deltas, radius, strict=True)]

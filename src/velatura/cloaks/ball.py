@@ -24,12 +24,15 @@ Attack = Callable[[Tensor, Callable[[Step], None]], Sequence[Tensor]]
 
 @dataclass(frozen=True)
 class BallSettings:
-    """budget: LPIPS to reach. steps: of signed gradients at each radius. rounds: of bisection over the radius."""
+    """budget: LPIPS to reach. steps: of signed gradients at each radius. rounds: radii that are tried.
+
+    first_radius: the first of them, in units of the [0, 1] picture; it is doubled as long as the budget allows more.
+    """
 
     budget: float = 0.05
     steps: int = 100
     rounds: int = 6
-    largest_radius: float = 32 / 255
+    first_radius: float = 8 / 255
 
 
 def bisect(
@@ -39,22 +42,23 @@ def bisect(
     *,
     steps: int,
     rounds: int,
-    largest: float,
+    first: float,
     on_step: OnStep | None,
 ) -> tuple[list[Tensor], Tensor]:
     """For each of N pictures ``(1, 3, h, w)`` δ of the largest radius that keeps LPIPS <= ``budget`` after 8-bit
     rounding, and those radii ``(N,)``.
 
-    ``largest``: the radius to bisect below, in units of the [0, 1] picture. ``steps``: that one attack reports.
+    ``first``: the radius to begin with, in units of the [0, 1] picture; doubled until LPIPS exceeds the budget, then
+    bisected. ``steps``: that one attack reports.
     """
     perceptual = load("alex", str(pictures[0].device))
     with torch.no_grad():
         references = [perceptual.features(x) for x in pictures]
     low = torch.zeros(len(pictures), device=pictures[0].device)
-    high = torch.full_like(low, largest)
+    high = torch.full_like(low, float("inf"))
+    radius = torch.full_like(low, first)
     best = [torch.zeros_like(x) for x in pictures]
     for done in range(rounds):
-        radius = (low + high) / 2
 
         def tell(step: Step, done: int = done) -> None:
             if on_step is not None:
@@ -71,6 +75,7 @@ def bisect(
                 best[i], low[i] = delta, radius[i]
             else:
                 high[i] = radius[i]
+        radius = torch.where(high.isinf(), 2 * low, (low + high) / 2).clamp_max(1)
     return best, low
 
 
@@ -117,15 +122,24 @@ def in_ball(
     settings: BallSettings,
     rate: tuple[float, float],
     on_step: OnStep | None,
+    seed: int | None = None,
 ) -> Cloak:
-    """:func:`signed_descent` of a batch ``(B, 3, H, W)``, each picture within the largest radius of its budget."""
+    """:func:`signed_descent` of a batch ``(B, 3, H, W)``, each picture within the largest radius of its budget.
+
+    ``seed``: start from a random place in the ball instead of from the picture.
+    """
 
     def attack(radius: Tensor, tell: Callable[[Step], None]) -> Sequence[Tensor]:
-        return torch.split(signed_descent(pictures, gradient, radius, settings.steps, tell, rate=rate), 1)
+        start = None
+        if seed is not None:
+            spread = 2 * torch.rand(pictures.shape, generator=torch.Generator().manual_seed(seed)) - 1
+            start = spread.to(pictures) * radius.view(-1, 1, 1, 1)
+            start = (pictures + start).clamp(0, 1) - pictures
+        return signed_descent(pictures, gradient, radius, settings.steps, tell, rate=rate, start=start).split(1)
 
     deltas, radius = bisect(
         torch.split(pictures, 1), attack, settings.budget, steps=settings.steps, rounds=settings.rounds,
-        largest=settings.largest_radius, on_step=on_step,
+        first=settings.first_radius, on_step=on_step,
     )  # fmt: skip
     notes = {"radius_255": float(radius.mean() * 255)}
     return Cloak(torch.cat(deltas), method, settings.rounds * settings.steps, notes)

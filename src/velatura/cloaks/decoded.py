@@ -51,7 +51,7 @@ class _View:
             latents = goal.encode(pictures)
             self.target = self._seen(goal.features)
             self.initial = [x.clamp_min(1e-4) for x in self._apart(self._seen(latents))]
-            self.moments = Moments(latents, goal.features)
+            self.moments = Moments(latents, goal.features, goal.extractor)
 
     def _seen(self, latents: Tensor) -> list[Tensor]:
         extractor = self.goal.extractor

@@ -20,6 +20,7 @@ class PhotoGuardSettings(BallSettings):
     """
 
     steps: int = 200
+    seed: int = 0
 
 
 def photoguard(
@@ -36,5 +37,5 @@ def photoguard(
     """
     gradient = towards(latent(goals(extractors, pictures, targets)))
 
-    # The step shrinks from r/5 to r/100, as in the authors' code.
-    return in_ball("photoguard", pictures, gradient, settings, (0.2, 0.01), on_step)
+    # The authors' code starts at a random place in the ball and shrinks the step from r/3 to r/300.
+    return in_ball("photoguard", pictures, gradient, settings, (1 / 3, 1 / 300), on_step, settings.seed)

@@ -43,7 +43,7 @@ def styleguard(
     """
     looked = goals(extractors, pictures, targets)
     with torch.no_grad():
-        aims = [(goal, Moments(goal.encode(pictures), goal.features)) for goal in looked]
+        aims = [(goal, Moments(goal.encode(pictures), goal.features, goal.extractor)) for goal in looked]
 
     def objective(cloaked: Tensor) -> tuple[Tensor, Tensor]:
         seen = [(goal, aim, goal.encode(cloaked)) for goal, aim in aims]
@@ -54,21 +54,25 @@ def styleguard(
 
 
 class Moments:
-    """Where the means and variances of latents have to go, from those of ``clean`` latents to those of ``target``."""
+    """Where the means and variances of latents have to go, from those of ``clean`` latents to those of ``target``.
 
-    def __init__(self, clean: Tensor, target: Tensor) -> None:
-        self.clean, self.target = moments(clean), moments(target)
+    Of latents as the diffusion model has them, scaled: a mean grows with the scale, a variance with its square.
+    """
+
+    def __init__(self, clean: Tensor, target: Tensor, extractor: Extractor) -> None:
+        self.extractor = extractor
+        self.clean, self.target = self._moments(clean), self._moments(target)
         self.initial = (self.clean - self.target).pow(2).sum(1).clamp_min(1e-8)
 
     def left(self, latents: Tensor) -> Tensor:
         """``(B,)`` of latents: 1 for the clean picture's statistics, 0 for the target's. Differentiable."""
-        return (moments(latents) - self.target).pow(2).sum(1) / self.initial
+        return (self._moments(latents) - self.target).pow(2).sum(1) / self.initial
 
     def moved(self, latents: Tensor) -> Tensor:
         """``(B,)`` of latents: 0 for the clean picture's statistics, 1 as far from them as the target's."""
-        return (moments(latents) - self.clean).pow(2).sum(1) / self.initial
+        return (self._moments(latents) - self.clean).pow(2).sum(1) / self.initial
 
-
-def moments(latents: Tensor) -> Tensor:
-    """Mean and variance of each channel over places: ``(B, C, h, w)`` to ``(B, 2C)``."""
-    return torch.cat([latents.mean((2, 3)), latents.var((2, 3))], 1)
+    def _moments(self, latents: Tensor) -> Tensor:
+        """Mean and variance of each channel over places: ``(B, C, h, w)`` to ``(B, 2C)``."""
+        scaled = (latents - self.extractor.shift_factor) * self.extractor.scaling_factor
+        return torch.cat([scaled.mean((2, 3)), scaled.var((2, 3))], 1)

@@ -45,6 +45,16 @@ class Attack:
         return {"countermeasure": self.name, **asdict(self.settings)}
 
 
+def model_for(name: str, model: str, purifier: Path | None = None, upscaler: str | None = None) -> str:
+    """What a countermeasure works with: the purifier, the upscaler if there is one, else the mimic's own ``model``."""
+    needs = COUNTERMEASURES[name].needs
+    if needs == "purifier":
+        if purifier is None:
+            raise InputError(f"countermeasure {name}: expected --purifier FILE (velatura purify train)")
+        return str(purifier)
+    return upscaler if upscaler is not None and needs == "diffusion model or upscaler" else model
+
+
 def prepare(
     name: str, changes: Mapping[str, str] | None = None, *, model: str = "mini", device: str = "cpu", seed: int = 0
 ) -> Attack:

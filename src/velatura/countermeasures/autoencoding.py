@@ -25,8 +25,8 @@ class RoundTripSettings(Settings):
 
 @dataclass(frozen=True)
 class ImpressSettings(Settings):
-    steps: int = setting(300, "of Adam", 1, 100_000)
-    rate: float = setting(0.01, "Adam's, in units of the [0, 1] picture", 1e-6, 1)
+    steps: int = setting(300, "of Adam; the authors take 3000", 1, 100_000)
+    rate: float = setting(0.005, "Adam's at the start, in units of the [0, 1] picture", 1e-6, 1)
     budget: float = setting(0.1, "LPIPS to the given picture above which the penalty starts", 0, 1)
     alpha: float = setting(0.1, "weight of that penalty", 0, 1000)
     noise: float = setting(0.05, "standard deviation of the noise that the search starts from", 0, 1)
@@ -47,8 +47,8 @@ def impress(pictures: Tensor, *, settings: ImpressSettings, model: Extractor, on
 
     min over y of ‖y − D(E(y))‖² + α·max(LPIPS(x, y) − b, 0), the first term a mean over values in [-1, 1]. A cloaked
     picture comes back from the autoencoder changed, more than a clean one does. The paper takes VGG's LPIPS; here it
-    is AlexNet's, since VGG16 is kept for judging (HOUSE.md, contract 6). Pictures of a batch do not influence
-    each other.
+    is AlexNet's, since VGG16 is kept for judging (HOUSE.md, contract 6). The rate and its schedule are the authors'
+    (0.01 on [-1, 1]). Pictures of a batch do not influence each other.
     """
     check_pictures(pictures)
     perceptual = load("alex", str(pictures.device))
@@ -56,6 +56,7 @@ def impress(pictures: Tensor, *, settings: ImpressSettings, model: Extractor, on
         reference = perceptual.features(pictures)
     found = add_noise(pictures, settings.noise, settings.seed).requires_grad_(True)
     optimizer = torch.optim.Adam([found], lr=settings.rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps, settings.rate / 1000)
     for step in range(settings.steps):
         seen = cut(model.view(padded(found, model.downscale)), found)
         consistency = (2 * (found - seen)).pow(2).mean((1, 2, 3))
@@ -63,6 +64,7 @@ def impress(pictures: Tensor, *, settings: ImpressSettings, model: Extractor, on
         loss = (consistency + settings.alpha * (away - settings.budget).clamp_min(0)).sum()
         (found.grad,) = torch.autograd.grad(loss, found)
         optimizer.step()
+        schedule.step()
         with torch.no_grad():
             found.clamp_(0, 1)
         if on_step is not None:

@@ -100,16 +100,23 @@ def scores(name: str, suspects: Features, clean: Features, cloaked: Features | N
 
 
 def judged(
-    name: str, suspects: Features, clean: Features, cloaked: Features | None = None
+    name: str, suspects: Features, clean: Features, cloaked: Features, artists: Sequence[str]
 ) -> tuple[NDArray[np.float64], float]:
     """Scores of the suspects, and the bar above which a mimic would leave them out: nine in ten clean pictures do not
     reach it.
 
-    Every second clean picture sets the bar, and the detector learns from the others alone: what it has learned from
-    looks more usual to it than it is.
+    Row i of ``cloaked`` is the cloaked picture of row i of ``clean``, by ``artists[i]``. The clean pictures of every
+    second artist set the bar, and the detector learns from the other artists alone, as the suspects are by somebody
+    else, too: pictures, and artists, that it has learned from look more usual to it than they are.
     """
-    half, rest = ({kind: rows[start::2] for kind, rows in clean.items()} for start in (0, 1))
-    return scores(name, suspects, half, cloaked), float(np.quantile(scores(name, rest, half, cloaked), 1 - ALARMS))
+    names = sorted(set(artists))
+    learned = np.array([names.index(artist) % 2 == 0 for artist in artists])
+    if min(learned.sum(), (~learned).sum()) < FEWEST:  # too few artists: every second picture
+        learned = np.arange(len(artists)) % 2 == 0
+    half, twins = ({kind: rows[learned] for kind, rows in part.items()} for part in (clean, cloaked))
+    rest = {kind: rows[~learned] for kind, rows in clean.items()}
+    bar = np.quantile(scores(name, rest, half, twins), 1 - ALARMS)
+    return scores(name, suspects, half, twins), float(bar)
 
 
 def _join(found: Features, kinds: Sequence[str]) -> NDArray[np.float64]:

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from velatura.countermeasures.noise import add_noise
+from velatura.countermeasures.autoencoding import padded
+from velatura.countermeasures.noise import OWN_STREAM, add_noise
 from velatura.countermeasures.settings import Settings, seed, setting
 from velatura.diffusion.image_to_image import repaint
 from velatura.diffusion.pipeline import quiet
@@ -21,9 +22,9 @@ from velatura.images.contract import check_pictures
 class UpscaleSettings(Settings):
     noise: float = setting(0.1, "standard deviation of the noise before, in units of the [0, 1] picture", 0, 1)
     prompt: str = setting("", "what the picture shows, in words")
-    steps: int = setting(50, "denoising steps of a whole run", 1, 1000)
-    guidance: float = setting(1.0, "guidance scale; 1 is none", 0, 50)
-    level: int = setting(20, "with an upscaler: the noise level that it is told", 0, 1000)
+    steps: int = setting(75, "denoising steps of a whole run", 1, 1000)
+    guidance: float = setting(9.0, "with an upscaler: guidance scale", 0, 50)
+    level: int = setting(320, "with an upscaler: the noise level that it is told", 0, 350)
     strength: float = setting(0.2, "without an upscaler: of the img2img after the noise", 0.001, 1)
     seed: int = seed()
 
@@ -44,8 +45,8 @@ class DiffuseSettings(Settings):
 def upscale(pictures: Tensor, *, settings: UpscaleSettings, model: Any) -> Tensor:
     """Noise, then diffusion upscaling and back to the picture's size (Hönig et al. 2024: "noisy upscaling").
 
-    ``model``: a ``StableDiffusionUpscalePipeline``; with any other text-to-image model, noise, then its
-    image-to-image at low strength.
+    ``model``: a ``StableDiffusionUpscalePipeline``, used with the steps, guidance and noise level of the authors' code;
+    with any other text-to-image model, noise, then its image-to-image at low strength, without guidance.
     """
     check_pictures(pictures)
     noisy = add_noise(pictures, settings.noise, settings.seed)
@@ -53,14 +54,18 @@ def upscale(pictures: Tensor, *, settings: UpscaleSettings, model: Any) -> Tenso
     if type(model).__name__ != "StableDiffusionUpscalePipeline":
         return repaint(
             image_to_image(model), noisy, prompts, seeds,
-            strength=settings.strength, guidance=settings.guidance, steps=settings.steps,
+            strength=settings.strength, guidance=1.0, steps=settings.steps,
         )  # fmt: skip
+    height, width = pictures.shape[-2:]
+    # Left alone, the pipeline would squeeze the picture to a multiple of its factor by nearest neighbour.
     large: Tensor = model(
-        prompt=prompts, image=noisy, noise_level=settings.level, num_inference_steps=settings.steps,
+        prompt=prompts, image=padded(noisy, model.vae_scale_factor), noise_level=settings.level, num_inference_steps=settings.steps,
         guidance_scale=settings.guidance, generator=[torch.Generator().manual_seed(s) for s in seeds],
         output_type="pt",
     ).images  # fmt: skip
-    small = F.interpolate(large.to(pictures), pictures.shape[-2:], mode="bicubic", antialias=True)
+    scale = large.shape[-1] / (width + -width % model.vae_scale_factor)
+    large = large[..., : round(height * scale), : round(width * scale)]
+    small = F.interpolate(large.to(pictures), (height, width), mode="bicubic", antialias=True)
     return small.clamp(0, 1)
 
 
@@ -97,4 +102,5 @@ def image_to_image(pipeline: Any, scheduler: Any = None) -> Any:
 
 
 def _seeds(first: int, pictures: Tensor) -> Sequence[int]:
-    return range(first, first + len(pictures))
+    """Other draws than those of the noise before."""
+    return [(first + i) ^ (OWN_STREAM + 1) for i in range(len(pictures))]

@@ -11,6 +11,10 @@ from velatura.countermeasures.settings import Settings, seed, setting
 from velatura.images.contract import check_pictures
 
 
+# An attack draws from streams of its own: of the same seed, the control arm "noise" has drawn its noise (cloaks/noise.py).
+OWN_STREAM = 0x5EED_0001
+
+
 @dataclass(frozen=True)
 class NoiseSettings(Settings):
     sigma: float = setting(0.05, "standard deviation, in units of the [0, 1] picture", 0, 1)
@@ -26,7 +30,7 @@ def gaussian_noise(pictures: Tensor, *, settings: NoiseSettings) -> Tensor:
 def add_noise(pictures: Tensor, sigma: float, seed: int) -> Tensor:
     """``pictures`` plus white noise, clipped to [0, 1]; drawn on the CPU: the same on every device."""
     drawn = [
-        torch.randn(picture.shape, generator=torch.Generator().manual_seed(seed + i))
+        torch.randn(picture.shape, generator=torch.Generator().manual_seed((seed + i) ^ OWN_STREAM))
         for i, picture in enumerate(pictures)
     ]
     return (pictures + sigma * torch.stack(drawn).to(pictures)).clamp(0, 1)

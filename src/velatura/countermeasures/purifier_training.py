@@ -50,7 +50,12 @@ class Step:
 
 
 def train(
-    pairs: Sequence[Pair], out: Path, settings: TrainingSettings, *, on_step: Callable[[Step], None] | None = None
+    pairs: Sequence[Pair],
+    out: Path,
+    settings: TrainingSettings,
+    *,
+    device: str = "cpu",
+    on_step: Callable[[Step], None] | None = None,
 ) -> Purifier:
     """Train on ``(cloaked, clean)`` pictures ``(1, 3, h, w)`` in [0, 1] of one size a pair; write the file ``out``.
 
@@ -60,15 +65,15 @@ def train(
     if out.exists():
         raise InputError(f"{out} exists already: choose another name, or delete it")
     torch.manual_seed(settings.seed)
-    network = Network()
+    network = Network().to(device)
     optimizer = torch.optim.Adam(network.parameters(), settings.rate)
-    perceptual = load_lpips("alex")
+    perceptual = load_lpips("alex", device)
     partial, mark = out.with_name(out.name + ".partial"), _fingerprint(pairs, settings)
     losses = _resume(partial, mark, network, optimizer)
     saved = time.monotonic()
     for step in range(len(losses), settings.steps):
         optimizer.param_groups[0]["lr"] = settings.rate * (0.5 + 0.5 * math.cos(math.pi * step / settings.steps))
-        cloaked, clean = _batch(learning, settings, step)
+        cloaked, clean = (x.to(device) for x in _batch(learning, settings, step))
         purified = cloaked + network(cloaked)
         loss = (purified - clean).abs().mean()
         if settings.perceptual:
@@ -84,7 +89,7 @@ def train(
         if time.monotonic() - saved > CHECKPOINT_SECONDS and step + 1 < settings.steps:
             _checkpoint(partial, mark, network, optimizer, losses)
             saved = time.monotonic()
-    network.requires_grad_(False).eval()
+    network.cpu().requires_grad_(False).eval()
     facts: dict[str, Any] = {
         "version": version("velatura"),
         "settings": asdict(settings),

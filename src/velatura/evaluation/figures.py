@@ -23,6 +23,7 @@ CLOAK_METRICS = (
     *("lpips", "colour_cast", "latent_remaining", "decoded_shift", "own_decoded_shift"),
     *("psnr_db", "ssim", "delta_e_mean", "delta_e_flat"),
 )
+OWN = "velatura"
 OnGenre = Callable[[Sequence[Path]], Tensor]
 
 
@@ -119,14 +120,16 @@ def dropped_rows(arm: Arm, artist: str, counts: Mapping[str, tuple[int, int]]) -
 
 
 def compared(arms: Sequence[Arm], ranks: Mapping[str, Mapping[int, Tensor]], artist: str, recipe: str) -> list[Row]:
-    """Gain of each cloak over noise, and over the published objective, picture by picture (same prompts, same seeds).
+    """Gain of each cloak over noise and over the published objective, picture by picture (same prompts, same seeds);
+    of this package's own over every other arm.
 
-    ``gain_over_noise_top1|top3``, ``gain_over_glaze_top1|top3``: difference of style shift at the same budget and
-    share, with a t-interval over the pairs of all seeds.
+    ``gain_over_METHOD_top1|top3``: difference of style shift at the same budget and share, with a t-interval over the
+    pairs of all seeds, which takes them for independent.
     """
     rows: list[Row] = []
+    every = dict.fromkeys(arm.method for arm in arms)
     for arm in (arm for arm in arms if arm.kind == "cloaked" and arm.budget is not None):
-        for method in ("noise", "glaze"):
+        for method in every if arm.method == OWN else ("noise", "glaze"):
             wanted = (method, arm.budget, arm.share, arm.measures)
             same = (a for a in arms if (a.method, a.budget, a.share, a.measures) == wanted)
             control = next((a for a in same if method == "noise" or a.on == arm.on), None)

@@ -152,7 +152,10 @@ METHODS: dict[str, Maker] = {
     "velatura": _glaze,
 }
 # Those whose colour cast is bounded, and by how much of the product's bound; the others are as published.
-BOUNDED = {"banded": 1.0, "blend": 1.0, "decoded": 1.0, "hardened": 1.0, "veil": 0.9, "velatura": 1.0}
+BOUNDED = {
+    **dict.fromkeys(("banded", "blend", "decoded", "hardened", "velatura"), 1.0),
+    **{"shuffled": 1.0, "veil": 0.9},  # shuffled: of the product's own deltas
+}
 # Those whose T is drawn as Glaze draws it; the others share the T of `velatura protect` (styles/choose.py).
 DRAW_AS_GLAZE = ("application", "banded", "glaze")
 THROUGH_UNET = ("advdm", "aspl", "mist")  # which need a whole text-to-image model, and depend on its U-Net

@@ -10,6 +10,11 @@ from velatura.evaluation.arms import Arm
 _CONTROLS = ("base", "real", "clean")
 # The full depth of the table of countermeasures (docs/countermeasures.md), named before it was first run.
 EIGHT = ("jpeg quality=75", "upscale", "bilateral", "resize", "vae", "impress", "diffuse", "learned")
+# Controls, cloaks of others, our own; but "banded", which is ours with another T.
+_METHODS = (
+    *("noise", "shuffled", "glaze", "application", "photoguard", "styleguard", "advdm", "mist", "aspl"),
+    *("decoded", "blend", "veil", "hardened", "velatura"),
+)
 _NOISED = tuple(
     f"then {before}{after}" for before in ("noise sigma=0.05", "jpeg quality=75") for after in ("", " denoised nlm")
 )
@@ -51,6 +56,10 @@ PLANS: dict[str, Plan] = {
     "headline": Plan(
         "every cloak and control at the default budget",
         (*_CONTROLS, "noise:0.1", "shuffled:0.1", "photoguard:0.1", "glaze:0.1", "velatura:0.1"),
+    ),
+    "methods": Plan(
+        "every cloak that is built, at LPIPS 0.05 and 0.1",
+        (*_CONTROLS, *(f"{method}:{budget}" for budget in (0.05, 0.1) for method in _METHODS)),
     ),
     "budgets": Plan(
         "noise and cloak at LPIPS 0 (clean), 0.05, 0.1 and 0.2",

@@ -15,7 +15,7 @@ import torch
 
 from velatura import judges, weights
 from velatura.countermeasures import COUNTERMEASURES
-from velatura.countermeasures.attack import Attack, prepare
+from velatura.countermeasures.attack import Attack, model_for, prepare
 from velatura.countermeasures.detect import FEWEST as FEWEST_CLEAN
 from velatura.countermeasures.detect import Features, features
 from velatura.countermeasures.pairs import Pair, in_folder, opened
@@ -46,7 +46,8 @@ class Protocol:
     fine-tuning and settings that differ from its defaults. recipes: ways to work, in the words of ``Recipe.parse``.
     contents: pictures that img2img paints over. extractors: what the cloaks are made on ("mimic": the base model's
     own), where an arm does not say so itself. training: pictures that the mimic gets; None: 20, or half where there
-    are few. purifier: file of the learned countermeasure (``velatura purify train``). pairs: folder of pictures by
+    are few. purifier: file of the learned countermeasure (``velatura purify train``). upscaler: name, hub id or folder
+    of a diffusion upscaler for the countermeasure of that name; None: the mimic's own model repaints. pairs: folder of pictures by
     other artists, ``cloaked/`` and ``clean/``, for detectors and robust training. each: generated pictures a subject.
     seeds: one mimic a seed and arm. genre: the artist's, for the paper's CLIP-based genre shift, with
     ``clip``, a model on this machine.
@@ -64,6 +65,7 @@ class Protocol:
     effort: str = "default"
     training: int | None = None
     purifier: Path | None = None
+    upscaler: str | None = None
     pairs: Path | None = None
     subjects: Sequence[str] = generate.SUBJECTS
     each: int = 4
@@ -136,7 +138,7 @@ class Setup:
         if not recipe.robust:
             return Way(recipe, settings)
         whole = self._settings(pipeline, replace(recipe, method="full"))
-        return Way(recipe, settings, replace(whole, steps=recipe.robust, cosine=False))
+        return Way(recipe, settings, replace(whole, steps=recipe.robust, cosine=False, subject_dropout=0.0))
 
     def _settings(self, pipeline: Any, recipe: Recipe) -> finetune.Settings:
         usual = finetune.defaults(pipeline, recipe.method)  # type: ignore[arg-type]
@@ -199,21 +201,23 @@ class Setup:
         return in_folder(self.protocol.pairs)
 
     @cached_property
-    def others(self) -> tuple[Features, Features]:
-        """What detectors learn from: features of the clean and of the cloaked pictures of other artists."""
+    def others(self) -> tuple[Features, Features, list[str]]:
+        """What detectors learn from: features of other artists' pictures, clean and cloaked, and whose they are."""
         eye = extractors.load(self.protocol.model, self.protocol.device)
-        cloaked, clean = zip(*opened(self.pairs, self.resolution).values(), strict=True)
-        return features(clean, eye), features(cloaked, eye)
+        found = opened(self.pairs, self.resolution)
+        if len(found) < 2 * FEWEST_CLEAN:
+            raise InputError(
+                f"{self.protocol.pairs}: expected {2 * FEWEST_CLEAN} pairs or more that can be read, got {len(found)}"
+            )
+        cloaked, clean = zip(*found.values(), strict=True)
+        return features(clean, eye), features(cloaked, eye), [pair.artist for pair in found]
 
     def attack(self, words: str) -> Attack:
-        """The countermeasure of these words, with what it works with: the purifier, or the mimic's own model."""
+        """The countermeasure of these words, with what it works with: purifier, upscaler or the mimic's own model."""
         name, changes = countermeasure(words)
-        model = self.protocol.model
-        if COUNTERMEASURES[name].needs == "purifier":
-            if self.protocol.purifier is None:
-                raise InputError(f"countermeasure {name}: expected --purifier FILE (velatura purify train)")
-            model = str(self.protocol.purifier)
-        return prepare(name, changes, model=model, device=self.protocol.device)
+        p = self.protocol
+        model = model_for(name, p.model, p.purifier, p.upscaler)
+        return prepare(name, changes, model=model, device=p.device)
 
     def found(self, arm: Arm) -> Any:
         """What identifies the pictures that a mimic finds; None: the artist's own."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from velatura import __version__, judges, weights
 from velatura.countermeasures import COUNTERMEASURES
-from velatura.countermeasures.attack import Attack, prepare
+from velatura.countermeasures.attack import Attack, model_for, prepare
 from velatura.diffusion import extractors
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError, WeightsError
@@ -42,8 +42,9 @@ class Robustness:
 
     art: the artist's pictures; ``pictures`` of them are protected, the others teach the judge. method: of
     :data:`~velatura.evaluation.methods.METHODS`. model: what the mimic sees and attacks with; its autoencoder is what
-    the cloaks are made on, unless ``cloak_models`` names others. side: short side in pixels. countermeasures: names,
-    or none for all. changes: settings by "name.key". seen: those that the cloak was optimised under; none: what
+    the cloaks are made on, unless ``cloak_models`` names others. upscaler: name, hub id or folder of a diffusion
+    upscaler; None: the mimic's own model repaints. side: short side in pixels. countermeasures: names,
+    or none for all. style: T's name; None: chosen for the pictures. changes: settings by "name.key". seen: those that the cloak was optimised under; none: what
     is known of the method.
     """
 
@@ -56,6 +57,8 @@ class Robustness:
     model: str = "mini"
     cloak_models: tuple[str, ...] = ()
     purifier: Path | None = None
+    upscaler: str | None = None
+    style: str | None = None
     effort: str = "default"
     pictures: int = 8
     side: int = 128
@@ -87,7 +90,7 @@ def run(plan: Robustness, out: Path | None = None, say: Say = lambda what, done,
     judge = judges.fit({_known(plan): others}, device=plan.device) if others else None
     settings = Settings(
         models=plan.cloak_models or (plan.model,), effort=plan.effort, resolutions=(plan.side,), seed=plan.seed,
-        device=plan.device,
+        style=plan.style, device=plan.device,
     )  # fmt: skip
     protector = Protector(settings)
     choice = protector.choose([protector.look(read(path)) for path in chosen])
@@ -182,7 +185,7 @@ class _Measure:
         for top in (1, 3):
             count = int((ranks > top).sum())
             low, high = wilson(count, len(ranks))
-            rows.append(Row(f"view_style_shift_top{top}", count / len(ranks), len(ranks), low, high, **about))
+            rows.append(Row(f"view_shift_top{top}", count / len(ranks), len(ranks), low, high, **about))
         return rows
 
 
@@ -190,13 +193,13 @@ def _attacks(plan: Robustness) -> tuple[list[Attack], list[str]]:
     """Those that can run; of "all", each other one leaves a flag, a named one is an error."""
     found, flags = [], []
     for name in plan.countermeasures or COUNTERMEASURES:
-        row = COUNTERMEASURES[name]
-        model = str(plan.purifier) if row.needs == "purifier" and plan.purifier is not None else plan.model
         changes = {key.partition(".")[2]: v for key, v in plan.changes.items() if key.partition(".")[0] == name}
         try:
+            model = model_for(name, plan.model, plan.purifier, plan.upscaler)
             found.append(prepare(name, changes, model=model, device=plan.device, seed=plan.seed))
         except (WeightsError, InputError) as error:
-            missing = isinstance(error, WeightsError) or (row.needs == "purifier" and plan.purifier is None)
+            learned = COUNTERMEASURES[name].needs == "purifier"
+            missing = plan.purifier is None if learned else isinstance(error, WeightsError)
             if plan.countermeasures or not missing:
                 raise
             flags.append(f"{name}: not measured: {error}")

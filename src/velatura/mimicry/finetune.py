@@ -241,8 +241,14 @@ def _prior(pipeline: Any, settings: Settings, work: Path) -> Tensor:
         for m in generate(pipeline, prompts, seed=settings.seed, resolution=settings.resolution)
     ]
     latents = torch.cat(made)
-    torch.save(latents, path)
+    _saved(latents, path)
     return latents
+
+
+def _saved(tree: Any, path: Path) -> None:
+    """Never half written."""
+    torch.save(tree, path.with_name(path.name + ".tmp"))
+    os.replace(path.with_name(path.name + ".tmp"), path)
 
 
 def _resume(path: Path, mark: str, trainee: trainees.Trainee, optimizer: Any) -> tuple[int, list[float]]:
@@ -266,8 +272,7 @@ def _checkpoint(path: Path, mark: str, trainee: trainees.Trainee, optimizer: Any
         "optimizer": optimizer.state_dict(),
         "losses": losses,
     }
-    torch.save(state, path.with_suffix(".tmp"))
-    os.replace(path.with_suffix(".tmp"), path)
+    _saved(state, path)
 
 
 def _write(work: Path, out: Path, pipeline: Any, trainee: trainees.Trainee, card: dict[str, Any]) -> None:

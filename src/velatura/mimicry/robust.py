@@ -12,11 +12,13 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from velatura.diffusion.pipeline import autocast
 from velatura.errors import InputError
+from velatura.images import save
 from velatura.images.contract import check_pictures
 from velatura.mimicry import finetune
 from velatura.mimicry.finetune import Settings, Step
@@ -57,14 +59,15 @@ def train(
             if on_step is not None:
                 on_step(Step(step.done, total, step.loss))
         kept.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()},
-                  kept, {"mark": mark})  # fmt: skip
+        states = {name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()}
+        save(to_bytes(states, {"mark": mark}), kept)
 
     def report(step: Step) -> None:
         if on_step is not None:
             on_step(Step(settings.steps + step.done, total, step.loss))
 
-    made = replace(settings, method="full")
+    # Every picture keeps its own caption: there is no style here that prompts by the artist's name alone should find.
+    made = replace(settings, method="full", subject_dropout=0.0)
     cloaked = [pair[0] for pair in pairs]
     return finetune.train(pipeline, base, cloaked, captions, "other artists", out, made, on_step=report)
 

@@ -5,16 +5,19 @@ A verdict on one picture can only rest on fast figures, so this says what a verd
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from velatura.reports.tables import FAST as TABLED
 from velatura.reports.tables import Cell
 
 FAST = ("latent_remaining", "decoded_shift", "style_move", "view_change", "view_shift_top1", "view_shift_top3")
 SLOW = ("style_shift_top1", "style_shift_top3")
+NONE = "none"  # the row of a table of countermeasures without one
 FEWEST = 5
 RESAMPLES = 2000
 
@@ -47,21 +50,30 @@ def predictions(runs: Sequence[tuple[str, Sequence[Cell]]], *, seed: int = 0) ->
     """Every fast figure against every slow one, where there are five arms or more.
 
     Each arm that altered pictures is one point (noise and shuffled too: that they move nothing is to be predicted as
-    well). Arms of one run share a mimic's luck, so whole runs are drawn again where there are five or more; with fewer
+    well). What a run does not say of a treated arm is taken from a table of countermeasures of the same artist, cloak
+    and budget, if there is one among the runs. Arms of one run share a mimic's luck, so whole runs are drawn again where there are five or more; with fewer
     runs single arms are, and the interval is too narrow.
     """
     found = []
+    tabled = {_key(c): c.figures for _, members in runs for c in members if (c.recipe or "").startswith(TABLED)}
     for fast in FAST:
         for slow in SLOW:
             found_points = [
-                Point(c.figures[fast].value, c.figures[slow].value, name, c.label, c.arm or "")
-                for name, members in runs for c in members if fast in c.figures and slow in c.figures
+                Point(figures[fast].value, c.figures[slow].value, name, c.label, c.arm or "")
+                for name, members in runs for c in members if slow in c.figures and c.arm != "real"
+                for figures in [{**tabled.get(_key(c), {}), **c.figures}] if fast in figures
             ]  # fmt: skip
             # Plans that share an arm say the same of it twice.
             points = tuple({(p.fast, p.slow, p.label): p for p in reversed(found_points)}.values())[::-1]
             if len(points) >= FEWEST and len({p.fast for p in points}) > 1 and len({p.slow for p in points}) > 1:
                 found.append(Prediction(fast, slow, *_bootstrapped(points, seed), points, len({p.run for p in points})))
     return found
+
+
+def _key(cell: Cell) -> tuple[object, ...]:
+    """Artist, arm, budget and the countermeasure's name."""
+    artist = re.sub(r"[-_\s]+", " ", cell.artist or "").lower()
+    return artist, cell.arm, cell.cloak, cell.budget, (cell.countermeasure or NONE).split()[0]
 
 
 def spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

@@ -6,13 +6,14 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from velatura.reports.result import Row
 from velatura.reports.statistics import wilson
 
 ARMS = ("base", "real", "clean", "noise", "shuffled", "cloaked")
 SHARES = ("style_", "view_shift_", "genre_shift", "copy_rate", "dropped_")  # how metrics begin that count pictures
+FAST = "fast"  # how the recipe of figures begins for which no mimic was trained
 # metric, heading, what it says
 COLUMNS = (
     ("style_shift_top1", "style shift, top 1", "pictures whose style the judge does not name first"),
@@ -23,11 +24,14 @@ COLUMNS = (
         "decoded shift",
         "how far the model's view of the pictures moved to the target, 1 is all the way",
     ),
+    ("decoded_shift_over_noise", "decoded shift over noise", "less that of noise of equal LPIPS, treated alike"),
     ("style_move", "style moved in the view", "how far the model's view has moved; 1: as two pictures by one artist"),
     ("view_change", "style changed in the view", "by AlexNet; 0 is the same, 1 nothing in common"),
     ("view_shift_top3", "judge on the view, top 3", "pictures that the judge takes for another's in the model's view"),
     ("lpips", "LPIPS", "how visible the change is, in the saved file"),
     ("colour_cast", "colour cast, ΔE", "how far colours drifted; about 1 is just visible"),
+    ("lpips_to_clean", "LPIPS to the clean picture", "what is left of the art: a treatment that ruins it is no win"),
+    ("psnr_to_clean", "PSNR to it, dB", "the same, pixel by pixel; 60 is no difference"),
     ("dropped_protected", "left out, protected", "protected pictures that the mimic's detector found"),
     ("dropped_clean", "left out, clean", "clean pictures that it took for protected ones"),
     ("copy_rate", "copies", "pictures that repeat a training picture"),
@@ -88,7 +92,16 @@ def cells(rows: Sequence[Row]) -> list[Cell]:
 
 
 def tables(found: Sequence[Cell]) -> Iterator[tuple[str, list[Cell]]]:
-    """A heading and its cells for every artist, recipe and countermeasure; what has no recipe stands in each."""
+    """A heading and its cells for every artist, recipe and countermeasure; what has no recipe stands in each.
+
+    Of figures without mimics (:mod:`velatura.evaluation.robustness`) a table an arm, with a row a countermeasure.
+    """
+    if found and all((c.recipe or "").startswith(FAST) for c in found):
+        for artist, arm in dict.fromkeys((c.artist, untreated(c)) for c in found):
+            yield " · ".join(w for w in (artist, arm) if w), [
+                c for c in found if (c.artist, untreated(c)) == (artist, arm)
+            ]
+        return
     some = [c for c in found if c.recipe is not None] or found
     heads = list(dict.fromkeys((c.artist, c.recipe, c.countermeasure) for c in some))
     for artist, recipe, countermeasure in heads:
@@ -98,6 +111,18 @@ def tables(found: Sequence[Cell]) -> Iterator[tuple[str, list[Cell]]]:
             if c.artist == artist and c.recipe in (None, recipe) and c.countermeasure in (None, countermeasure)
         ]  # fmt: skip
         yield " · ".join(w for w in words if w), members
+
+
+def untreated(cell: Cell) -> str:
+    """The cell's label without its countermeasure."""
+    return replace(cell, countermeasure=None).label
+
+
+def row_name(cell: Cell) -> str:
+    """What a table calls a row: its arm, or, where all of a table are of one arm, its countermeasure."""
+    if not (cell.recipe or "").startswith(FAST):
+        return cell.name
+    return f"{cell.countermeasure}{' (seen)' if str(cell.recipe).endswith('seen') else ''}"
 
 
 def shown(found: Sequence[Cell]) -> list[tuple[str, str, str]]:
@@ -137,7 +162,7 @@ def markdown(found: Sequence[Cell]) -> str:
                 value, small = words(metric, cell.figures[metric]) if metric in cell.figures else ("", "")
                 entries.append(f"{value} ({small})" if value else "")
             budget = "" if cell.budget is None else f"{cell.budget:g}"
-            lines.append(f"| {cell.name} | {budget} | " + " | ".join(entries) + " |")
+            lines.append(f"| {row_name(cell)} | {budget} | " + " | ".join(entries) + " |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
