@@ -67,8 +67,8 @@ def run(art: Path, output: Path, side: int, budget: float, plain: str, each: int
                 shifts.setdefault((method, name), []).extend(_shifts(eye, place, changed))
         protector.settings = Settings(models=("mini",), resolutions=(side,), seed=seed)
     rows = _rows(shifts, used, plain, budget, seed)
-    short = [r for r in rows if r.metric == "kept" and r.cloak == "hardened" and r.value < AIM]
-    flags = [f"hardened keeps less than {AIM:.0%} after {row.countermeasure}" for row in short]
+    short = [r for r in rows if r.metric == "kept" and r.cloak == "hardened" and r.low < AIM]
+    flags = [f"hardened is not shown to keep {AIM:.0%} after {row.countermeasure}" for row in short]
     for row in rows:
         if row.metric in ("kept", "lpips"):
             print(f"{row.cloak:10} {row.metric:6} {row.countermeasure or '':10} {row.value:.2f} "

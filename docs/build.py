@@ -27,6 +27,7 @@ PARTS = {
     "transfer": cloaks.transfer,
     "seconds": cloaks.seconds,
     "purifier": lab.purifier,
+    "robustness": lab.robustness,
     "detection": lab.detection,
     "timings": lab.timings,
     "files": application.files,

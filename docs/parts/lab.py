@@ -9,7 +9,7 @@ from parts.figures import ROOT, interval, result, share, stale
 from velatura import weights
 from velatura.evaluation.plans import PLANS
 from velatura.reports import page as reports
-from velatura.reports import tables
+from velatura.reports import prediction, tables
 from velatura.reports.result import load
 
 HEAD = (
@@ -173,6 +173,42 @@ def purifier() -> str:
         + stale(tree),
     ]
     return "\n".join(lines)
+
+
+def robustness() -> str:
+    """The fast table of countermeasures, and how well it foretells the full one."""
+    columns = ("decoded_shift", "decoded_shift_over_noise", "view_shift_top3", "lpips_to_clean", "psnr_to_clean")
+    titles = {metric: title for metric, title, _ in tables.COLUMNS}
+    parts, tabled = [], []
+    for path in sorted((ROOT / "results/robustness").glob("*.json")):
+        found = load(path)
+        every = tables.cells(found.rows)
+        tabled.append((path.stem, every))
+        for budget in sorted({cell.budget for cell in every if cell.budget is not None}):
+            noise = {c.countermeasure: c for c in every if c.arm == "noise" and c.budget == budget}
+            parts += [
+                f"**{found.settings['artist']}, LPIPS {budget:g}.**",
+                "",
+                "| countermeasure | " + " | ".join(titles[m] for m in columns) + " | judge on the view, noise |",
+                "|---" * (len(columns) + 2) + "|",
+            ]
+            for cell in every:
+                if cell.arm != "cloaked" or cell.budget != budget:
+                    continue
+                entries = [figure(cell, m) for m in columns]
+                entries.append(figure(noise[cell.countermeasure], "view_shift_top3"))
+                parts.append(f"| `{tables.row_name(cell)}` | {' | '.join(entries)} |")
+            parts.append("")
+        parts += ["Flags: " + "; ".join(found.flags) + ".", "", f"`{found.command}`", ""]
+    if not parts:
+        return "Not measured yet (results/robustness)."
+    full = [
+        (path.stem, [c for c in tables.cells(load(path).rows) if c.countermeasure])
+        for path in sorted((ROOT / "results/evaluation").glob("countermeasures-*.json"))
+    ]
+    if full and (found_pairs := prediction.predictions([*full, *tabled])):
+        parts += ["Does this foretell what mimics do that are trained on such pictures?", "", prediction.markdown(found_pairs)]
+    return "\n".join(parts).strip()
 
 
 def detection() -> str:

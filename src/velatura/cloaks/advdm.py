@@ -18,12 +18,16 @@ from velatura.diffusion import denoising
 from velatura.diffusion.extractors import Extractor
 
 
+# Mist's loss is the sum of squared distances of SD's latents (4 x 64 x 64 at 512 px) less 10⁴ times the mean error: of
+# mean distances, so that pictures of any size weigh both terms alike.
+MIST = 4 * 64 * 64 / 1e4
+
+
 @dataclass(frozen=True)
 class AdvDMSettings(BallSettings):
     """budget: LPIPS to reach. steps: of PGD at each radius (both papers: 100). rounds: of bisection over the radius.
 
-    texture: weight of the textural term, 0 for AdvDM. (Mist's weight of 10⁴ is on a mean, here the distance is relative
-    to the clean picture's: 1 makes both terms of one size.) draws: times and noises a step, whose mean is the loss.
+    texture: weight of the textural term, 0 for AdvDM, 1 for Mist. draws: times and noises a step, whose mean is the loss.
     """
 
     texture: float = 0.0
@@ -51,6 +55,10 @@ def advdm(
         states = denoising.context(pipeline, [settings.prompt] * len(pictures))
     aims = goals(extractors, pictures, texture(pictures))
 
+    # ``remaining`` is relative to the clean picture's distance, Mist's term is not.
+    far = [goal.initial / goal.features[0].numel() * goal.extractor.scaling_factor**2 for goal in aims]
+    share = MIST * torch.stack(far).mean(0)
+
     def gradient(cloaked: Tensor, index: int) -> tuple[Tensor, float, float]:
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + index)
         cloaked.requires_grad_(True)
@@ -60,7 +68,7 @@ def advdm(
             losses.append(denoising.loss(pipeline.unet, scheduler, latents, states, generator=generator))
         error = torch.stack(losses).mean(0)
         remaining = mean_remaining(aims, cloaked) if settings.texture else torch.zeros_like(error)
-        loss = (settings.texture * remaining - error).sum()
+        loss = (settings.texture * share * remaining - error).sum()
         (found,) = torch.autograd.grad(loss, cloaked)
         return found, float(loss.detach()) / len(pictures), float(remaining.detach().mean())
 
