@@ -17,6 +17,7 @@ from torch import Tensor
 from velatura.cloaks.ball import bisect
 from velatura.cloaks.cloak import Cloak, OnStep, Step
 from velatura.diffusion import denoising
+from velatura.diffusion.pipeline import is_full_size
 from velatura.errors import InputError
 from velatura.images.contract import check_pictures
 
@@ -26,15 +27,15 @@ class ASPLSettings:
     """budget: LPIPS to reach. turns: of fine-tuning and attacking at each radius. rounds: of bisection over the radius.
 
     learn: steps of fine-tuning a turn, on clean and on protected pictures each; attack: of PGD a turn, each a tenth of
-    the radius; rate: of AdamW. The paper: 50 turns of 3 and 6 at 5e-7 for Stable Diffusion, its radius of 0.05 on
-    [-1, 1] is 6.4/255 here. Small models learn at higher rates.
+    the radius; rate: of AdamW; None: that of the DreamBooth which it attacks, 5e-7 in the paper, 1e-4 on small models.
+    The paper: 50 turns of 3 and 6; its radius of 0.05 on [-1, 1] is 6.4/255 here.
     """
 
     budget: float = 0.05
     turns: int = 50
     learn: int = 3
     attack: int = 6
-    rate: float = 5e-7
+    rate: float | None = None
     rounds: int = 6
     first_radius: float = 8 / 255
     prompt: str = "a painting"
@@ -85,6 +86,7 @@ class _Rivals:
 
     def __init__(self, pipeline: Any, settings: ASPLSettings) -> None:
         self.pipeline, self.settings = pipeline, settings
+        self.rate = settings.rate or (5e-7 if is_full_size(pipeline) else 1e-4)
         self.scheduler = denoising.training_scheduler(pipeline)
         with torch.no_grad():
             self.states = denoising.context(pipeline, [settings.prompt])
@@ -96,7 +98,7 @@ class _Rivals:
     def learn(self, unet: Any, pictures: Sequence[Tensor], draws: torch.Generator) -> None:
         """A few steps of AdamW, one picture each; ``unet`` is changed."""
         unet.requires_grad_(True)
-        optimizer = torch.optim.AdamW(unet.parameters(), lr=self.settings.rate)
+        optimizer = torch.optim.AdamW(unet.parameters(), lr=self.rate)
         for _ in range(self.settings.learn):
             picture = pictures[int(torch.randint(len(pictures), (1,), generator=draws))]
             optimizer.zero_grad()

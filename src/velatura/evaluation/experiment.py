@@ -17,7 +17,7 @@ from velatura.diffusion import pipeline as models
 from velatura.evaluation import measures
 from velatura.evaluation.arms import PLAIN, Arm, changed, protect
 from velatura.evaluation.figures import Look, cloak_rows, compared, dropped_rows, judged, known_as, view_rows
-from velatura.evaluation.methods import SEEN
+from velatura.evaluation.methods import SEEN, SETTINGS
 from velatura.evaluation.protocol import Protocol, Say, Setup, untreated, whole_set
 from velatura.evaluation.recipes import Way
 from velatura.evaluation.schedule import named, training_of
@@ -27,7 +27,7 @@ from velatura.judges.views import plain
 from velatura.mimicry import finetune, generate
 from velatura.mimicry.pictures import to_png
 from velatura.perception.style import style
-from velatura.protect import Protector, Settings
+from velatura.protect import EFFORTS, Protector, Settings
 from velatura.protect.protector import png
 from velatura.reports import pictures
 from velatura.reports.checks import doubts
@@ -229,8 +229,19 @@ def _settings(setup: Setup) -> dict[str, Any]:
         "contents": [path.name for path in protocol.contents],
         "pairs": len(setup.pairs) if protocol.pairs else 0,
         "targets": _targets(setup),
+        "methods": _methods(setup),
         "optimised_through": {arm.method: SEEN[arm.method] for arm in protocol.arms if arm.method in SEEN},
     }
+
+
+def _methods(setup: Setup) -> dict[str, Any]:
+    """What each cloak was made with, by method; less the budget, which the arm says."""
+    effort = EFFORTS[setup.protocol.effort]
+    found = {}
+    for method in dict.fromkeys(arm.method for arm in setup.protocol.arms if arm.method in SETTINGS):
+        settings = asdict(SETTINGS[method](effort, 0.0))
+        found[method] = {key: value for key, value in settings.items() if key not in ("budget", "cast")}
+    return found
 
 
 def _targets(setup: Setup) -> dict[str, str]:

@@ -14,6 +14,7 @@ from velatura.cloaks import (
     ApplicationSettings,
     ASPLSettings,
     DecodedSettings,
+    GlazeSettings,
     NoiseSettings,
     PhotoGuardSettings,
     StyleGuardSettings,
@@ -35,13 +36,13 @@ Maker = Callable[[Protector, Sequence[Tensor], Sequence[Tensor], float, int], li
 """A protector, pictures and their targets ``(1, 3, h, w)``, the LPIPS budget and a seed to one δ a picture."""
 
 
-def _each(cloak: Callable[..., Any], settings: Callable[[Protector, float], Any]) -> Maker:
-    """A cloak that looks at one picture at a time, and its settings at a budget."""
+def _each(cloak: Callable[..., Any], method: str) -> Maker:
+    """A cloak that looks at one picture at a time."""
 
     def make(
         protector: Protector, originals: Sequence[Tensor], targets: Sequence[Tensor], budget: float, seed: int
     ) -> list[Tensor]:
-        chosen = settings(protector, budget)
+        chosen = SETTINGS[method](protector.settings.cloak(), budget)
         pairs = zip(originals, targets, strict=True)
         return [cloak(x, t, extractors=protector.extractors, settings=chosen).delta for x, t in pairs]
 
@@ -74,10 +75,10 @@ def _advdm(
     budget: float,
     seed: int,
     *,
-    texture: float,
+    method: str,
 ) -> list[Tensor]:
     pipeline = models.load(protector.settings.models[0], protector.device)
-    settings = AdvDMSettings(budget, steps=50, rounds=6, texture=texture, seed=seed)
+    settings = replace(SETTINGS[method](protector.settings.cloak(), budget), seed=seed)
     return [advdm(x, extractors=protector.extractors, pipeline=pipeline, settings=settings).delta for x in originals]
 
 
@@ -85,9 +86,7 @@ def _aspl(
     protector: Protector, originals: Sequence[Tensor], targets: Sequence[Tensor], budget: float, seed: int
 ) -> list[Tensor]:
     pipeline = models.load(protector.settings.models[0], protector.device)
-    # The paper's rate is that of the DreamBooth which it attacks; so is this one (mimicry/finetune.py).
-    rate = 5e-7 if models.is_full_size(pipeline) else 1e-4
-    settings = ASPLSettings(budget, turns=15, rate=rate, rounds=6, seed=seed)
+    settings = replace(SETTINGS["aspl"](protector.settings.cloak(), budget), seed=seed)
     return [cloak.delta for cloak in aspl(originals, pipeline=pipeline, settings=settings)]
 
 
@@ -96,19 +95,23 @@ def _aspl(
 BLEND: dict[str, Any] = {"view": 0.3, "style": 0.0, "latent": 1.0, "look": 256}
 
 
-def _blend(protector: Protector, budget: float) -> DecodedSettings:
-    return replace(DecodedSettings(**asdict(protector.settings.cloak())), **BLEND)
+def _decoded(effort: GlazeSettings, budget: float) -> DecodedSettings:
+    return DecodedSettings(**asdict(replace(effort, budget=budget)))
 
 
-def _veil(protector: Protector, budget: float) -> DecodedSettings:
+def _blend(effort: GlazeSettings, budget: float) -> DecodedSettings:
+    return replace(_decoded(effort, budget), **BLEND)
+
+
+def _veil(effort: GlazeSettings, budget: float) -> DecodedSettings:
     """``blend``, and more of δ where the picture is busy; its bound on colours is closer (:data:`BOUNDED`)."""
-    return replace(_blend(protector, budget), mask=0.5)
+    return replace(_blend(effort, budget), mask=0.5)
 
 
 def _hardened(
     protector: Protector, originals: Sequence[Tensor], targets: Sequence[Tensor], budget: float, seed: int
 ) -> list[Tensor]:
-    settings = replace(_blend(protector, budget), seed=seed)
+    settings = replace(SETTINGS["hardened"](protector.settings.cloak(), budget), seed=seed)
     transforms = [
         *(Transform(name, function, COUNTERMEASURES[name].moves) for name, function in DIFFERENTIABLE.items()),
         *(Transform("vae", differentiable.round_trip(extractor)) for extractor in protector.extractors),
@@ -132,23 +135,44 @@ SEEN = {"hardened": (*DIFFERENTIABLE, "vae")}
 
 RADII, STEPS = 9, 50  # of attacks in an L∞ ball; papers take more steps, but at one radius
 
+
+def _own(effort: GlazeSettings, budget: float) -> GlazeSettings:
+    return replace(effort, budget=budget)
+
+
+# Every method's settings, from the optimiser's of an effort (:data:`~velatura.protect.EFFORTS`) and the budget.
+SETTINGS: dict[str, Callable[[GlazeSettings, float], Any]] = {
+    **dict.fromkeys(("banded", "glaze", "shuffled", "velatura"), _own),
+    "advdm": lambda _, budget: AdvDMSettings(budget, steps=STEPS, rounds=6),
+    "application": lambda _, budget: ApplicationSettings(budget, rounds=RADII),
+    "aspl": lambda _, budget: ASPLSettings(budget, turns=15, rounds=6),
+    "blend": _blend,
+    "decoded": _decoded,
+    "hardened": _blend,
+    "mist": lambda _, budget: AdvDMSettings(budget, steps=STEPS, rounds=6, texture=1.0),
+    "noise": lambda _, budget: NoiseSettings(budget),
+    "photoguard": lambda _, budget: PhotoGuardSettings(budget, STEPS, RADII),
+    "styleguard": lambda _, budget: StyleGuardSettings(budget, STEPS, RADII),
+    "veil": _veil,
+}
+
 # "velatura" is what `velatura protect` does by default, "banded" the same but for T, which it draws as Glaze does,
 # "glaze" the objective as published, with the same steps; "application" the early Glaze application.
 METHODS: dict[str, Maker] = {
-    "advdm": partial(_advdm, texture=0.0),
-    "application": _each(application, lambda _, budget: ApplicationSettings(budget, rounds=RADII)),
+    "advdm": partial(_advdm, method="advdm"),
+    "application": _each(application, "application"),
     "aspl": _aspl,
     "banded": _glaze,
-    "blend": _each(decoded, _blend),
-    "decoded": _each(decoded, lambda protector, _: DecodedSettings(**asdict(protector.settings.cloak()))),
+    "blend": _each(decoded, "blend"),
+    "decoded": _each(decoded, "decoded"),
     "glaze": _glaze,
     "hardened": _hardened,
-    "mist": partial(_advdm, texture=1.0),
+    "mist": partial(_advdm, method="mist"),
     "noise": _noise,
-    "photoguard": _each(photoguard, lambda _, budget: PhotoGuardSettings(budget, STEPS, RADII)),
+    "photoguard": _each(photoguard, "photoguard"),
     "shuffled": _shuffled,
-    "styleguard": _each(styleguard, lambda _, budget: StyleGuardSettings(budget, STEPS, RADII)),
-    "veil": _each(decoded, _veil),
+    "styleguard": _each(styleguard, "styleguard"),
+    "veil": _each(decoded, "veil"),
     "velatura": _glaze,
 }
 # Those whose colour cast is bounded, and by how much of the product's bound; the others are as published.
