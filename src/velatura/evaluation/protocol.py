@@ -23,13 +23,14 @@ from velatura.diffusion import extractors
 from velatura.diffusion import pipeline as models
 from velatura.errors import InputError
 from velatura.evaluation.arms import PLAIN, Arm, colour_bound, countermeasure
-from velatura.evaluation.methods import BOUNDED, DRAW_AS_GLAZE, THROUGH_UNET
+from velatura.evaluation.methods import BOUNDED, DRAW_AS_GLAZE, SETTINGS, THROUGH_UNET
 from velatura.evaluation.recipes import Recipe, Way
 from velatura.images import read, working
 from velatura.judges.validation import near_duplicates, thumbnails
 from velatura.judges.views import square
 from velatura.mimicry import captions, finetune, generate
 from velatura.perception import style
+from velatura.protect.settings import EFFORTS
 from velatura.styles.choose import BAND, DRAWN, FAR, TRIED
 
 FEWEST_TO_TRAIN = 4
@@ -99,6 +100,9 @@ def split(art: Sequence[Path], count: int | None, seed: int = 0) -> tuple[list[P
             f"judge, got {wanted} and {len(rest)} that do not repeat them: add pictures"
         )
     return paths[:wanted], rest
+
+
+PAINTING = ("styles", "style-predict", "style-transform")  # what T and its pictures come from
 
 
 class Setup:
@@ -186,8 +190,10 @@ class Setup:
         if arm.folder is not None:
             about.append([_digest(path) for path in self.elsewhere(arm)])
         else:
-            about += [self.extractors(arm), self._models(arm), self.protocol.effort]
+            settings = SETTINGS[arm.method](EFFORTS[self.protocol.effort], arm.budget or 0)
+            about += [self.extractors(arm), self._models(arm), asdict(settings)]
             if arm.method != "noise":
+                about += [weights.sha256(weights.embedded(name)) for name in PAINTING]
                 about.append(BAND if arm.method in DRAW_AS_GLAZE else (FAR, DRAWN, TRIED, style.SIDE, style.LAYERS))
             if arm.method in BOUNDED:
                 about.append(colour_bound(arm, self.resolution))
