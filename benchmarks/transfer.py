@@ -79,7 +79,9 @@ if __name__ == "__main__":
     parser.add_argument("art", type=Path, help="../shared/art")
     parser.add_argument("-o", "--output", type=Path, default=Path("results/cloaks/transfer.json"))
     parser.add_argument("--weights", type=Path, default=Path("../shared/weights/taef2"), help="another autoencoder")
-    parser.add_argument("--seen", type=labelled, nargs="*", default=[], help="LABEL=FOLDER: autoencoders that only look")
+    parser.add_argument(
+        "--seen", type=labelled, nargs="*", default=[], help="LABEL=FOLDER: autoencoders that only look"
+    )
     parser.add_argument("--methods", nargs="+", default=["noise", "velatura", "blend"])
     parser.add_argument("--side", type=int, default=128, help="px")
     parser.add_argument("--budget", type=float, default=0.1)

@@ -207,7 +207,11 @@ def robustness() -> str:
         for path in sorted((ROOT / "results/evaluation").glob("countermeasures-*.json"))
     ]
     if full and (found_pairs := prediction.predictions([*full, *tabled])):
-        parts += ["Does this foretell what mimics do that are trained on such pictures?", "", prediction.markdown(found_pairs)]
+        parts += [
+            "Does this foretell what mimics do that are trained on such pictures?",
+            "",
+            prediction.markdown(found_pairs),
+        ]
     return "\n".join(parts).strip()
 
 

@@ -20,6 +20,7 @@ from velatura.cloaks import (
     noise,
     styleguard,
 )
+from velatura.cloaks.ball import bisect
 from velatura.cloaks.budget import as_8_bit
 from velatura.cloaks.cloak import goals
 from velatura.cloaks.styleguard import Moments
@@ -75,6 +76,27 @@ def test_the_application_stays_in_its_ball_and_moves(pictures: Tensor, targets: 
     largest = found.delta.abs().amax((1, 2, 3)) * 255
     # The mean of two radii is what is noted.
     assert float(largest.mean()) == pytest.approx(found.notes["radius_255"], abs=0.01)
+
+
+def test_the_radius_grows_as_far_as_the_budget_allows(make_scene: Callable[..., Tensor]) -> None:
+    pictures = [make_scene(64, 64, 1), make_scene(64, 64, 2)]
+    tried: list[list[float]] = []
+
+    def attack(radius: Tensor, tell: object) -> list[Tensor]:
+        tried.append((radius * 255).tolist())
+        return [r * torch.sign(torch.randn(x.shape, generator=torch.Generator().manual_seed(0)))
+                for r, x in zip(radius, pictures, strict=True)]  # fmt: skip
+
+    _, radii = bisect(pictures, attack, 0.5, steps=1, rounds=7, first=2 / 255, on_step=None)
+    assert tried[0] == pytest.approx([2, 2])
+    assert tried[1] == pytest.approx([4, 4]), "doubled until it is too much"
+    assert all(float(r) * 255 > 16 for r in radii)
+    _, least = bisect(pictures, attack, 1e-5, steps=1, rounds=4, first=2 / 255, on_step=None)
+    assert all(float(r) * 255 < 1 for r in least)
+    for delta, x in zip(
+        bisect(pictures, attack, 0.1, steps=1, rounds=9, first=2 / 255, on_step=None)[0], pictures, strict=True
+    ):
+        assert 0.08 < float(lpips(x, as_8_bit(x + delta))) <= 0.1
 
 
 def test_aspl_raises_the_loss_more_than_noise_and_leaves_the_model_alone(model: Any, pictures: Tensor) -> None:

@@ -129,6 +129,17 @@ def test_gain_over_noise_is_of_pairs() -> None:
     assert len(rows) == 2, "an arm without noise of its budget is compared with nothing"
 
 
+def test_our_own_gain_is_over_every_other_arm() -> None:
+    arms = [Arm(method, 0.1) for method in ("noise", "shuffled", "mist", "velatura")]
+    ranks = {arm.key: {0: torch.tensor([1, 9]), 1: torch.tensor([1, 1])} for arm in arms}
+    ranks["velatura-0.1"] = {0: torch.tensor([9, 9]), 1: torch.tensor([9, 1])}
+    rows = {(row.cloak, row.metric): row for row in compared(arms, ranks, "ada", "full")}
+    ours = {metric for cloak, metric in rows if cloak == "velatura" and metric.endswith("top3")}
+    assert ours == {f"gain_over_{method}_top3" for method in ("noise", "shuffled", "mist")}
+    assert {metric for cloak, metric in rows if cloak == "mist"} == {"gain_over_noise_top1", "gain_over_noise_top3"}
+    assert rows["velatura", "gain_over_mist_top3"].value == 0.5
+
+
 def test_gain_over_the_published_objective_is_of_the_same_model_and_share() -> None:
     arms = [Arm.parse(t) for t in ("glaze:0.1", "glaze:0.1 on b", "velatura:0.1", "velatura:0.1@0.5")]
     ranks = {arm.key: {0: torch.tensor([1, 9]), 1: torch.tensor([9, 9])} for arm in arms}

@@ -175,6 +175,8 @@ def test_the_command_writes_the_schema_and_takes_lists(art: list[Path], tmp_path
     assert {row["artist"] for row in tree["rows"]} == {"ada lovelace"}
     assert "noise 0.2        diffuse" in output
     assert "velatura 0.2     vae" in output, "the cloak is made on that folder's autoencoder"
+    with pytest.raises(InputError, match="exists already"):
+        robustness_command.main([str(art[0]), "-o", str(tmp_path / "r.json")], standalone_mode=False)
     page = CliRunner().invoke(report_command, [str(tmp_path / "r.json"), "--format", "md"])
     assert "### ada lovelace · velatura at 0.2" in page.output
     assert "| diffuse | 0.2 |" in page.output

@@ -97,7 +97,9 @@ def _list_plans(ctx: click.Context, parameter: click.Parameter, wanted: bool) ->
     help="Folder with cloaked/ and clean/ pictures of other artists, for detectors ('dropping') and the plan robust.",
 )
 @click.option("-n", "each", type=click.IntRange(1), help="Pictures a subject, of 24, or of contents; else the plan's.")
-@click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), help="Mimics an arm; none in the plan view.")
+@click.option(
+    "--seeds", default=1, show_default=True, type=click.IntRange(1), help="Mimics an arm; none in the plan view."
+)
 @click.option("--genre", help="The artist's genre, for the paper's genre shift by CLIP ('post impressionism').")
 @click.option("--clip", help="The CLIP model for it: a hub id or a folder on this machine.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and what it costs; do nothing.")
@@ -171,7 +173,8 @@ def _protocol(
     protocol = Protocol(
         paths, name, chosen, changes={} if train_steps is None else {"steps": train_steps}, recipes=declared.recipes,
         contents=pictures(contents), extractors=cloak_model if cloak_model and not declared.other else ("mimic",),
-        each=each or declared.each, seeds=tuple(range(seeds if declared.mimics else 0)), device=pick_device(device), **options,
+        each=each or declared.each, seeds=tuple(range(seeds if declared.mimics else 0)), device=pick_device(device),
+        **options,
     )  # fmt: skip
     return protocol if clip is None else replace(protocol, clip=clip)
 

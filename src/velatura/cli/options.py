@@ -14,7 +14,11 @@ EFFORT_NAMES = ["fast", "default", "max", "paper"]
 
 # Larger ones would overflow where each step of a training draws from a stream of its own.
 SEED = click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="The same seed makes the same result."
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 2**32 - 1),
+    help="The same seed makes the same result.",
 )
 DEVICE = click.option(
     "--device",

@@ -14,8 +14,8 @@ import click
 from tqdm import tqdm
 
 from velatura.cli.files import pictures
-from velatura.cli.options import DEVICE
-from velatura.cli.purify_train import SEED, train_command
+from velatura.cli.options import DEVICE, SEED
+from velatura.cli.purify_train import train_command
 from velatura.errors import Cancelled, ContractError, ImageError, InputError, VelaturaError
 
 if TYPE_CHECKING:

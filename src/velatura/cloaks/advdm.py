@@ -17,7 +17,6 @@ from velatura.cloaks.cloak import Cloak, OnStep, goals, mean_remaining
 from velatura.diffusion import denoising
 from velatura.diffusion.extractors import Extractor
 
-
 # Mist's loss is the sum of squared distances of SD's latents (4 x 64 x 64 at 512 px) less 10⁴ times the mean error: of
 # mean distances, so that pictures of any size weigh both terms alike.
 MIST = 4 * 64 * 64 / 1e4
@@ -27,7 +26,8 @@ MIST = 4 * 64 * 64 / 1e4
 class AdvDMSettings(BallSettings):
     """budget: LPIPS to reach. steps: of PGD at each radius (both papers: 100). rounds: of bisection over the radius.
 
-    texture: weight of the textural term, 0 for AdvDM, 1 for Mist. draws: times and noises a step, whose mean is the loss.
+    texture: weight of the textural term, 0 for AdvDM, 1 for Mist. draws: times and noises a step; the loss is their
+    mean.
     """
 
     texture: float = 0.0

@@ -135,7 +135,8 @@ def in_ball(
             spread = 2 * torch.rand(pictures.shape, generator=torch.Generator().manual_seed(seed)) - 1
             start = spread.to(pictures) * radius.view(-1, 1, 1, 1)
             start = (pictures + start).clamp(0, 1) - pictures
-        return signed_descent(pictures, gradient, radius, settings.steps, tell, rate=rate, start=start).split(1)
+        made = signed_descent(pictures, gradient, radius, settings.steps, tell, rate=rate, start=start)
+        return torch.split(made, 1)
 
     deltas, radius = bisect(
         torch.split(pictures, 1), attack, settings.budget, steps=settings.steps, rounds=settings.rounds,

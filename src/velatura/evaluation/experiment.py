@@ -83,8 +83,8 @@ def carry_out(setup: Setup, say: Say) -> Result:
         for label, ranks_of in samples.items():
             rows += compared(protocol.arms, ranks_of, protocol.artist, label)
     result = Result(
-        "mimicry", __version__, min(protocol.seeds, default=0), protocol.device, _settings(setup), _weights(setup), rows,
-        [doubt.text for doubt in doubts(rows, SEEN)],
+        "mimicry", __version__, min(protocol.seeds, default=0), protocol.device, _settings(setup), _weights(setup),
+        rows, [doubt.text for doubt in doubts(rows, SEEN)],
     )  # fmt: skip
     save(to_json(_index(setup)).encode(), setup.out / pictures.NAME)
     result.save(setup.out / "result.json")

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 
 from velatura import judges, weights
-from velatura.countermeasures import COUNTERMEASURES
 from velatura.countermeasures.attack import Attack, model_for, prepare
 from velatura.countermeasures.detect import FEWEST as FEWEST_CLEAN
 from velatura.countermeasures.detect import Features, features
@@ -48,10 +47,10 @@ class Protocol:
     contents: pictures that img2img paints over. extractors: what the cloaks are made on ("mimic": the base model's
     own), where an arm does not say so itself. training: pictures that the mimic gets; None: 20, or half where there
     are few. purifier: file of the learned countermeasure (``velatura purify train``). upscaler: name, hub id or folder
-    of a diffusion upscaler for the countermeasure of that name; None: the mimic's own model repaints. pairs: folder of pictures by
-    other artists, ``cloaked/`` and ``clean/``, for detectors and robust training. each: generated pictures a subject.
-    seeds: one mimic a seed and arm. genre: the artist's, for the paper's CLIP-based genre shift, with
-    ``clip``, a model on this machine.
+    of a diffusion upscaler for the countermeasure of that name; None: the mimic's own model repaints. pairs: folder of
+    pictures by other artists, ``cloaked/`` and ``clean/``, for detectors and robust training. each: generated pictures
+    a subject. seeds: one mimic a seed and arm; none: no mimic is trained, the judge looks at what the model sees.
+    genre: the artist's, for the paper's CLIP-based genre shift, with ``clip``, a model on this machine.
     """
 
     art: Sequence[Path]

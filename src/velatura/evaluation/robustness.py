@@ -43,9 +43,9 @@ class Robustness:
     art: the artist's pictures; ``pictures`` of them are protected, the others teach the judge. method: of
     :data:`~velatura.evaluation.methods.METHODS`. model: what the mimic sees and attacks with; its autoencoder is what
     the cloaks are made on, unless ``cloak_models`` names others. upscaler: name, hub id or folder of a diffusion
-    upscaler; None: the mimic's own model repaints. side: short side in pixels. countermeasures: names,
-    or none for all. style: T's name; None: chosen for the pictures. changes: settings by "name.key". seen: those that the cloak was optimised under; none: what
-    is known of the method.
+    upscaler; None: the mimic's own model repaints. side: short side in pixels. countermeasures: names, or none for all.
+    style: T's name; None: chosen for the pictures. changes: settings by "name.key". seen: those that the cloak was
+    optimised under; none: what is known of the method.
     """
 
     art: Sequence[Path]

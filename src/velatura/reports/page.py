@@ -82,7 +82,14 @@ def _table(heading: str, members: Sequence[Cell]) -> dict[str, Any]:
     rows = []
     for cell in members:
         entries = [tables.words(m, cell.figures[m]) if m in cell.figures else ("", "") for m, _, _ in columns]
-        rows.append({"cell": cell, "name": tables.row_name(cell), "budget": "" if cell.budget is None else f"{cell.budget:g}", "entries": entries})
+        rows.append(
+            {
+                "cell": cell,
+                "name": tables.row_name(cell),
+                "budget": "" if cell.budget is None else f"{cell.budget:g}",
+                "entries": entries,
+            }
+        )
     drawn = (
         (plots.shifts(members), "style shift of every arm"),
         (plots.by_budget(members), "style shift over the budget"),

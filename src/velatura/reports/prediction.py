@@ -51,8 +51,8 @@ def predictions(runs: Sequence[tuple[str, Sequence[Cell]]], *, seed: int = 0) ->
 
     Each arm that altered pictures is one point (noise and shuffled too: that they move nothing is to be predicted as
     well). What a run does not say of a treated arm is taken from a table of countermeasures of the same artist, cloak
-    and budget, if there is one among the runs. Arms of one run share a mimic's luck, so whole runs are drawn again where there are five or more; with fewer
-    runs single arms are, and the interval is too narrow.
+    and budget, if there is one among the runs. Arms of one run share a mimic's luck, so whole runs are drawn again
+    where there are five or more; with fewer runs single arms are, and the interval is too narrow.
     """
     found = []
     tabled = {_key(c): c.figures for _, members in runs for c in members if (c.recipe or "").startswith(TABLED)}

@@ -58,7 +58,12 @@ def summarise(result: Result, *, yours: bool = False) -> Summary:
     flags = tuple(d.text for d in against)
     mimicked = [c for c in found if "style_shift_top3" in c.figures and c.arm not in ("real", None)]
     if not mimicked:
-        seen = [part for cell in found if cell.arm == "cloaked" and cell.recipe is None for part in _seen(cell, found, against, yours)]
+        seen = [
+            part
+            for cell in found
+            if cell.arm == "cloaked" and cell.recipe is None
+            for part in _seen(cell, found, against, yours)
+        ]
         if seen:
             return Summary("No mimic was trained.", (*seen, VIEW, FRICTION), flags)
         return Summary(f"{result.experiment}: figures of {_artists(found)}; no mimic was trained.", (), flags)

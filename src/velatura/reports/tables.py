@@ -98,9 +98,10 @@ def tables(found: Sequence[Cell]) -> Iterator[tuple[str, list[Cell]]]:
     """
     if found and all((c.recipe or "").startswith(FAST) for c in found):
         for artist, arm in dict.fromkeys((c.artist, untreated(c)) for c in found):
-            yield " · ".join(w for w in (artist, arm) if w), [
-                c for c in found if (c.artist, untreated(c)) == (artist, arm)
-            ]
+            yield (
+                " · ".join(w for w in (artist, arm) if w),
+                [c for c in found if (c.artist, untreated(c)) == (artist, arm)],
+            )
         return
     some = [c for c in found if c.recipe is not None] or found
     heads = list(dict.fromkeys((c.artist, c.recipe, c.countermeasure) for c in some))
