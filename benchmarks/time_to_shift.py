@@ -27,8 +27,8 @@ from velatura.cloaks.budget import as_8_bit, fit
 from velatura.diffusion import extractors
 from velatura.evaluation.methods import BLEND
 from velatura.evaluation.register import Eye, Register
-from velatura.perception.color_difference import cell_difference, cells
 from velatura.images import read
+from velatura.perception.color_difference import cell_difference, cells
 from velatura.protect import EFFORTS, Protector, Settings
 from velatura.reports.result import Result, Row
 from velatura.reports.statistics import mean_interval, wilson

@@ -60,8 +60,8 @@ def upscale(pictures: Tensor, *, settings: UpscaleSettings, model: Any) -> Tenso
     # Left alone, the pipeline would squeeze the picture to a multiple of its factor by nearest neighbour.
     large: Tensor = model(
         prompt=prompts, image=padded(noisy, model.vae_scale_factor), noise_level=settings.level,
-        num_inference_steps=settings.steps, guidance_scale=settings.guidance, generator=[torch.Generator().manual_seed(s) for s in seeds],
-        output_type="pt",
+        num_inference_steps=settings.steps, guidance_scale=settings.guidance,
+        generator=[torch.Generator().manual_seed(s) for s in seeds], output_type="pt",
     ).images  # fmt: skip
     scale = large.shape[-1] / (width + -width % model.vae_scale_factor)
     large = large[..., : round(height * scale), : round(width * scale)]
