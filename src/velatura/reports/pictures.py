@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from PIL import Image, ImageDraw
@@ -23,6 +24,7 @@ from velatura.reports.sheet import BACKGROUND, FAINT, GAP, INK, font
 NAME = "pictures.json"
 SHOWN = 8  # rows of a sheet
 SIDE = 176  # px, longest
+LETTER = 7  # px of an arm's name, on the average
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,16 @@ def drawn(found: Sequence[Sheet]) -> bytes:
     """JPEG of sheets, one below the other: a column an arm, a row a prompt."""
     shown = [[[_opened(address) for address in cells] for _, cells in sheet.rows] for sheet in found]
     side = max((max(x.size) for rows in shown for cells in rows for x in cells if x is not None), default=SIDE)
-    cell, head, line = max(side, 120) + GAP, 64, 20  # arms' names need some room
+    cell, line = max(side, 120) + GAP, 20  # arms' names need some room
+    named = [[wrap(label, (cell - GAP) // LETTER) for label in sheet.columns] for sheet in found]
+    head = 44 + line * max((len(words) for labels in named for words in labels), default=1)
     heights = [head + len(sheet.rows) * (cell + line) + GAP for sheet in found]
     page = Image.new("RGB", (GAP + cell * max(len(sheet.columns) for sheet in found), sum(heights)), BACKGROUND)
     draw = ImageDraw.Draw(page)
-    for top, sheet, rows in zip(accumulate(heights, initial=0), found, shown, strict=False):
+    for top, sheet, rows, labels in zip(accumulate(heights, initial=0), found, shown, named, strict=False):
         draw.text((GAP, top + GAP), sheet.heading, INK, font(18))
-        for i, label in enumerate(sheet.columns):
-            draw.text((GAP + i * cell, top + head - line), label, INK, font(13))
+        for i, words in enumerate(labels):
+            draw.text((GAP + i * cell, top + head - line * len(words)), "\n".join(words), INK, font(13))
         for row, ((caption, _), cells) in enumerate(zip(sheet.rows, rows, strict=True)):
             y = top + head + row * (cell + line)
             draw.text((GAP, y), caption, FAINT, font(13))
