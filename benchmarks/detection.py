@@ -34,12 +34,13 @@ def run(folder: Path, output: Path) -> None:
         counts[part] = {"pairs": len(pairs), "artists": sorted({pair.artist for pair in pairs})}
         for kind, pictures in zip(("cloaked", "clean"), zip(*pairs.values(), strict=True), strict=True):
             found[part, kind] = detect.features(pictures, eye)
-    rows = []
+    rows, drawn = [], {}
     for name, detector in detect.DETECTORS.items():
         known = (found["learn", "clean"], found["learn", "cloaked"] if detector.trained else None)
         scores = {kind: detect.scores(name, found["test", kind], *known).tolist() for kind in ("cloaked", "clean")}
         area, low, high = auc(scores["cloaked"], scores["clean"])
-        about = {"arm": "cloaked", "cloak": "velatura", "budget": BUDGET, "recipe": name}
+        drawn[name] = scores
+        about = {"arm": "cloaked", "cloak": "velatura", "budget": BUDGET, "countermeasure": name, "recipe": "fast"}
         rows.append(Row("auc", area, len(scores["cloaked"]) + len(scores["clean"]), low, high, **about))
         for metric, kind in (("found", "cloaked"), ("false_alarms", "clean")):
             learned = (found["learn", "clean"], found["learn", "cloaked"], artists)
@@ -51,7 +52,9 @@ def run(folder: Path, output: Path) -> None:
         )
     digests = {"mini": eye.sha256, "lpips-alex": weights.sha256(weights.embedded("lpips-alex"))}
     flags = ["measured on the miniature, a scale model"]
-    Result("detection", __version__, 0, "cpu", {"side": SIDE, **counts}, digests, rows, flags).save(output)
+    Result("detection", __version__, 0, "cpu", {"side": SIDE, **counts, "scores": drawn}, digests, rows, flags).save(
+        output
+    )
 
 
 if __name__ == "__main__":

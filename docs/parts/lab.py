@@ -220,7 +220,7 @@ def detection() -> str:
     if not (ROOT / "results/detection.json").exists():
         return "Not measured yet (results/detection.json)."
     tree = result("detection")
-    rows = {(r["recipe"], r["metric"]): r for r in tree["rows"]}
+    rows = {(r["countermeasure"] or r["recipe"], r["metric"]): r for r in tree["rows"]}
     lines = ["| detector | ROC area | cloaked ones found | false alarms |", "|---|---|---|---|"]
     for name in dict.fromkeys(name for name, _ in rows):
         found, false = (share(rows[name, metric]) for metric in ("found", "false_alarms"))

@@ -142,6 +142,18 @@ def test_without_a_mimic_words_tell_what_the_model_sees() -> None:
     assert "does not know the artist well enough (70% top 3" in summarise(result([*strange, noise, cloak])).paragraph
 
 
+def test_detectors_have_a_row_each_and_their_curves(tmp_path: Path) -> None:
+    rows = [share(metric, 3, 4, arm="cloaked", cloak="velatura", budget=0.1, recipe="fast", countermeasure=name)
+            for name in ("spectrum", "trained") for metric in ("found", "false_alarms")]  # fmt: skip
+    scores = {name: {"cloaked": [3.0, 2.0, 2.0], "clean": [1.0, 2.0, 0.0]} for name in ("spectrum", "trained")}
+    found = dict(tables.tables(tables.cells(rows)))
+    assert list(found) == ["ada · velatura at 0.1"]
+    assert [tables.row_name(cell) for cell in found["ada · velatura at 0.1"]] == ["spectrum", "trained"]
+    html = page.html([page.Run("detection", result(rows, scores=scores))])
+    assert "ROC curves" in html
+    assert "0.89" in plots.roc(scores), "the area: of nine pairs seven are right and two are ties"
+
+
 def test_one_flagged_cloak_does_not_silence_another() -> None:
     summary = summarise(result(rows_of({**GOOD, "glaze": (14, 12)})))
     assert "glaze at 0.1: no better than noise" in " ".join(summary.flags)

@@ -17,7 +17,13 @@ from velatura.reports.summary import FRICTION, Summary, summarise
 from velatura.reports.tables import Cell, cells
 
 TEMPLATE = Path(__file__).parent / "templates" / "report.html"
-HIDDEN = ("training", "subjects", "arms", "recipe")  # settings with a place of their own, or of no use to a reader
+HIDDEN = (
+    "training",
+    "subjects",
+    "arms",
+    "recipe",
+    "scores",
+)  # settings with a place of their own, or of no use to a reader
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,7 @@ def _run(run: Run, art: bool) -> dict[str, Any]:
         "result": run.result,
         "summary": summary,
         "tables": [_table(heading, members) for heading, members in tables.tables(found)],
+        "curves": _image(plots.roc(curves)) if (curves := run.result.settings.get("scores")) else None,
         "sheets": pictures.sheets(run.folder, art=art) if run.folder is not None else [],
         "settings": {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in settings.items()},
         "recipes": json.dumps(run.result.settings.get("recipe", {}), ensure_ascii=False, indent=1),

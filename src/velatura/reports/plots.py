@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from velatura.errors import MissingExtra
 from velatura.reports.prediction import Prediction
+from velatura.reports.statistics import auc
 from velatura.reports.tables import Cell, Figure
 
 # Okabe & Ito's colours, told apart with any eyes.
@@ -55,6 +56,26 @@ def by_share(found: Sequence[Cell]) -> str | None:
         return float(cell.name.partition("@")[2] or 1)
 
     return _lines(found, share, "share of protected pictures in the mimic's training set")
+
+
+def roc(scores: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """SVG: what a detector finds over its false alarms. ``scores``: by detector, of ``cloaked`` and ``clean`` ones."""
+    figure, axes = _canvas(5.2, 4.4)
+    axes.plot([0, 1], [0, 1], color=FAINT, lw=1)
+    for place, (name, of) in enumerate(scores.items()):
+        bars = sorted({*of["cloaked"], *of["clean"]}, reverse=True)
+        found, false = ([0.0, *(sum(s >= bar for s in of[kind]) / len(of[kind]) for bar in bars)]
+                        for kind in ("cloaked", "clean"))  # fmt: skip
+        area, low, high = auc(of["cloaked"], of["clean"])
+        style = "-" if place < len(CLOAKS) else "--"
+        axes.step(false, found, style, where="post", lw=1.5, color=CLOAKS[place % len(CLOAKS)],
+                  label=f"{name} {area:.2f} ({low:.2f} to {high:.2f})")  # fmt: skip
+    axes.set_xlabel("clean pictures that it takes for cloaked ones")
+    axes.set_ylabel("cloaked pictures that it finds")
+    _percent(axes.xaxis)
+    _percent(axes.yaxis)
+    axes.legend(frameon=False, fontsize=8, title="area under the curve", title_fontsize=8)
+    return _svg(figure)
 
 
 def prediction(found: Prediction) -> str:

@@ -12,7 +12,15 @@ from velatura.reports.result import Row
 from velatura.reports.statistics import wilson
 
 ARMS = ("base", "real", "clean", "noise", "shuffled", "cloaked")
-SHARES = ("style_", "view_shift_", "genre_shift", "copy_rate", "dropped_")  # how metrics begin that count pictures
+SHARES = (
+    "style_",
+    "view_shift_",
+    "genre_shift",
+    "copy_rate",
+    "dropped_",
+    "found",
+    "false_alarms",
+)  # how metrics begin that count pictures
 FAST = "fast"  # how the recipe of figures begins for which no mimic was trained
 # metric, heading, what it says
 COLUMNS = (
@@ -34,6 +42,9 @@ COLUMNS = (
     ("psnr_to_clean", "PSNR to it, dB", "the same, pixel by pixel; 60 is no difference"),
     ("dropped_protected", "left out, protected", "protected pictures that the mimic's detector found"),
     ("dropped_clean", "left out, clean", "clean pictures that it took for protected ones"),
+    ("auc", "ROC area", "how well a detector tells cloaked from clean pictures: 0.5 is guessing, 1 no mistake"),
+    ("found", "cloaked ones found", "where its bar lets nine in ten clean pictures of other artists pass"),
+    ("false_alarms", "false alarms", "clean pictures above that bar"),
     ("copy_rate", "copies", "pictures that repeat a training picture"),
 )
 
