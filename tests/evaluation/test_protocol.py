@@ -24,6 +24,7 @@ from velatura.evaluation.schedule import tasks
 from velatura.images import read, save, working
 from velatura.protect.protector import png
 from velatura.reports.pictures import sheets
+from velatura.styles import catalogue
 
 pytest.importorskip("transformers")
 pytest.importorskip("sklearn")
@@ -107,8 +108,13 @@ def test_a_plan_without_mimics_looks_at_what_the_model_sees(tiny_model: Path, ar
     assert {row["arm"] for row in rows if row["metric"] == "view_shift_top3"} == {"noise", "cloaked"}
     assert {row["arm"] for row in rows if row["metric"] == "style_shift_top3"} == {"real"}, "no mimic was trained"
     assert not (tmp_path / "out/mimics").exists()
-    refused = CliRunner().invoke(evaluate_command, [*words, "--seeds", "2"])
-    assert isinstance(refused.exception, InputError)
+    drawn = json.loads((tmp_path / "out/result.json").read_text())["settings"]["targets"]["velatura-0.1"]
+    other = next(style.name for style in catalogue.load().styles if style.name != drawn)
+    named = CliRunner().invoke(evaluate_command, [*words, "--style", other], catch_exceptions=False)
+    assert named.exit_code == 0, named.output
+    assert json.loads((tmp_path / "out/result.json").read_text())["settings"]["targets"]["velatura-0.1"] == other
+    for wrong in (["--seeds", "2"], ["--style", "nobody's"]):
+        assert isinstance(CliRunner().invoke(evaluate_command, [*words, *wrong]).exception, InputError)
 
 
 def test_several_ways_share_what_they_can(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def _list_plans(ctx: click.Context, parameter: click.Parameter, wanted: bool) ->
     multiple=True,
     help="What cloaks are made on; else the mimic's own model. In the plan extractors: the other models. Repeatable.",
 )
+@click.option("--style", help="The target style T by name; else chosen as `velatura protect` does.")
 @click.option("--effort", default="default", show_default=True, help="Of the cloaks: fast, default, max, paper.")
 @click.option("--training", type=click.IntRange(1), help="Pictures that the mimic gets; else 20, or half.")
 @click.option(

@@ -30,6 +30,7 @@ from velatura.judges.views import square
 from velatura.mimicry import captions, finetune, generate
 from velatura.perception import style
 from velatura.protect.settings import EFFORTS
+from velatura.styles import catalogue
 from velatura.styles.choose import BAND, DRAWN, FAR, TRIED
 
 FEWEST_TO_TRAIN = 4
@@ -47,10 +48,11 @@ class Protocol:
     contents: pictures that img2img paints over. extractors: what the cloaks are made on ("mimic": the base model's
     own), where an arm does not say so itself. training: pictures that the mimic gets; None: 20, or half where there
     are few. purifier: file of the learned countermeasure (``velatura purify train``). upscaler: name, hub id or folder
-    of a diffusion upscaler for the countermeasure of that name; None: the mimic's own model repaints. pairs: folder of
-    pictures by other artists, ``cloaked/`` and ``clean/``, for detectors and robust training. each: generated pictures
-    a subject. seeds: one mimic a seed and arm; none: no mimic is trained, the judge looks at what the model sees.
-    genre: the artist's, for the paper's CLIP-based genre shift, with ``clip``, a model on this machine.
+    of a diffusion upscaler for the countermeasure of that name; None: the mimic's own model repaints. style: T's name;
+    None: as ``velatura protect`` or the method chooses it. pairs: folder of pictures by other artists, ``cloaked/`` and
+    ``clean/``, for detectors and robust training. each: generated pictures a subject. seeds: one mimic a seed and arm;
+    none: no mimic is trained, the judge looks at what the model sees. genre: the artist's, for the paper's CLIP-based
+    genre shift, with ``clip``, a model on this machine.
     """
 
     art: Sequence[Path]
@@ -66,6 +68,7 @@ class Protocol:
     training: int | None = None
     purifier: Path | None = None
     upscaler: str | None = None
+    style: str | None = None
     pairs: Path | None = None
     subjects: Sequence[str] = generate.SUBJECTS
     each: int = 4
@@ -122,6 +125,8 @@ class Setup:
         self.ways = [self._way(pipeline, recipe) for recipe in recipes]
         self.guidance = generate.usual_guidance(pipeline) if protocol.guidance is None else protocol.guidance
         del pipeline
+        if protocol.style is not None:
+            catalogue.load().find(protocol.style)
         if any(way.recipe.strength is not None for way in self.ways) and not protocol.contents:
             raise InputError("img2img: expected pictures to paint over (--contents), by others than the artist")
         folder = weights.require_pipeline(protocol.model)
@@ -193,6 +198,7 @@ class Setup:
             about += [self.extractors(arm), self._models(arm), asdict(settings)]
             if arm.method != "noise":
                 about += [weights.sha256(weights.embedded(name)) for name in PAINTING]
+                about += [self.protocol.style] if self.protocol.style is not None else []
                 about.append(BAND if arm.method in DRAW_AS_GLAZE else (FAR, DRAWN, TRIED, style.SIDE, style.LAYERS))
             if arm.method in BOUNDED:
                 about.append(colour_bound(arm, self.resolution))
