@@ -60,7 +60,7 @@ def by_share(found: Sequence[Cell]) -> str | None:
 
 def roc(scores: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     """SVG: what a detector finds over its false alarms. ``scores``: by detector, of ``cloaked`` and ``clean`` ones."""
-    figure, axes = _canvas(5.2, 4.4)
+    figure, axes = _canvas(7.6, 4.2)
     axes.plot([0, 1], [0, 1], color=FAINT, lw=1)
     for place, (name, of) in enumerate(scores.items()):
         bars = sorted({*of["cloaked"], *of["clean"]}, reverse=True)
@@ -74,7 +74,7 @@ def roc(scores: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     axes.set_ylabel("cloaked pictures that it finds")
     _percent(axes.xaxis)
     _percent(axes.yaxis)
-    axes.legend(frameon=False, fontsize=8, title="area under the curve", title_fontsize=8)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8, title="area under the curve", title_fontsize=8)
     return _svg(figure)
 
 
