@@ -187,7 +187,7 @@ def robustness() -> str:
         for budget in sorted({cell.budget for cell in every if cell.budget is not None}):
             noise = {c.countermeasure: c for c in every if c.arm == "noise" and c.budget == budget}
             parts += [
-                f"**{found.settings['artist']}, LPIPS {budget:g}.**",
+                f"**{found.settings['artist']}, LPIPS {budget:g}** (T: {found.settings['style']}).",
                 "",
                 "| countermeasure | " + " | ".join(titles[m] for m in columns) + " | judge on the view, noise |",
                 "|---" * (len(columns) + 2) + "|",
