@@ -248,9 +248,7 @@ def test_what_a_detector_finds_is_left_out_and_generations_are_denoised(
     way = setup.ways[0]
     # Both protected ones are found, but three pictures are needed.
     monkeypatch.setattr(measures, "FEWEST_TO_TRAIN", 3)
-    monkeypatch.setattr(
-        measures.detect, "judged", lambda name, suspects, clean, cloaked: (np.array([9.0, 8, 1, 0]), 3.0)
-    )
+    monkeypatch.setattr(measures.detect, "judged", lambda name, suspects, *others: (np.array([9.0, 8, 1, 0]), 3.0))
     planned, said = {task.what for task in tasks(setup)}, {}
     result = run(plan, tmp_path / "out", lambda what, done, total: said.update({what: (done, total)}))
     assert planned == set(said)
