@@ -47,7 +47,7 @@ def carry_out(setup: Setup, say: Say) -> Result:
     genre = _genre(protocol)
     rows: list[Row] = []
     originals: Look | None = None  # as the judge sees them, once for all arms
-    samples: dict[str, dict[str, dict[int, Tensor]]] = {way.label: {} for way in setup.ways}
+    samples: dict[str, dict[str, dict[int, Tensor]]] = {}
     for arm in protocol.arms:
         if arm.method == "real":
             say("judging: real", 0, len(setup.training))
@@ -78,10 +78,9 @@ def carry_out(setup: Setup, say: Say) -> Result:
                 )
                 say(doing, len(made), len(made))
                 rows += found
-                samples[way.label].setdefault(arm.key, {})[seed] = ranks
-    if protocol.seeds:
-        for label, ranks_of in samples.items():
-            rows += compared(protocol.arms, ranks_of, protocol.artist, label)
+                samples.setdefault(way.label, {}).setdefault(arm.key, {})[seed] = ranks
+    for label, ranks_of in samples.items():
+        rows += compared(protocol.arms, ranks_of, protocol.artist, label)
     result = Result(
         "mimicry", __version__, min(protocol.seeds, default=0), protocol.device, _settings(setup), _weights(setup),
         rows, [doubt.text for doubt in doubts(rows, SEEN)],

@@ -18,12 +18,12 @@ from velatura.judges.move import apart
 from velatura.perception.style import style_change
 from velatura.reports.result import Row
 from velatura.reports.statistics import mean_interval, wilson
+from velatura.reports.summary import OWN
 
 CLOAK_METRICS = (
     *("lpips", "colour_cast", "latent_remaining", "decoded_shift", "own_decoded_shift"),
     *("psnr_db", "ssim", "delta_e_mean", "delta_e_flat"),
 )
-OWN = "velatura"
 OnGenre = Callable[[Sequence[Path]], Tensor]
 
 

@@ -146,7 +146,7 @@ class Setup:
         if not recipe.robust:
             return Way(recipe, settings)
         whole = self._settings(pipeline, replace(recipe, method="full"))
-        return Way(recipe, settings, replace(whole, steps=recipe.robust, cosine=False, subject_dropout=0.0))
+        return Way(recipe, settings, replace(whole, steps=recipe.robust, cosine=False))
 
     def _settings(self, pipeline: Any, recipe: Recipe) -> finetune.Settings:
         usual = finetune.defaults(pipeline, recipe.method)  # type: ignore[arg-type]
