@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from velatura.cloaks import (
@@ -28,6 +29,7 @@ from velatura.cloaks.cloak import goals
 from velatura.diffusion.autoencoder import MiniAutoencoder
 from velatura.diffusion.extractors import Extractor, load
 from velatura.errors import Cancelled, ContractError, InputError
+from velatura.images.resample import doubled
 from velatura.perception.color_difference import colour_cast
 from velatura.perception.lpips import lpips
 
@@ -217,6 +219,22 @@ def test_alexnet_looks_at_an_enlarged_view_only_where_it_is_smaller(
     ]
     assert torch.equal(deltas[0], deltas[1])
     assert not torch.equal(deltas[0], deltas[2])
+
+
+def test_a_cloak_for_a_larger_file_shows_less_enlarged_at_sizes_that_it_was_not_made_at(
+    make_scene, mini: Extractor
+) -> None:
+    near, goal = make_scene(256, 256, 1), make_scene(128, 128, 11)
+    whole = F.interpolate(near, (128, 128), mode="bilinear", antialias=True)
+    settings = replace(SETTINGS["glaze"], budget=0.1, cast=12.0)
+    deltas = [glaze(whole, goal, extractors=[mini], settings=settings, detail=x).delta for x in (None, near)]
+    (aim,) = goals([mini], whole, goal)
+    assert float(aim.remaining(whole + deltas[1])) < 0.8
+    for size in (256, 300):
+        picture = F.interpolate(near, (size, size), mode="bicubic", antialias=True).clamp(0, 1)
+        larger = [F.interpolate(doubled(delta), (size, size), mode="bicubic", antialias=True) for delta in deltas]
+        far, close = (float(lpips(picture, (picture + delta).clamp(0, 1))) for delta in larger)
+        assert close < 0.8 * far
 
 
 def test_a_mask_takes_the_cloak_from_flat_places_to_busy_ones(

@@ -96,7 +96,7 @@ def test_every_method_uses_the_same_budget_and_only_cloaks_have_an_aim(make_scen
     # Minutes, or as photoguard and veil; tests/cloaks are about them.
     dear = {*THROUGH_UNET, "application", "styleguard", "blend", "hardened"}
     for method in sorted({*METHODS} - dear):
-        protector = Protector(Settings(models=("mini",), effort="fast", resolutions=(64,)))
+        protector = Protector(Settings(models=("mini",), effort="fast", resolutions=(64,), style="Aubrey Beardsley"))
         made = protect(Arm(method, 0.1), protector, pictures, 0)
         assert len(made.files) == 3
         least = 0.003 if method in BOUNDED else 0.08  # their other bound, on colours, may be reached first

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from velatura.cloaks.budget import fit
 from velatura.cloaks.cloak import Objective, OnStep, Step
+from velatura.cloaks.closer import Closer
 from velatura.diffusion.extractors import Extractor
 from velatura.perception.color_difference import cell_difference, cells
 from velatura.perception.lpips import load
@@ -56,17 +57,20 @@ def descend(
     settings: DescentSettings,
     on_step: OnStep | None,
     opacity: Tensor | None = None,
+    detail: Tensor | None = None,
 ) -> Tensor:
     """δ ``(B, 3, H, W)``, pictures + δ in [0, 1]: min of the objective + α·max(LPIPS − p, 0) + γ·max(cast/q − 1, 0).
 
     Pictures of a batch do not influence each other. The result is scaled down where the penalties left it above p or q.
     LPIPS runs in ``extractor``'s precision. ``opacity`` ``(B, 1, H, W)`` in [0, 1]: of δ, that share is seen.
+    ``detail``: the pictures larger, as they are in files; LPIPS is then kept to p enlarged, too (``cloaks.closer``).
     """
     shape = _shape(pictures, settings.mask)
     seen = shape if opacity is None else shape * opacity
     perceptual = load("alex", str(pictures.device))
     with torch.no_grad(), extractor.autocast():
         reference = perceptual.features(pictures)
+        closer = None if detail is None else Closer(detail, pictures.shape[-2:], perceptual)
     colours = cells(pictures)
     delta = torch.zeros_like(pictures[:, :1] if settings.grey else pictures, requires_grad=True)
     optimizer = torch.optim.Adam([delta], lr=settings.learning_rate, betas=(0.9, settings.beta2))
@@ -82,7 +86,11 @@ def descend(
         wanted, remaining = objective(cloaked)
         with extractor.autocast():
             distance = perceptual.compare(reference, perceptual.features(cloaked)).float()
-        loss = (wanted + alpha * (distance - settings.budget).clamp_min(0)).sum()
+            enlarged = None if closer is None else closer(cloaked - pictures).float()
+        over = (distance - settings.budget).clamp_min(0)
+        if enlarged is not None:
+            over = over + (enlarged - settings.budget).clamp_min(0)
+        loss = (wanted + alpha * over).sum()
         if settings.cast is not None:
             excess = (cell_difference(colours, cells(cloaked)) / settings.cast - 1).clamp_min(0)
             loss = loss + (settings.gamma * alpha / settings.alpha * excess).sum()

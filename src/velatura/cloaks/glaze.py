@@ -28,6 +28,7 @@ def glaze(
     settings: GlazeSettings,
     on_step: OnStep | None = None,
     opacity: Tensor | None = None,
+    detail: Tensor | None = None,
 ) -> Cloak:
     """min over δ of ‖Φ(Ω(x,T)) − Φ(x+δ)‖² + α·max(LPIPS(x, x+δ) − p, 0), with x+δ in [0, 1].
 
@@ -38,6 +39,9 @@ def glaze(
 
     ``opacity``: ``(B, 1, H, W)`` of pictures that are transparent in places and given as they look over white. What a
     mimic lays them on is not known: they are looked at over white and over black in turn.
+
+    ``detail``: the pictures as they are in larger files, of any size, where LPIPS is to keep to p enlarged as well; not
+    in the paper.
     """
     grounds = [(pictures, targets, pictures.new_zeros(()))]
     if opacity is not None:
@@ -50,4 +54,5 @@ def glaze(
         remaining = mean_remaining(aim, cloaked - white)
         return remaining, remaining
 
-    return Cloak(descend(pictures, objective, extractors[0], settings, on_step, opacity), "glaze", settings.steps)
+    delta = descend(pictures, objective, extractors[0], settings, on_step, opacity, detail)
+    return Cloak(delta, "glaze", settings.steps)

@@ -15,7 +15,7 @@ from velatura.countermeasures.detect import DETECTORS
 from velatura.countermeasures.settings import parse as parse_settings
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError
-from velatura.evaluation.methods import BOUNDED, DRAW_AS_GLAZE, METHODS
+from velatura.evaluation.methods import BOUNDED, DRAW_AS_GLAZE, METHODS, Work
 from velatura.images import read
 from velatura.perception.lpips import lpips
 from velatura.perception.pixels import ssim
@@ -203,7 +203,8 @@ def protect(
     assert arm.budget is not None
     cast = colour_bound(arm, protector.settings.working)
     protector.settings = replace(protector.settings, budget=arm.budget, cast=cast, seed=seed)
-    deltas = METHODS[arm.method](protector, originals, targets, arm.budget, seed)
+    details = [protector.detail(artwork) for artwork in artworks]
+    deltas = METHODS[arm.method](protector, Work(originals, targets, details, arm.budget, seed))
     files, figures = [], []
     for i, (artwork, x, t, delta) in enumerate(zip(artworks, originals, targets, deltas, strict=True)):
         # Every method is brought to the same LPIPS in its file, however much it left unused.

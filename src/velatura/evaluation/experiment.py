@@ -27,7 +27,7 @@ from velatura.judges.views import plain
 from velatura.mimicry import finetune, generate
 from velatura.mimicry.pictures import to_png
 from velatura.perception.style import style
-from velatura.protect import EFFORTS, Protector, Settings
+from velatura.protect import Protector, Settings
 from velatura.protect.protector import png
 from velatura.reports import pictures
 from velatura.reports.checks import doubts
@@ -235,10 +235,9 @@ def _settings(setup: Setup) -> dict[str, Any]:
 
 def _methods(setup: Setup) -> dict[str, Any]:
     """What each cloak was made with, by method; less the budget, which the arm says."""
-    effort = EFFORTS[setup.protocol.effort]
     found = {}
     for method in dict.fromkeys(arm.method for arm in setup.protocol.arms if arm.method in SETTINGS):
-        settings = asdict(SETTINGS[method](effort, 0.0))
+        settings = asdict(setup.cloak_settings(method, 0.0))
         found[method] = {key: value for key, value in settings.items() if key not in ("budget", "cast")}
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -31,63 +31,67 @@ from velatura.cloaks.expectation import Transform
 from velatura.countermeasures import COUNTERMEASURES, differentiable
 from velatura.diffusion import pipeline as models
 from velatura.protect import Protector
+from velatura.protect.settings import from_close
 
-Maker = Callable[[Protector, Sequence[Tensor], Sequence[Tensor], float, int], list[Tensor]]
-"""A protector, pictures and their targets ``(1, 3, h, w)``, the LPIPS budget and a seed to one δ a picture."""
+
+@dataclass(frozen=True)
+class Work:
+    """Pictures, their targets ``(1, 3, h, w)``, what larger files show of them (or None), the LPIPS budget, a seed."""
+
+    originals: Sequence[Tensor]
+    targets: Sequence[Tensor]
+    details: Sequence[Tensor | None]
+    budget: float
+    seed: int
+
+
+Maker = Callable[[Protector, Work], list[Tensor]]
+"""To one δ a picture."""
 
 
 def _each(cloak: Callable[..., Any], method: str) -> Maker:
     """A cloak that looks at one picture at a time."""
 
-    def make(
-        protector: Protector, originals: Sequence[Tensor], targets: Sequence[Tensor], budget: float, seed: int
-    ) -> list[Tensor]:
-        chosen = SETTINGS[method](protector.settings.cloak(), budget)
-        pairs = zip(originals, targets, strict=True)
+    def make(protector: Protector, work: Work) -> list[Tensor]:
+        chosen = SETTINGS[method](protector.settings.cloak(), work.budget)
+        pairs = zip(work.originals, work.targets, strict=True)
         return [cloak(x, t, extractors=protector.extractors, settings=chosen).delta for x, t in pairs]
 
     return make
 
 
-def _glaze(
-    protector: Protector, originals: Sequence[Tensor], targets: Sequence[Tensor], budget: float, seed: int
-) -> list[Tensor]:
-    return [protector.cloak(x, t) for x, t in zip(originals, targets, strict=True)]
+def _glaze(protector: Protector, work: Work) -> list[Tensor]:
+    return [protector.cloak(x, t) for x, t in zip(work.originals, work.targets, strict=True)]
 
 
-def _noise(
-    protector: Protector, originals: Sequence[Tensor], targets: Sequence[Tensor], budget: float, seed: int
-) -> list[Tensor]:
-    return [noise(x, settings=NoiseSettings(budget, seed + i)).delta for i, x in enumerate(originals)]
+def _velatura(protector: Protector, work: Work) -> list[Tensor]:
+    every = zip(work.originals, work.targets, work.details, strict=True)
+    return [protector.cloak(x, t, closer=detail) for x, t, detail in every]
 
 
-def _shuffled(
-    protector: Protector, originals: Sequence[Tensor], targets: Sequence[Tensor], budget: float, seed: int
-) -> list[Tensor]:
-    deltas = [delta[0] for delta in _glaze(protector, originals, targets, budget, seed)]
-    return [shuffled(x, deltas, own=[i], budget=budget, seed=seed + i).delta for i, x in enumerate(originals)]
+def _noise(protector: Protector, work: Work) -> list[Tensor]:
+    return [noise(x, settings=NoiseSettings(work.budget, work.seed + i)).delta for i, x in enumerate(work.originals)]
 
 
-def _advdm(
-    protector: Protector,
-    originals: Sequence[Tensor],
-    targets: Sequence[Tensor],
-    budget: float,
-    seed: int,
-    *,
-    method: str,
-) -> list[Tensor]:
+def _shuffled(protector: Protector, work: Work) -> list[Tensor]:
+    deltas = [delta[0] for delta in _velatura(protector, work)]
+    return [
+        shuffled(x, deltas, own=[i], budget=work.budget, seed=work.seed + i).delta for i, x in enumerate(work.originals)
+    ]
+
+
+def _advdm(protector: Protector, work: Work, *, method: str) -> list[Tensor]:
     pipeline = models.load(protector.settings.models[0], protector.device)
-    settings = replace(SETTINGS[method](protector.settings.cloak(), budget), seed=seed)
-    return [advdm(x, extractors=protector.extractors, pipeline=pipeline, settings=settings).delta for x in originals]
+    settings = replace(SETTINGS[method](protector.settings.cloak(), work.budget), seed=work.seed)
+    return [
+        advdm(x, extractors=protector.extractors, pipeline=pipeline, settings=settings).delta for x in work.originals
+    ]
 
 
-def _aspl(
-    protector: Protector, originals: Sequence[Tensor], targets: Sequence[Tensor], budget: float, seed: int
-) -> list[Tensor]:
+def _aspl(protector: Protector, work: Work) -> list[Tensor]:
     pipeline = models.load(protector.settings.models[0], protector.device)
-    settings = replace(SETTINGS["aspl"](protector.settings.cloak(), budget), seed=seed)
-    return [cloak.delta for cloak in aspl(originals, pipeline=pipeline, settings=settings)]
+    settings = replace(SETTINGS["aspl"](protector.settings.cloak(), work.budget), seed=work.seed)
+    return [cloak.delta for cloak in aspl(work.originals, pipeline=pipeline, settings=settings)]
 
 
 # The latents and something of the decoded view, enlarged for AlexNet (benchmarks/objectives.py). The decoded view alone
@@ -108,17 +112,15 @@ def _veil(effort: GlazeSettings, budget: float) -> DecodedSettings:
     return replace(_blend(effort, budget), mask=0.5)
 
 
-def _hardened(
-    protector: Protector, originals: Sequence[Tensor], targets: Sequence[Tensor], budget: float, seed: int
-) -> list[Tensor]:
-    settings = replace(SETTINGS["hardened"](protector.settings.cloak(), budget), seed=seed)
+def _hardened(protector: Protector, work: Work) -> list[Tensor]:
+    settings = replace(SETTINGS["hardened"](protector.settings.cloak(), work.budget), seed=work.seed)
     transforms = [
         *(Transform(name, function, COUNTERMEASURES[name].moves) for name, function in DIFFERENTIABLE.items()),
         *(Transform("vae", differentiable.round_trip(extractor)) for extractor in protector.extractors),
     ]
     return [
         decoded(x, t, extractors=protector.extractors, settings=settings, transforms=transforms).delta
-        for x, t in zip(originals, targets, strict=True)
+        for x, t in zip(work.originals, work.targets, strict=True)
     ]
 
 
@@ -156,13 +158,20 @@ SETTINGS: dict[str, Callable[[GlazeSettings, float], Any]] = {
     "veil": _veil,
 }
 
+
+def settings_of(method: str, effort: GlazeSettings, budget: float, *, larger: bool) -> Any:
+    """A method's settings; ``larger``: the files are larger than the working resolution."""
+    found = SETTINGS[method](effort, budget)
+    return from_close(found) if larger and method in CLOSE else found
+
+
 # "velatura" is what `velatura protect` does by default, "banded" the same but for T, which it draws as Glaze does,
 # "glaze" the objective as published, with the same steps; "application" the early Glaze application.
 METHODS: dict[str, Maker] = {
     "advdm": partial(_advdm, method="advdm"),
     "application": _each(application, "application"),
     "aspl": _aspl,
-    "banded": _glaze,
+    "banded": _velatura,
     "blend": _each(decoded, "blend"),
     "decoded": _each(decoded, "decoded"),
     "glaze": _glaze,
@@ -173,13 +182,14 @@ METHODS: dict[str, Maker] = {
     "shuffled": _shuffled,
     "styleguard": _each(styleguard, "styleguard"),
     "veil": _each(decoded, "veil"),
-    "velatura": _glaze,
+    "velatura": _velatura,
 }
 # Those whose colour cast is bounded, and by how much of the product's bound; the others are as published.
 BOUNDED = {
     **dict.fromkeys(("banded", "blend", "decoded", "hardened", "velatura"), 1.0),
     **{"shuffled": 1.0, "veil": 0.9},  # shuffled: of the product's own deltas
 }
+CLOSE = ("banded", "shuffled", "velatura")  # which look at larger files from close by
 # Those whose T is drawn as Glaze draws it; the others share the T of `velatura protect` (styles/choose.py).
 DRAW_AS_GLAZE = ("application", "banded", "glaze")
 THROUGH_UNET = ("advdm", "aspl", "mist")  # which need a whole text-to-image model, and depend on its U-Net

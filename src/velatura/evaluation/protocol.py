@@ -22,7 +22,7 @@ from velatura.diffusion import extractors
 from velatura.diffusion import pipeline as models
 from velatura.errors import InputError
 from velatura.evaluation.arms import PLAIN, Arm, colour_bound, countermeasure
-from velatura.evaluation.methods import BOUNDED, DRAW_AS_GLAZE, SETTINGS, THROUGH_UNET
+from velatura.evaluation.methods import BOUNDED, DRAW_AS_GLAZE, THROUGH_UNET, settings_of
 from velatura.evaluation.recipes import Recipe, Way
 from velatura.images import read, working
 from velatura.judges.validation import near_duplicates, thumbnails
@@ -185,6 +185,11 @@ class Setup:
             found.append(same[0])
         return found
 
+    def cloak_settings(self, method: str, budget: float) -> Any:
+        """What a method's cloaks are made with."""
+        larger = self.side > self.resolution
+        return settings_of(method, EFFORTS[self.protocol.effort], budget, larger=larger)
+
     def protected(self, arm: Arm) -> Path:
         """Folder of an arm's pictures (all of them, whatever share a mimic gets) and their figures."""
         whole = untreated(arm)
@@ -194,7 +199,7 @@ class Setup:
         if arm.folder is not None:
             about.append([_digest(path) for path in self.elsewhere(arm)])
         else:
-            settings = SETTINGS[arm.method](EFFORTS[self.protocol.effort], arm.budget or 0)
+            settings = self.cloak_settings(arm.method, arm.budget or 0)
             about += [self.extractors(arm), self._models(arm), asdict(settings)]
             if arm.method != "noise":
                 about += [weights.sha256(weights.embedded(name)) for name in PAINTING]

@@ -15,17 +15,18 @@ from velatura.cloaks.cloak import Goal
 from velatura.cloaks.windows import LONGEST, spans
 from velatura.diffusion.extractors import Extractor
 from velatura.images import Artwork, crops, working
+from velatura.images.resample import at_size, tensor
 from velatura.perception import color_difference, lpips, pixels, texture
 from velatura.perception.style import style, style_change
 
 CROP = 512
 MOST_CROPS = 4
+CLOSEST = 2  # times the working resolution: the largest size at which LPIPS is bounded. Screens show 1080 px or so
 
 
-def busiest_boxes(artwork: Artwork, delta: Tensor) -> list[tuple[int, int]]:
-    """Left and top of up to four native-resolution squares where the cloak is strongest; none for small files."""
-    width, height = artwork.width, artwork.height
-    if min(width, height) <= delta.shape[-1] and min(width, height) <= delta.shape[-2]:
+def busiest_boxes(width: int, height: int, delta: Tensor) -> list[tuple[int, int]]:
+    """Left and top of up to four squares of a picture where the cloak is strongest; none if it is not larger than δ."""
+    if min(width, height) <= min(delta.shape[-2:]):
         return []
     energy = delta.abs().mean(1)[0]
     side = min(CROP, width, height)
@@ -43,19 +44,37 @@ def _starts(length: int, side: int) -> list[int]:
     return [round(i * (length - side) / max(1, count - 1)) for i in range(count)]
 
 
-class Visibility:
-    """LPIPS between the original and candidates for its replacement: whole at the working resolution, crops at native.
+def closest(artwork: Artwork, short_side: int) -> tuple[int, int]:
+    """Width and height at which a file is looked at from close by: its own, but at most twice the working size."""
+    scale = min(1.0, CLOSEST * short_side / min(artwork.width, artwork.height))
+    return max(1, round(scale * artwork.width)), max(1, round(scale * artwork.height))
 
+
+def detail(artwork: Artwork, short_side: int) -> Tensor | None:
+    """The picture from close by, ``(1, 3, H, W)``; None where the file is not larger than the working size."""
+    width, height = closest(artwork, short_side)
+    return None if min(width, height) <= short_side else tensor(at_size(artwork.image, width, height))
+
+
+class Visibility:
+    """LPIPS between the original and candidates for its replacement: whole at the working resolution, crops larger.
+
+    Larger: at the file's own size, but at most twice the working resolution, as a screen shows a picture whole.
     Made once for a picture, since the original's features are the same for every candidate.
     """
 
     def __init__(self, artwork: Artwork, original: Tensor, delta: Tensor, short_side: int, device: str) -> None:
         self.module = lpips.load("alex", device)
-        self.short_side, self.device = short_side, device
-        self.boxes = busiest_boxes(artwork, delta)
-        self.side = min(CROP, artwork.width, artwork.height)
+        self.artwork, self.delta, self.short_side, self.device = artwork, delta, short_side, device
         self.whole = self._features(original)
-        self.parts = [self._features(crop) for crop in crops(artwork.image, self.side, self.boxes)]
+        self.size = closest(artwork, short_side)
+        self.boxes = busiest_boxes(*self.size, delta)
+        self.parts = [self._features(crop) for crop in self._crops(artwork.image, self.size, self.boxes)]
+
+    def _crops(self, image: pyvips.Image, size: tuple[int, int], boxes: list[tuple[int, int]]) -> list[Tensor]:
+        if boxes and size != (image.width, image.height):
+            image = at_size(image, *size)
+        return crops(image, min(CROP, *size), boxes)
 
     def _features(self, picture: Tensor) -> list[Tensor]:
         if min(picture.shape[-2:]) < 32:  # LPIPS's smallest; only crops of tiny files come here
@@ -65,16 +84,27 @@ class Visibility:
         with torch.no_grad():
             return self.module.features(picture.to(self.device))
 
-    def native(self, image: pyvips.Image) -> float | None:
-        """The largest LPIPS of the crops; None where the file has no native detail to crop."""
-        parts = crops(image, self.side, self.boxes)
-        near = [float(self.module.compare(a, self._features(b))) for a, b in zip(self.parts, parts, strict=True)]
-        return max(near, default=None)
+    def _most(self, before: Sequence[list[Tensor]], after: Sequence[Tensor]) -> float | None:
+        pairs = zip(before, after, strict=True)
+        return max((float(self.module.compare(a, self._features(b))) for a, b in pairs), default=None)
+
+    def close(self, image: pyvips.Image) -> float | None:
+        """The largest LPIPS of the crops; None where the file is not larger than the working resolution."""
+        return self._most(self.parts, self._crops(image, self.size, self.boxes))
+
+    def crops(self, image: pyvips.Image) -> dict[str, float | None]:
+        """For reports: LPIPS of crops as they are bounded, and at the file's own size, where it may be larger."""
+        close, own = self.close(image), (self.artwork.width, self.artwork.height)
+        if own == self.size:
+            return {"lpips_crops": close, "lpips_native_crops": close}
+        boxes = busiest_boxes(*own, self.delta)
+        before = [self._features(crop) for crop in self._crops(self.artwork.image, own, boxes)]
+        return {"lpips_crops": close, "lpips_native_crops": self._most(before, self._crops(image, own, boxes))}
 
     def worst(self, image: pyvips.Image) -> float:
-        """LPIPS of the whole or of a crop, whichever is larger."""
+        """LPIPS of the whole or of a crop, whichever is larger: what the budget bounds."""
         whole = float(self.module.compare(self.whole, self._features(working(image, self.short_side))))
-        return max(whole, self.native(image) or 0.0)
+        return max(whole, self.close(image) or 0.0)
 
 
 def visible(original: Tensor, saved: Tensor) -> dict[str, float]:

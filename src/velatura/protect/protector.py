@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from velatura import __version__, weights
-from velatura.cloaks import OnStep, Step, glaze
+from velatura.cloaks import GlazeSettings, OnStep, Step, glaze
 from velatura.cloaks.windows import over_windows
 from velatura.diffusion import device, extractors
 from velatura.diffusion.autoencoder import MiniAutoencoder
@@ -25,10 +25,10 @@ from velatura.images.artwork import printable
 from velatura.perception.color_difference import colour_cast
 from velatura.perception.lpips import lpips
 from velatura.perception.pixels import share_left
-from velatura.protect.figures import View, Visibility, views, visible
+from velatura.protect.figures import View, Visibility, detail, views, visible
 from velatura.protect.fitting import fitted_scale
 from velatura.protect.publishing import after_platform, notes
-from velatura.protect.settings import Settings
+from velatura.protect.settings import Settings, from_close
 from velatura.protect.trial import changed, small
 from velatura.reports.checks import flags
 from velatura.reports.sheet import amplified, sheet
@@ -157,12 +157,12 @@ class Protector:
         original = self.working(artwork)
         target = self.paint(original, choice)
         clock("paint")
-        delta = torch.zeros_like(original)
+        delta, closer = torch.zeros_like(original), self.detail(artwork)
         if s.budget:
             shown = opacity(artwork, s.working)
-            delta = self.cloak(original, target, on_step, grey=artwork.grey, shown=shown)
+            delta = self.cloak(original, target, on_step, grey=artwork.grey, shown=shown, closer=closer)
         clock("cloak")
-        data, saved_file, lpips_native, scale = self.fit(artwork, original, delta)
+        data, saved_file, lpips_crops, scale = self.fit(artwork, original, delta)
         clock("fit and write")
         saved = self.working(saved_file)
         distance = float(lpips(original, saved))
@@ -175,7 +175,7 @@ class Protector:
         changes = {name: f["view_change"] for name, f in per_model.items()}
         by_noise = max(f["view_change_noise"] for f in per_model.values())
         word = verdict(changes, noise_change=by_noise, scale_models=miniatures)
-        figures: dict[str, Any] = {"lpips": distance, "lpips_native_crops": lpips_native, **visible(original, saved)}
+        figures: dict[str, Any] = {"lpips": distance, **lpips_crops, **visible(original, saved)}
         figures["delta_scale"] = scale
         wanted = original + scale * self.seen(artwork, delta)
         figures["delta_kept"] = float(share_left(original, wanted, saved)) if scale else None
@@ -208,7 +208,7 @@ class Protector:
                 noise=noise,
             ),
             "notes": notes(artwork, figures, published),
-            "settings": asdict(s) | {"method": "glaze", "cloak": asdict(s.cloak())},
+            "settings": asdict(s) | {"method": "glaze", "cloak": asdict(self.recipe(closer))},
             "settings_fingerprint": s.fingerprint(),
             "style": {
                 "name": choice.style.name,
@@ -261,6 +261,15 @@ class Protector:
         shown = opacity(artwork, self.settings.working)
         return delta if shown is None else shown.to(delta.device) * delta
 
+    def recipe(self, detail: Tensor | None) -> GlazeSettings:
+        """How the cloak of a picture with that ``detail`` is made."""
+        own = self.settings.cloak()
+        return own if detail is None else from_close(own)
+
+    def detail(self, artwork: Artwork) -> Tensor | None:
+        """What the cloak's visibility is bounded by besides: the picture larger, if its file is; not as published."""
+        return None if self.settings.effort == "paper" else detail(artwork, self.settings.working)
+
     def cloak(
         self,
         original: Tensor,
@@ -269,12 +278,13 @@ class Protector:
         *,
         grey: bool = False,
         shown: Tensor | None = None,
+        closer: Tensor | None = None,
     ) -> Tensor:
         """δ of a picture at the working resolution, window by window where it is long.
 
-        ``grey`` for a grey file; ``shown``: its opacity, where it is transparent in places.
+        ``grey`` for a grey file; ``shown``: its opacity, where it is transparent in places; ``closer``: its ``detail``.
         """
-        settings = replace(self.settings.cloak(), grey=grey)
+        settings = replace(self.recipe(closer), grey=grey)
 
         def window(pictures: Tensor, where: tuple[slice, slice], index: int, count: int) -> Tensor:
             def report(step: Step) -> None:
@@ -283,14 +293,18 @@ class Protector:
 
             part = target[:, :, where[0], where[1]]
             alpha = None if shown is None else shown[:, :, where[0], where[1]].to(self.device)
-            found = glaze(pictures, part, extractors=self.extractors, settings=settings, on_step=report, opacity=alpha)
+            near = None if closer is None else same_part(closer, original, where).to(self.device)
+            found = glaze(
+                pictures, part,
+                extractors=self.extractors, settings=settings, on_step=report, opacity=alpha, detail=near,
+            )  # fmt: skip
             return found.delta
 
         return over_windows(original, window)
 
     def fit(
         self, artwork: Artwork, original: Tensor, delta: Tensor, *, largest: float = 1.5, enough: float = 0.8
-    ) -> tuple[bytes, Artwork, float | None, float]:
+    ) -> tuple[bytes, Artwork, dict[str, float | None], float]:
         """Scale δ until the file, as a reader will see it, keeps the budget: rounding and JPEG have their own say.
 
         Where the file lost part of δ (a small or a grey one), it grows again, up to ``largest`` times, until ``enough``
@@ -300,7 +314,7 @@ class Protector:
         if not self.settings.budget:
             data = encode(artwork, apply(artwork, delta.cpu()))
             saved = read(data)
-            return data, saved, visibility.native(saved.image), 0.0
+            return data, saved, visibility.crops(saved.image), 0.0
         if (bound := self.settings.cloak().cast) is not None:  # what grows for LPIPS' sake must not outgrow the other
             cast = float(colour_cast(original, (original + self.seen(artwork, delta)).clamp(0, 1)))
             largest = min(largest, max(1.0, bound / max(cast, 1e-6)))
@@ -317,7 +331,15 @@ class Protector:
             )
         data = encode(artwork, apply(artwork, (scale * delta).clamp(-1, 1)))
         saved = read(data)
-        return data, saved, visibility.native(saved.image), scale
+        return data, saved, visibility.crops(saved.image), scale
+
+
+def same_part(larger: Tensor, picture: Tensor, where: tuple[slice, slice]) -> Tensor:
+    """Of a larger picture, what rows and columns ``where`` of ``picture`` show."""
+    ends = []
+    for own, full, part in zip(picture.shape[-2:], larger.shape[-2:], where, strict=True):
+        ends.append(slice(round(part.start * full / own), round(part.stop * full / own)))
+    return larger[..., ends[0], ends[1]]
 
 
 def png(picture: Tensor) -> bytes:

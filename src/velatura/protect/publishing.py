@@ -19,6 +19,7 @@ from velatura.perception.pixels import share_left
 from velatura.protect.figures import squares
 
 GROWTH = 1.5  # times the source's bytes, from which it is said
+NEARER = 1.5  # times the LPIPS of the crops that are bounded, from which those of the file's own pixels are named
 KEPT = 0.8  # of δ in the file, below which another format is named
 LOWEST = 30  # quality to which a platform is assumed to go down for its limit of bytes
 
@@ -68,6 +69,12 @@ def notes(artwork: Artwork, figures: Mapping[str, Any], platform: Mapping[str, A
     kept = figures["delta_kept"]
     if not artwork.lossless and kept is not None and kept < KEPT:
         found.append(f"as {artwork.format} the file keeps {kept:.0%} of the cloak: --format png keeps it all")
+    native, close = figures["lpips_native_crops"], figures["lpips_crops"]
+    if native is not None and native > NEARER * max(close, 0.01):
+        found.append(
+            f"pixel by pixel, where no screen shows it whole, the change is more visible (LPIPS {native:.2f}); "
+            "a lower intensity makes it fainter"
+        )
     if platform is not None:
         found.append(
             f"{platform['name']} is assumed to make a JPEG of quality {platform['assumed_quality']} of it: "

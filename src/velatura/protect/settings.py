@@ -22,6 +22,17 @@ EFFORTS: Mapping[str, GlazeSettings] = {
     "max": replace(SHORT, steps=200, learning_rate=0.01),
     "paper": GlazeSettings(),
 }
+
+
+def from_close(cloak: GlazeSettings) -> GlazeSettings:
+    """The same for files larger than the working resolution, which LPIPS looks at enlarged (``cloaks.closer``).
+
+    Enlarged, it sees any grain in flat places: smaller steps, and those mostly where the picture is busy
+    (benchmarks/closer.py).
+    """
+    return replace(cloak, learning_rate=cloak.learning_rate / 2, mask=1.5)
+
+
 CAST_PER_LPIPS = 30.0  # ΔE 1.5, 3 and 6 at the three intensities
 
 

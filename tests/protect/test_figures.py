@@ -1,0 +1,76 @@
+"""What a larger file is bounded by: it as a whole, and it from close by."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from velatura.images import Artwork, apply, as_saved, read, working
+from velatura.images.resample import at_size, tensor
+from velatura.perception.lpips import lpips
+from velatura.protect import Protector, Settings
+from velatura.protect.figures import Visibility, closest, detail
+from velatura.protect.protector import png, same_part
+from velatura.protect.publishing import notes
+
+
+@pytest.fixture
+def large(make_scene) -> Artwork:
+    return read(png(make_scene(384, 256, 3)))
+
+
+def test_a_file_is_looked_at_from_no_closer_than_twice_the_working_size(make_scene, large: Artwork) -> None:
+    assert closest(large, 64) == (128, 192)
+    assert closest(large, 128) == closest(large, 200) == (256, 384)
+    near = detail(large, 64)
+    assert near is not None
+    assert near.shape == (1, 3, 192, 128)
+    assert detail(large, 256) is None
+    assert detail(read(png(make_scene(64, 80, 3))), 128) is None
+
+
+def test_the_budget_bounds_what_is_seen_from_close_by_and_the_file_itself_is_reported(large: Artwork) -> None:
+    original = working(large, 64)
+    delta = 0.08 * torch.randn(original.shape, generator=torch.Generator().manual_seed(0))
+    saved = as_saved(large, apply(large, delta))
+    look = Visibility(large, original, delta, 64, "cpu")
+    close = look.close(saved)
+    before, after = (at_size(image, 128, 192) for image in (large.image, saved))
+    parts = [[tensor(image)[..., top : top + 128, :] for image in (before, after)] for _, top in look.boxes]
+    assert close == pytest.approx(max(float(lpips(*pair)) for pair in parts), abs=1e-5)
+    assert look.worst(saved) == max(close, float(lpips(original, working(saved, 64))))
+    figures = look.crops(saved)
+    assert figures["lpips_crops"] == close
+    assert figures["lpips_native_crops"] > 1.2 * close, "larger still, the same grain shows more"
+    small = Visibility(large, working(large, 256), torch.zeros(1, 3, 384, 256), 256, "cpu")
+    assert small.crops(saved) == {"lpips_crops": None, "lpips_native_crops": None}
+
+
+def test_the_same_part_of_a_larger_picture() -> None:
+    larger = torch.arange(60 * 90.0).view(1, 1, 60, 90)
+    assert torch.equal(
+        same_part(larger, torch.zeros(1, 1, 20, 30), (slice(5, 10), slice(0, 30))), larger[..., 15:30, :]
+    )
+
+
+def test_a_larger_file_gets_a_cloak_that_was_made_for_it(large: Artwork) -> None:
+    found = {}
+    for effort in ("fast", "paper"):
+        protector = Protector(Settings(models=("mini",), effort=effort, resolutions=(64,), style="Aubrey Beardsley"))
+        found[effort] = protector.recipe(protector.detail(large))
+    assert found["fast"].mask > 0
+    assert found["paper"].mask == 0, "as published"
+    report = (
+        Protector(Settings(models=("mini",), effort="fast", resolutions=(64,), style="Aubrey Beardsley", budget=0.1))
+        .protect(large)
+        .report
+    )
+    assert report["settings"]["cloak"]["mask"] > 0
+    assert report["figures"]["lpips_crops"] <= 0.1
+
+
+@pytest.mark.parametrize(("native", "said"), [(0.31, True), (0.12, False), (None, False)])
+def test_what_shows_pixel_by_pixel_only_is_said(large: Artwork, native: float | None, said: bool) -> None:
+    figures = {"bytes_before": 1, "bytes_after": 1, "delta_kept": 1.0, "lpips_native_crops": native}
+    figures["lpips_crops"] = None if native is None else 0.1
+    assert any("pixel by pixel" in note for note in notes(large, figures, None)) == said
