@@ -14,6 +14,7 @@ from PIL import Image
 from velatura.errors import ContractError, InputError
 from velatura.images import apply, crops, read, resize_delta, working, working_size
 from velatura.images.contract import check_pictures
+from velatura.images.resample import doubled
 
 side = st.integers(1, 20000)
 
@@ -135,3 +136,18 @@ def test_enlarging_does_not_displace():
 def test_wrong_delta_is_refused(delta):
     with pytest.raises(ContractError, match=r"delta: expected .* got"):
         apply(make.artwork("png", "rgb8"), delta)
+
+
+def test_doubling_is_lanczos3_sharpened_by_what_a_trip_up_and_down_loses():
+    def matrix(size, new):
+        ratio = new / size
+        centres = (torch.arange(new) + 0.5) / ratio - 0.5
+        distance = (torch.arange(size)[None] - centres[:, None]) * min(ratio, 1)
+        weights = torch.where(distance.abs() < 3, torch.sinc(distance) * torch.sinc(distance / 3), 0.0)
+        return weights / weights.sum(1, keepdim=True)
+
+    delta = torch.randn(2, 3, 40, 24, generator=torch.Generator().manual_seed(0))
+    up_y, up_x, down_y, down_x = matrix(40, 80), matrix(24, 48), matrix(80, 40), matrix(48, 24)
+    lost = delta - (down_y @ up_y) @ delta @ (down_x @ up_x).T
+    assert torch.allclose(doubled(delta), up_y @ (delta + lost) @ up_x.T, atol=1e-5)
+    assert doubled(torch.ones(1, 3, 8, 9000)).shape == (1, 3, 16, 18000), "long pictures, too"

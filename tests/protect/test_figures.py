@@ -7,9 +7,9 @@ import torch
 
 from velatura.images import Artwork, apply, as_saved, read, working
 from velatura.images.resample import at_size, tensor
-from velatura.perception.lpips import lpips
+from velatura.perception.lpips import load, lpips
 from velatura.protect import Protector, Settings
-from velatura.protect.figures import Visibility, closest, detail
+from velatura.protect.figures import CROP, MOST_CROPS, Visibility, busiest_boxes, closest, detail
 from velatura.protect.protector import png, same_part
 from velatura.protect.publishing import notes
 
@@ -39,11 +39,36 @@ def test_the_budget_bounds_what_is_seen_from_close_by_and_the_file_itself_is_rep
     parts = [[tensor(image)[..., top : top + 128, :] for image in (before, after)] for _, top in look.boxes]
     assert close == pytest.approx(max(float(lpips(*pair)) for pair in parts), abs=1e-5)
     assert look.worst(saved) == max(close, float(lpips(original, working(saved, 64))))
-    figures = look.crops(saved)
+    figures = look.figures(saved)
     assert figures["lpips_crops"] == close
     assert figures["lpips_native_crops"] > 1.2 * close, "larger still, the same grain shows more"
     small = Visibility(large, working(large, 256), torch.zeros(1, 3, 384, 256), 256, "cpu")
-    assert small.crops(saved) == {"lpips_crops": None, "lpips_native_crops": None}
+    assert small.figures(saved) == {"lpips_crops": None, "lpips_native_crops": None}
+
+
+@pytest.mark.parametrize("size", [(700, 700), (1024, 1280), (513, 520)])
+def test_crops_leave_no_hole(size: tuple[int, int]) -> None:
+    seen = torch.zeros(size[1], size[0])
+    boxes = busiest_boxes(*size, torch.rand(1, 3, 64, 64))
+    for left, top in boxes:
+        seen[top : top + CROP, left : left + CROP] = 1
+    assert seen.min() == 1 or len(boxes) == MOST_CROPS
+
+
+def test_a_distance_of_parts_tells_where_the_change_is(make_scene) -> None:
+    module, picture = load("alex"), make_scene(128, 192, 1)
+    changed = picture.clone()
+    changed[..., 96:] = (changed[..., 96:] + 0.1 * torch.randn(1, 3, 128, 96)).clamp(0, 1)
+    before, after = module.features(picture), module.features(changed)
+    ((left, right),) = module.tiles(before, after, (1, 2))[0]
+    assert left < 0.2 * right
+    assert float((left + right) / 2) == pytest.approx(float(module.compare(before, after)), rel=0.1)
+
+
+def test_how_larger_files_are_made_is_part_of_what_makes_a_rerun_skip(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Settings().fingerprint()
+    monkeypatch.setattr("velatura.protect.settings.for_larger_files", lambda cloak: cloak)
+    assert Settings().fingerprint() != before
 
 
 def test_the_same_part_of_a_larger_picture() -> None:
@@ -73,4 +98,4 @@ def test_a_larger_file_gets_a_cloak_that_was_made_for_it(large: Artwork) -> None
 def test_what_shows_pixel_by_pixel_only_is_said(large: Artwork, native: float | None, said: bool) -> None:
     figures = {"bytes_before": 1, "bytes_after": 1, "delta_kept": 1.0, "lpips_native_crops": native}
     figures["lpips_crops"] = None if native is None else 0.1
-    assert any("pixel by pixel" in note for note in notes(large, figures, None)) == said
+    assert any("at 100 % zoom" in note for note in notes(large, figures, None)) == said

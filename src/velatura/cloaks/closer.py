@@ -14,18 +14,20 @@ from velatura.images.resample import doubled
 from velatura.perception.lpips import LPIPS
 
 # Of the detail's size, in turn. Not 1: what is optimised at one size is seen at others (the file's is checked then).
-SIZES = (1.25, 0.75, 1.1, 0.9)
+SIZES = (1.25, 1.1, 0.75, 0.9)
 
 
 class Closer:
     """The larger pictures ``detail`` ``(B, 3, H, W)``, at another size in each step; never smaller than ``smallest``.
 
-    ``smallest``: height and width of the working size.
+    ``smallest``: height and width of the working size. ``part``: about the side, in the detail's pixels, of the parts
+    whose distances are told apart, so that δ is not gathered in one.
     """
 
-    def __init__(self, detail: Tensor, smallest: torch.Size, network: LPIPS) -> None:
+    def __init__(self, detail: Tensor, smallest: torch.Size, network: LPIPS, part: int) -> None:
         self.network, self.looks = network, []
         height, width = detail.shape[-2:]
+        self.count = max(1, round(height / part)), max(1, round(width / part))
         for size in SIZES:
             at = max(smallest[0], round(size * height)), max(smallest[1], round(size * width))
             picture = F.interpolate(detail, at, mode="bicubic", antialias=True).clamp(0, 1)
@@ -34,11 +36,13 @@ class Closer:
         self.turn = 0
 
     def __call__(self, change: Tensor) -> Tensor:
-        """``(B,)``: LPIPS of the larger pictures to themselves with ``change`` ``(B, 3, h, w)``, enlarged as it
-        will be in the file, added.
+        """``(B, rows, columns)``: LPIPS, part by part, of the larger pictures to themselves with ``change`` added.
+
+        ``change`` ``(B, 3, h, w)`` is enlarged about as it will be in the file.
         """
         picture, features = self.looks[self.turn % len(self.looks)]
         self.turn += 1
         with torch.autocast(change.device.type, enabled=False):  # resampling is not made for bf16
-            larger = F.interpolate(doubled(change.float()), picture.shape[-2:], mode="bicubic", antialias=True)
-        return self.network.compare(features, self.network.features(picture + larger))
+            # Bilinear has a gradient on every device; bicubic with antialiasing has none on Apple's.
+            larger = F.interpolate(doubled(change.float()), picture.shape[-2:], mode="bilinear")
+        return self.network.tiles(features, self.network.features(picture + larger), self.count)

@@ -17,6 +17,7 @@ from velatura.perception.lpips import load
 from velatura.perception.texture import activity
 
 LEAST_ACTIVITY = 2.0  # L*: even flat places take some of the cloak
+PART = 512  # px; LPIPS of a larger file is kept in parts of about this size
 FAINTEST = 1e-3  # opacity below which a δ would have to be huge to be seen; less than one step of 8 bits
 
 
@@ -70,7 +71,7 @@ def descend(
     perceptual = load("alex", str(pictures.device))
     with torch.no_grad(), extractor.autocast():
         reference = perceptual.features(pictures)
-        closer = None if detail is None else Closer(detail, pictures.shape[-2:], perceptual)
+        closer = None if detail is None else Closer(detail, pictures.shape[-2:], perceptual, PART)
     colours = cells(pictures)
     delta = torch.zeros_like(pictures[:, :1] if settings.grey else pictures, requires_grad=True)
     optimizer = torch.optim.Adam([delta], lr=settings.learning_rate, betas=(0.9, settings.beta2))
@@ -89,7 +90,7 @@ def descend(
             enlarged = None if closer is None else closer(cloaked - pictures).float()
         over = (distance - settings.budget).clamp_min(0)
         if enlarged is not None:
-            over = over + (enlarged - settings.budget).clamp_min(0)
+            over = over + (enlarged - settings.budget).clamp_min(0).mean((1, 2))
         loss = (wanted + alpha * over).sum()
         if settings.cast is not None:
             excess = (cell_difference(colours, cells(cloaked)) / settings.cast - 1).clamp_min(0)

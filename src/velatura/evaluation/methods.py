@@ -31,7 +31,7 @@ from velatura.cloaks.expectation import Transform
 from velatura.countermeasures import COUNTERMEASURES, differentiable
 from velatura.diffusion import pipeline as models
 from velatura.protect import Protector
-from velatura.protect.settings import from_close
+from velatura.protect.settings import for_larger_files
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _glaze(protector: Protector, work: Work) -> list[Tensor]:
 
 def _velatura(protector: Protector, work: Work) -> list[Tensor]:
     every = zip(work.originals, work.targets, work.details, strict=True)
-    return [protector.cloak(x, t, closer=detail) for x, t, detail in every]
+    return [protector.cloak(x, t, detail=detail) for x, t, detail in every]
 
 
 def _noise(protector: Protector, work: Work) -> list[Tensor]:
@@ -162,7 +162,7 @@ SETTINGS: dict[str, Callable[[GlazeSettings, float], Any]] = {
 def settings_of(method: str, effort: GlazeSettings, budget: float, *, larger: bool) -> Any:
     """A method's settings; ``larger``: the files are larger than the working resolution."""
     found = SETTINGS[method](effort, budget)
-    return from_close(found) if larger and method in CLOSE else found
+    return for_larger_files(found) if larger and method in LOOKS_CLOSE else found
 
 
 # "velatura" is what `velatura protect` does by default, "banded" the same but for T, which it draws as Glaze does,
@@ -189,7 +189,7 @@ BOUNDED = {
     **dict.fromkeys(("banded", "blend", "decoded", "hardened", "velatura"), 1.0),
     **{"shuffled": 1.0, "veil": 0.9},  # shuffled: of the product's own deltas
 }
-CLOSE = ("banded", "shuffled", "velatura")  # which look at larger files from close by
+LOOKS_CLOSE = ("banded", "shuffled", "velatura")  # which look at larger files from close by
 # Those whose T is drawn as Glaze draws it; the others share the T of `velatura protect` (styles/choose.py).
 DRAW_AS_GLAZE = ("application", "banded", "glaze")
 THROUGH_UNET = ("advdm", "aspl", "mist")  # which need a whole text-to-image model, and depend on its U-Net

@@ -29,7 +29,7 @@ from velatura.judges.validation import near_duplicates, thumbnails
 from velatura.judges.views import square
 from velatura.mimicry import captions, finetune, generate
 from velatura.perception import style
-from velatura.protect.settings import EFFORTS
+from velatura.protect.settings import CLOSEST, EFFORTS, Settings
 from velatura.styles import catalogue
 from velatura.styles.choose import BAND, DRAWN, FAR, TRIED
 
@@ -185,10 +185,14 @@ class Setup:
             found.append(same[0])
         return found
 
+    @property
+    def larger(self) -> bool:
+        """Whether files are larger than the working resolution, and cloaks made for how they look."""
+        return self.side > self.resolution and Settings(effort=self.protocol.effort).looks_close
+
     def cloak_settings(self, method: str, budget: float) -> Any:
         """What a method's cloaks are made with."""
-        larger = self.side > self.resolution
-        return settings_of(method, EFFORTS[self.protocol.effort], budget, larger=larger)
+        return settings_of(method, EFFORTS[self.protocol.effort], budget, larger=self.larger)
 
     def protected(self, arm: Arm) -> Path:
         """Folder of an arm's pictures (all of them, whatever share a mimic gets) and their figures."""
@@ -205,6 +209,8 @@ class Setup:
                 about += [weights.sha256(weights.embedded(name)) for name in PAINTING]
                 about += [self.protocol.style] if self.protocol.style is not None else []
                 about.append(BAND if arm.method in DRAW_AS_GLAZE else (FAR, DRAWN, TRIED, style.SIDE, style.LAYERS))
+            if self.side > CLOSEST * self.resolution:
+                about.append(CLOSEST)
             if arm.method in BOUNDED:
                 about.append(colour_bound(arm, self.resolution))
         return self.out / "protected" / f"{whole.key}-{_key(about)}"

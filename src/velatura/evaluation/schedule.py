@@ -38,6 +38,7 @@ def tasks(setup: Setup) -> list[Task]:
         if arm.method not in PLAIN:
             done = count if (setup.protected(arm) / "figures.json").exists() else 0
             kind = f"protecting {arm.method}, {p.effort}, {setup.resolution} px, {'+'.join(setup.extractors(arm))}"
+            kind += f", files of {setup.side} px" if setup.larger else ""
             add(Task(f"protecting: {untreated(arm).key}", kind, count, done, arm))
         if arm.dropping:
             units = count + 2 * len(setup.pairs)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+import functools
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -113,20 +113,46 @@ def doubled(delta: Tensor) -> Tensor:
     Enlarging with bicubic and reducing with Lanczos would leave white noise 69 % of its amplitude. So δ is sharpened
     first, once, by what a trip up and down loses of it.
     """
-    h, w = delta.shape[-2:]
-    up_y, up_x, down_y, down_x = (
-        _lanczos3(*sizes).to(delta.device) for sizes in ((h, 2 * h), (w, 2 * w), (2 * h, h), (2 * w, w))
-    )
-    return up_y @ (2 * delta - (down_y @ up_y) @ delta @ (down_x @ up_x).T) @ up_x.T
+
+    def both(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        return function(function(x).mT).mT
+
+    return both(_twice, 2 * delta - both(_half, both(_twice, delta)))
 
 
-@lru_cache(maxsize=32)
-def _lanczos3(size: int, new_size: int) -> Tensor:
-    """The matrix ``(new_size, size)`` that resamples one axis with Lanczos3, rows summing to 1."""
+def _twice(x: Tensor) -> Tensor:
     import torch
 
-    ratio = new_size / size
-    centres = (torch.arange(new_size) + 0.5) / ratio - 0.5
-    distance = (torch.arange(size)[None] - centres[:, None]) * min(ratio, 1)
-    weights = torch.where(distance.abs() < 3, torch.sinc(distance) * torch.sinc(distance / 3), 0.0)
-    return weights / weights.sum(1, keepdim=True)
+    return torch.stack([_filtered(x, taps, 1) for taps in _UP], -2).flatten(-3, -2)
+
+
+def _half(x: Tensor) -> Tensor:
+    return _filtered(x, _DOWN, 2)
+
+
+def _filtered(x: Tensor, taps: Sequence[float], stride: int) -> Tensor:
+    """``x`` ``(..., h, w)`` along its columns, every ``stride`` rows; the weights of what is inside sum to one.
+
+    Sums of slices: with one channel several times as fast as torch's convolutions.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    around = (len(taps) - stride) // 2
+    rows = (x.shape[-2] - 1) // stride + 1
+
+    def total(x: Tensor) -> Tensor:
+        padded = F.pad(x, (0, 0, around, around))
+        parts = (tap * padded[..., k : k + stride * (rows - 1) + 1 : stride, :] for k, tap in enumerate(taps) if tap)
+        return functools.reduce(torch.add, parts)
+
+    return total(x) / total(torch.ones_like(x[..., :1]))
+
+
+def _lanczos3(distance: float) -> float:
+    return float(np.sinc(distance) * np.sinc(distance / 3)) if abs(distance) < 3 else 0.0
+
+
+# Taps of Lanczos3 that doubles a side (two phases, a quarter of a pixel to either side), and of the one that halves it.
+_UP = [[_lanczos3(offset + quarter) for offset in range(-3, 4)] for quarter in (0.25, -0.25)]
+_DOWN = [_lanczos3((offset - 0.5) / 2) for offset in range(-5, 7)]

@@ -19,7 +19,7 @@ from velatura.jobs.records import Job, Picture
 from velatura.protect import Protector, Settings
 from velatura.protect.protector import MOST_FOR_CENTROID, Look, png, same_part
 from velatura.protect.results import deliver, delivered
-from velatura.protect.settings import from_close
+from velatura.protect.settings import for_larger_files
 from velatura.reports.places import report_at
 from velatura.styles.choose import Choice, choose, remembered
 
@@ -95,11 +95,12 @@ class Studio:
         def on_step(step: Step) -> None:
             hold(step.index, step.total)
 
-        detail = protector.detail(artwork)
+        larger = min(settings.delivery.size(artwork.width, artwork.height)) > settings.working
+        detail = protector.detail(artwork) if larger else None
         if detail is not None:
             detail = same_part(detail, whole, (slice(top, top + side), slice(left, left + side))).to(whole.device)
         quick = replace(settings, effort="fast").cloak()
-        quick = replace(quick if detail is None else from_close(quick), steps=PREVIEW_STEPS, resolutions=())
+        quick = replace(quick if detail is None else for_larger_files(quick), steps=PREVIEW_STEPS, resolutions=())
         target = protector.paint(whole, choice)[..., top : top + side, left : left + side]
         cloak = glaze(part, target, extractors=protector.extractors, settings=quick, on_step=on_step, detail=detail)
         picture.output.parent.mkdir(parents=True, exist_ok=True)

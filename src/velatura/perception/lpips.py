@@ -89,8 +89,12 @@ class LPIPS(nn.Module):
 
     def compare(self, a: list[torch.Tensor], b: list[torch.Tensor]) -> torch.Tensor:
         """Distance ``(B,)`` between two results of :meth:`features`."""
-        terms = [((x - y).pow(2) * w).sum(1).mean((1, 2)) for x, y, w in zip(a, b, self.heads, strict=True)]
-        return torch.stack(terms).sum(0)
+        return self.tiles(a, b, (1, 1)).flatten()
+
+    def tiles(self, a: list[torch.Tensor], b: list[torch.Tensor], count: tuple[int, int]) -> torch.Tensor:
+        """Distances ``(B, rows, columns)`` of so many parts of the pictures; their mean is about the whole's."""
+        maps = [((x - y).pow(2) * w).sum(1) for x, y, w in zip(a, b, self.heads, strict=True)]
+        return torch.stack([F.adaptive_avg_pool2d(x, count) for x in maps]).sum(0)
 
 
 def unit(activations: list[torch.Tensor]) -> list[torch.Tensor]:

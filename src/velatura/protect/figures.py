@@ -12,16 +12,17 @@ from torch import Tensor
 
 from velatura.cloaks import NoiseSettings, noise
 from velatura.cloaks.cloak import Goal
+from velatura.cloaks.descent import PART
 from velatura.cloaks.windows import LONGEST, spans
 from velatura.diffusion.extractors import Extractor
 from velatura.images import Artwork, crops, working
 from velatura.images.resample import at_size, tensor
 from velatura.perception import color_difference, lpips, pixels, texture
 from velatura.perception.style import style, style_change
+from velatura.protect.settings import CLOSEST
 
-CROP = 512
+CROP = PART
 MOST_CROPS = 4
-CLOSEST = 2  # times the working resolution: the largest size at which LPIPS is bounded. Screens show 1080 px or so
 
 
 def busiest_boxes(width: int, height: int, delta: Tensor) -> list[tuple[int, int]]:
@@ -40,7 +41,7 @@ def busiest_boxes(width: int, height: int, delta: Tensor) -> list[tuple[int, int
 
 
 def _starts(length: int, side: int) -> list[int]:
-    count = min(8, max(1, round(length / side)))
+    count = min(8, -(-length // side))
     return [round(i * (length - side) / max(1, count - 1)) for i in range(count)]
 
 
@@ -72,9 +73,11 @@ class Visibility:
         self.parts = [self._features(crop) for crop in self._crops(artwork.image, self.size, self.boxes)]
 
     def _crops(self, image: pyvips.Image, size: tuple[int, int], boxes: list[tuple[int, int]]) -> list[Tensor]:
-        if boxes and size != (image.width, image.height):
-            image = at_size(image, *size)
-        return crops(image, min(CROP, *size), boxes)
+        side = min(CROP, *size)
+        if not boxes or size == (image.width, image.height):
+            return crops(image, side, boxes)
+        image = at_size(image, *size).copy_memory()  # once, not for each crop
+        return [tensor(image.crop(left, top, side, side)) for left, top in boxes]
 
     def _features(self, picture: Tensor) -> list[Tensor]:
         if min(picture.shape[-2:]) < 32:  # LPIPS's smallest; only crops of tiny files come here
@@ -92,7 +95,7 @@ class Visibility:
         """The largest LPIPS of the crops; None where the file is not larger than the working resolution."""
         return self._most(self.parts, self._crops(image, self.size, self.boxes))
 
-    def crops(self, image: pyvips.Image) -> dict[str, float | None]:
+    def figures(self, image: pyvips.Image) -> dict[str, float | None]:
         """For reports: LPIPS of crops as they are bounded, and at the file's own size, where it may be larger."""
         close, own = self.close(image), (self.artwork.width, self.artwork.height)
         if own == self.size:

@@ -25,10 +25,11 @@ from velatura.images.artwork import printable
 from velatura.perception.color_difference import colour_cast
 from velatura.perception.lpips import lpips
 from velatura.perception.pixels import share_left
-from velatura.protect.figures import View, Visibility, detail, views, visible
+from velatura.protect import figures as look
+from velatura.protect.figures import View, Visibility, views, visible
 from velatura.protect.fitting import fitted_scale
 from velatura.protect.publishing import after_platform, notes
-from velatura.protect.settings import Settings, from_close
+from velatura.protect.settings import Settings, for_larger_files
 from velatura.protect.trial import changed, small
 from velatura.reports.checks import flags
 from velatura.reports.sheet import amplified, sheet
@@ -157,10 +158,13 @@ class Protector:
         original = self.working(artwork)
         target = self.paint(original, choice)
         clock("paint")
-        delta, closer = torch.zeros_like(original), self.detail(artwork)
+        delta, recipe = torch.zeros_like(original), s.cloak()
         if s.budget:
             shown = opacity(artwork, s.working)
-            delta = self.cloak(original, target, on_step, grey=artwork.grey, shown=shown, closer=closer)
+            detail = self.detail(artwork)
+            recipe = self.recipe(detail)
+            delta = self.cloak(original, target, on_step, grey=artwork.grey, shown=shown, detail=detail)
+            del detail
         clock("cloak")
         data, saved_file, lpips_crops, scale = self.fit(artwork, original, delta)
         clock("fit and write")
@@ -200,7 +204,7 @@ class Protector:
             "platform": published,
             "flags": flags(
                 budget=s.budget,
-                lpips=distance,
+                lpips=max(distance, lpips_crops["lpips_crops"] or 0.0),
                 scale=scale,
                 cast=figures["colour_cast"],
                 cast_budget=s.cloak().cast,
@@ -208,7 +212,7 @@ class Protector:
                 noise=noise,
             ),
             "notes": notes(artwork, figures, published),
-            "settings": asdict(s) | {"method": "glaze", "cloak": asdict(self.recipe(closer))},
+            "settings": asdict(s) | {"method": "glaze", "cloak": asdict(recipe)},
             "settings_fingerprint": s.fingerprint(),
             "style": {
                 "name": choice.style.name,
@@ -264,11 +268,11 @@ class Protector:
     def recipe(self, detail: Tensor | None) -> GlazeSettings:
         """How the cloak of a picture with that ``detail`` is made."""
         own = self.settings.cloak()
-        return own if detail is None else from_close(own)
+        return own if detail is None else for_larger_files(own)
 
     def detail(self, artwork: Artwork) -> Tensor | None:
         """What the cloak's visibility is bounded by besides: the picture larger, if its file is; not as published."""
-        return None if self.settings.effort == "paper" else detail(artwork, self.settings.working)
+        return look.detail(artwork, self.settings.working) if self.settings.looks_close else None
 
     def cloak(
         self,
@@ -278,13 +282,14 @@ class Protector:
         *,
         grey: bool = False,
         shown: Tensor | None = None,
-        closer: Tensor | None = None,
+        detail: Tensor | None = None,
     ) -> Tensor:
         """δ of a picture at the working resolution, window by window where it is long.
 
-        ``grey`` for a grey file; ``shown``: its opacity, where it is transparent in places; ``closer``: its ``detail``.
+        ``grey`` for a grey file; ``shown``: its opacity, where it is transparent in places; ``detail``: what
+        :meth:`detail` gives.
         """
-        settings = replace(self.recipe(closer), grey=grey)
+        settings = replace(self.recipe(detail), grey=grey)
 
         def window(pictures: Tensor, where: tuple[slice, slice], index: int, count: int) -> Tensor:
             def report(step: Step) -> None:
@@ -293,7 +298,7 @@ class Protector:
 
             part = target[:, :, where[0], where[1]]
             alpha = None if shown is None else shown[:, :, where[0], where[1]].to(self.device)
-            near = None if closer is None else same_part(closer, original, where).to(self.device)
+            near = None if detail is None else same_part(detail, original, where).to(self.device)
             found = glaze(
                 pictures, part,
                 extractors=self.extractors, settings=settings, on_step=report, opacity=alpha, detail=near,
@@ -314,7 +319,7 @@ class Protector:
         if not self.settings.budget:
             data = encode(artwork, apply(artwork, delta.cpu()))
             saved = read(data)
-            return data, saved, visibility.crops(saved.image), 0.0
+            return data, saved, visibility.figures(saved.image), 0.0
         if (bound := self.settings.cloak().cast) is not None:  # what grows for LPIPS' sake must not outgrow the other
             cast = float(colour_cast(original, (original + self.seen(artwork, delta)).clamp(0, 1)))
             largest = min(largest, max(1.0, bound / max(cast, 1e-6)))
@@ -331,7 +336,7 @@ class Protector:
             )
         data = encode(artwork, apply(artwork, (scale * delta).clamp(-1, 1)))
         saved = read(data)
-        return data, saved, visibility.crops(saved.image), scale
+        return data, saved, visibility.figures(saved.image), scale
 
 
 def same_part(larger: Tensor, picture: Tensor, where: tuple[slice, slice]) -> Tensor:

@@ -72,7 +72,7 @@ def notes(artwork: Artwork, figures: Mapping[str, Any], platform: Mapping[str, A
     native, close = figures["lpips_native_crops"], figures["lpips_crops"]
     if native is not None and native > NEARER * max(close, 0.01):
         found.append(
-            f"pixel by pixel, where no screen shows it whole, the change is more visible (LPIPS {native:.2f}); "
+            f"at 100 % zoom, where no screen shows it whole, the change is more visible (LPIPS {native:.2f}); "
             "a lower intensity makes it fainter"
         )
     if platform is not None:

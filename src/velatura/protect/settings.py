@@ -24,13 +24,16 @@ EFFORTS: Mapping[str, GlazeSettings] = {
 }
 
 
-def from_close(cloak: GlazeSettings) -> GlazeSettings:
+CLOSEST = 2  # times the working resolution: the largest size at which LPIPS is bounded. Screens show 1080 px or so
+
+
+def for_larger_files(cloak: GlazeSettings) -> GlazeSettings:
     """The same for files larger than the working resolution, which LPIPS looks at enlarged (``cloaks.closer``).
 
     Enlarged, it sees any grain in flat places: smaller steps, and those mostly where the picture is busy
     (benchmarks/closer.py).
     """
-    return replace(cloak, learning_rate=cloak.learning_rate / 2, mask=1.5)
+    return replace(cloak, learning_rate=cloak.learning_rate / 2, mask=1.0)
 
 
 CAST_PER_LPIPS = 30.0  # ΔE 1.5, 3 and 6 at the three intensities
@@ -101,6 +104,11 @@ class Settings:
         """The band that T is drawn from: at effort "paper", as published."""
         return self.band or (BAND if self.effort == "paper" else None)
 
+    @property
+    def looks_close(self) -> bool:
+        """Whether the cloaks of larger files are made for how those look; as published they are not."""
+        return self.effort != "paper"
+
     def cloak(self) -> GlazeSettings:
         several = self.resolutions if len(self.resolutions) > 1 else ()
         cast = self.cast or (None if self.effort == "paper" else CAST_PER_LPIPS * self.budget)
@@ -109,4 +117,5 @@ class Settings:
     def fingerprint(self) -> str:
         """Changes with anything that changes the protected picture: a re-run with another one does not skip."""
         kept = {k: v for k, v in asdict(self).items() if k not in ("device", "offline")} | asdict(self.cloak())
+        kept |= {"closest": CLOSEST, "larger": asdict(for_larger_files(self.cloak())) if self.looks_close else None}
         return sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -150,9 +150,9 @@ def flags(
 ) -> list[str]:
     """What is wrong or doubtful with one protected picture.
 
-    ``lpips`` and ``cast`` (ΔE, and its bound if it has one) are of the written file; ``scale`` is what δ
-    was multiplied by to fit it; ``shifts`` and ``noise`` the decoded shifts, by model, of the cloak and of noise of
-    equal LPIPS.
+    ``lpips`` (whole or enlarged, the larger) and ``cast`` (ΔE, and its bound if it has one) are of the written file;
+    ``scale`` is what δ was multiplied by to fit it; ``shifts`` and ``noise`` the decoded shifts, by model, of
+    the cloak and of noise of equal LPIPS.
     """
     if budget == 0:
         return ["no cloak: at intensity 0 the file is a copy, to compare with"]
