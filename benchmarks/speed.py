@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pyvips
@@ -28,6 +29,7 @@ from velatura import __version__
 from velatura.diffusion import extractors
 from velatura.diffusion.extractors import Extractor, Precision
 from velatura.perception import lpips
+from velatura.protect.settings import EFFORTS, for_larger_files
 from velatura.reports.result import Result, Row
 
 SD15_VAE = {
@@ -166,6 +168,7 @@ def run(output: Path, reference_steps: int) -> None:
         "threads": torch.get_num_threads(),
         "load_before": load,
         "torch": torch.__version__,
+        "larger_files": asdict(for_larger_files(EFFORTS["default"])),
         "default_steps": report["settings"]["cloak"]["steps"],
         "default_precision": report["precision"],
         "published_recipe": f"500 steps, multiplied up from {reference_steps}",

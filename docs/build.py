@@ -47,6 +47,7 @@ PARTS = {
     "effort": cloaks.effort,
     "targets": cloaks.targets,
     "trials": cloaks.trials,
+    "closer": cloaks.closer,
     "neighbours": cloaks.neighbours,
     "autoencoder": lab.autoencoder,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parts.figures import cell, interval, optional, result, stale
+from parts.figures import before_closer, cell, interval, optional, result, stale
 from velatura import weights
 from velatura.styles import catalogue
 
@@ -93,6 +93,7 @@ def speed() -> str:
         f"same work is done faster. A 24 megapixel PNG takes {rows['picture_seconds', '24 MP']:.0f} s and "
         f"{rows['peak_mib', '24 MP'] / 1024:.1f} GiB, a 1 megapixel one {rows['picture_seconds', '1 MP']:.0f} s."
         + stale(result("speed"))
+        + before_closer(result("speed"))
     )
 
 
@@ -224,6 +225,42 @@ def hardening() -> str:
     ]
     if tree["flags"]:
         lines += ["", "Flags: " + "; ".join(tree["flags"]) + "."]
+    return "\n".join(lines)
+
+
+def closer() -> str:
+    """Files of twice the working resolution."""
+    tree = optional("cloaks/closer")
+    if tree is None:
+        return "Not measured yet (results/cloaks/closer.json)."
+    about = tree["settings"]
+    columns = {
+        "lpips_enlarged": (f"LPIPS at {about['file']} px", ".3f"),
+        "lpips": (f"LPIPS at {about['side']} px", ".3f"),
+        "lpips_held_out": (f"LPIPS at {about['held_out']} px, not bounded", ".2f"),
+        "latent_remaining": ("latent remaining ↓", ".2f"),
+        "decoded_shift": ("decoded shift ↑", ".2f"),
+        "view_change": ("style changed in the view ↑", ".2f"),
+        "delta_e_flat": ("ΔE, flat ↓", ".1f"),
+        "delta_scale": ("of δ left", ".2f"),
+    }
+    lines = [f"| looked at while optimising | {' | '.join(title for title, _ in columns.values())} |"]
+    lines.append("|---" * (len(columns) + 1) + "|")
+    names = {
+        "as published": "the working size",
+        "enlarged": "enlarged as well",
+        "product": "that, smaller steps where busy",
+    }
+    for recipe in dict.fromkeys(r["recipe"] for r in tree["rows"]):
+        own = {r["metric"]: r for r in tree["rows"] if r["recipe"] == recipe}
+        cells = [interval(own[metric], shape) for metric, (_, shape) in columns.items()]
+        lines.append(f"| {names.get(recipe, recipe)} | {' | '.join(cells)} |")
+    n = tree["rows"][0]["n"]
+    lines += [
+        "",
+        f"{n} pictures of Van Gogh and David Revoy as files of {about['file']} px, cloaks made at {about['side']} px, LPIPS {tree['rows'][0]['budget']:g}, means with "
+        "95 % t-intervals ([results/cloaks/closer.json](RESULTS/cloaks/closer.json)).",
+    ]
     return "\n".join(lines)
 
 
