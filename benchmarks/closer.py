@@ -22,7 +22,8 @@ from cloaks import square
 from torch import Tensor
 
 from velatura import __version__
-from velatura.cloaks import NoiseSettings, noise
+from velatura.cloaks import NoiseSettings, glaze, noise
+from velatura.evaluation.arms import Arm, colour_bound
 from velatura.images import Artwork, read
 from velatura.images.resample import tensor
 from velatura.perception.lpips import lpips
@@ -43,11 +44,8 @@ def delta_of(protector: Protector, recipe: str, original: Tensor, target: Tensor
         return noise(original, settings=NoiseSettings(protector.settings.budget, 0)).delta
     if recipe == "enlarged":
         plain = protector.settings.cloak()
-        protector.recipe = lambda detail: plain  # type: ignore[method-assign]
-    try:
-        return protector.cloak(original, target, detail=None if recipe == "as published" else near)
-    finally:
-        protector.__dict__.pop("recipe", None)
+        return glaze(original, target, extractors=protector.extractors, settings=plain, detail=near).delta
+    return protector.cloak(original, target, detail=None if recipe == "as published" else near)
 
 
 def measured(protector: Protector, recipe: str, artwork: Artwork, picture: Tensor, choice: Choice) -> dict[str, float]:
@@ -72,8 +70,7 @@ def measured(protector: Protector, recipe: str, artwork: Artwork, picture: Tenso
 
 
 def run(args: argparse.Namespace) -> None:
-    # As in the evaluation: below 512 px noise averages out less in a cell of the colour cast.
-    cast = 30 * args.budget * max(1.0, 512 / args.side)
+    cast = colour_bound(Arm("velatura", args.budget), args.side)
     settings = Settings(budget=args.budget, cast=cast, models=("mini",), resolutions=(args.side,), seed=args.seed)
     protector = Protector(settings)
     found: dict[str, list[dict[str, float]]] = {recipe: [] for recipe in RECIPES}

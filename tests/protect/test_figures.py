@@ -9,7 +9,7 @@ from velatura.images import Artwork, apply, as_saved, read, working
 from velatura.images.resample import at_size, tensor
 from velatura.perception.lpips import load, lpips
 from velatura.protect import Protector, Settings
-from velatura.protect.figures import CROP, MOST_CROPS, Visibility, busiest_boxes, closest, detail
+from velatura.protect.figures import CROP, MOST_CROPS, Visibility, _starts, busiest_boxes, closest, detail
 from velatura.protect.protector import png, same_part
 from velatura.protect.publishing import notes
 
@@ -46,8 +46,16 @@ def test_the_budget_bounds_what_is_seen_from_close_by_and_the_file_itself_is_rep
     assert small.figures(saved) == {"lpips_crops": None, "lpips_native_crops": None}
 
 
+@pytest.mark.parametrize("length", [512, 513, 700, 767, 1024, 1280, 8 * CROP])
+def test_crops_leave_no_hole_along_a_side(length: int) -> None:
+    seen = torch.zeros(length)
+    for start in _starts(length, CROP):
+        seen[start : start + CROP] = 1
+    assert seen.min() == 1
+
+
 @pytest.mark.parametrize("size", [(700, 700), (1024, 1280), (513, 520)])
-def test_crops_leave_no_hole(size: tuple[int, int]) -> None:
+def test_the_busiest_crops_leave_no_hole_where_few_are_enough(size: tuple[int, int]) -> None:
     seen = torch.zeros(size[1], size[0])
     boxes = busiest_boxes(*size, torch.rand(1, 3, 64, 64))
     for left, top in boxes:
