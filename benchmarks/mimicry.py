@@ -2,6 +2,7 @@
 
     python benchmarks/mimicry.py ../shared/art            # results/mimicry/ARTIST.json, sheets in docs/images
     python benchmarks/mimicry.py ../shared/art --tune     # recipes and guidance, on the tuning artists only
+    python benchmarks/mimicry.py ../shared/art --tune --method lora
     python benchmarks/mimicry.py ../shared/art --time     # what one arm costs here: results/mimicry-arm.json
 
 An attack that does not work on unprotected pictures can prove nothing about a cloak.
@@ -32,10 +33,13 @@ from velatura.reports.result import Result, Row
 TUNING = {"paintings/kate-greenaway": 14, "paintings/ivan-aivazovsky": 14}
 REPORTING = {"paintings/vincent-van-gogh": 20, "modern/david-revoy": 20}
 # The share of captions cut down to the name is of an earlier grid, with the first U-Net.
-GRID: list[dict[str, Any]] = [
-    {"steps": steps, "rate": rate} for steps, rate in ((300, 5e-4), (600, 5e-4), (300, 1e-3), (300, 2e-3))
-]
-GUIDANCE = (1.5, 3.0)
+GRIDS: dict[str, list[dict[str, Any]]] = {
+    "full": [{"steps": steps, "rate": rate} for steps, rate in ((300, 5e-4), (600, 5e-4), (300, 1e-3), (300, 2e-3))],
+    "lora": [{"subject_dropout": 0.4, "rank": 32, "rate": rate} for rate in (1e-3, 2e-3, 4e-3)],
+    "dreambooth": [{"subject_dropout": 0.4, "rate": rate} for rate in (1e-4, 3e-4, 1e-3)],
+    "textual-inversion": [{"rate": rate} for rate in (3e-3, 1e-2, 3e-2)],
+}
+GUIDANCE = {"full": (1.5, 3.0)}  # of the others, 1.5 only
 
 
 def protocol(art: Path, artist: str, training: int, seed: int) -> Protocol:
@@ -91,8 +95,10 @@ def main(args: argparse.Namespace) -> None:
         print([(row.metric, round(row.value, 1)) for row in result.rows])
         return
     if args.tune:
-        for changes, guidance, (artist, training) in product(GRID, GUIDANCE, chosen(TUNING, args.only).items()):
-            plan = replace(protocol(args.art, artist, training, args.seed), changes=changes, guidance=guidance)
+        grid, guided = GRIDS[args.method], GUIDANCE.get(args.method, (1.5,))
+        for changes, guidance, (artist, training) in product(grid, guided, chosen(TUNING, args.only).items()):
+            plan = protocol(args.art, artist, training, args.seed)
+            plan = replace(plan, method=args.method, changes=changes, guidance=guidance)
             rows = run(plan, args.work / Path(artist).name).rows
             shown = {f"{r.arm} {r.metric}": round(r.value, 3) for r in rows if r.metric.startswith("style_top")}
             print(changes, guidance, artist, shown, flush=True)
@@ -117,5 +123,6 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", help="one artist's folder, to work on several at a time")
     parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--method", choices=list(GRIDS), default="full", help="of fine-tuning, for --tune")
     parser.add_argument("--time", action="store_true")
     main(parser.parse_args())

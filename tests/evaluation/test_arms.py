@@ -85,6 +85,7 @@ def test_recipes_are_read_and_refused() -> None:
     assert [Recipe.parse(text).resolution(128) for text in ("", "x0.75", "x1.5")] == [128, 96, 192]
     assert [Recipe.parse(text).resolution(512) for text in ("", "x0.75", "x1.5")] == [512, 384, 768]
     assert Recipe.parse("robust300") == Recipe(robust=300)
+    assert Recipe.parse("pez one") == Recipe("pez", one=True)
     for text in ("loar", "x9", "xx", "robust", "robust0"):
         with pytest.raises(InputError, match="recipe"):
             Recipe.parse(text)

@@ -141,6 +141,23 @@ def test_several_ways_share_what_they_can(tiny_model: Path, art: list[Path], tmp
         Setup(replace(protocol, contents=()), tmp_path / "out")
 
 
+def test_words_are_looked_for_of_all_pictures_or_of_one(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
+    arms = [Arm.parse("base"), Arm.parse("clean")]
+    small = SMALL | {"changes": SMALL["changes"] | {"vectors": 4}}
+    protocol = Protocol(art, "ada", arms, model=str(tiny_model), recipes=("pez", "pez one"), **small)
+    setup = Setup(protocol, tmp_path / "out")
+    assert [way.label for way in setup.ways] == ["pez", "pez one"]
+    assert sum(task.what.startswith("generating: base") for task in tasks(setup)) == 2
+    assert len({setup.samples(arms[0], way, 0) for way in setup.ways}) == 1, "the base model has no pictures to find"
+    result = run(protocol, tmp_path / "out")
+    assert {(r.arm, r.recipe) for r in result.rows if r.metric == "style_top1"} == {
+        ("base", "pez"), ("base", "pez one"), ("clean", "pez"), ("clean", "pez one"),
+    }  # fmt: skip
+    cards = [json.loads((setup.mimic(arms[1], way, 0) / "mimic.json").read_text()) for way in setup.ways]
+    assert all(card["words"] for card in cards)
+    assert [len(card["captions"]) for card in cards] == [4, 1]
+
+
 def test_other_weights_or_pictures_never_meet_old_work(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
     protocol = Protocol(art, "ada", [Arm.parse("velatura:0.1")], model=str(tiny_model), **SMALL)
     arm = protocol.arms[0]

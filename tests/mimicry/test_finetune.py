@@ -17,7 +17,7 @@ from velatura.errors import Cancelled, InputError, WeightsError
 from velatura.mimicry import finetune, generate, trainees
 
 pytest.importorskip("transformers")
-METHODS = ("full", "lora", "dreambooth", "textual-inversion")
+METHODS = ("full", "lora", "dreambooth", "textual-inversion", "pez")
 SMALL = {"steps": 3, "batch": 2, "resolution": 32, "rank": 2, "vectors": 2, "prior_pictures": 2, "rate": 1e-3}
 
 
@@ -42,7 +42,7 @@ def picture_of(model: str) -> Tensor:
 def test_every_method_changes_what_is_generated_and_repeats(
     tiny_model: Path, art: list[Tensor], tmp_path: Path, method: str
 ) -> None:
-    rate = 0.1 if method == "textual-inversion" else 1e-2
+    rate = 0.1 if method in ("textual-inversion", "pez") else 1e-2
     first = train(tiny_model, art, tmp_path / "a", method=method, rate=rate)
     again = train(tiny_model, art, tmp_path / "b", method=method, rate=rate)
     card = json.loads((first / "mimic.json").read_text())
@@ -53,6 +53,8 @@ def test_every_method_changes_what_is_generated_and_repeats(
     assert after.shape == (1, 3, 32, 32)
     assert (before - after).abs().max() > 1e-3
     assert torch.equal(after, picture_of(str(again)))
+    if method == "pez":
+        assert generate.load(str(first)).words("a cat, by Ada") == f"a cat, by {card['words']}"
 
 
 def test_a_stopped_run_continues_to_the_same_weights(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PLAN_NAMES = (
     "quick, view, headline, methods, budgets, known, extractors, shares, recipes, img2img, "
-    "resolution, countermeasures, noised, dropping, robust, clean"
+    "resolution, countermeasures, noised, dropping, robust, inversion, clean"
 )
 STAGES = (
     *("protecting", "sifting", "treating", "hardening"),

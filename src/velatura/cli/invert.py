@@ -49,7 +49,7 @@ def invert_command(
     from velatura.diffusion import pipeline as models
     from velatura.diffusion.device import pick_device
     from velatura.images import read, save, working
-    from velatura.mimicry.invert import PezSettings, pez, pez_by_clip
+    from velatura.mimicry.invert import PezSettings, middle, pez, pez_by_clip
 
     new_file(output)
     device = pick_device(device)
@@ -61,9 +61,7 @@ def invert_command(
     tensors = []
     for path in pictures(files):
         try:
-            whole = working(read(path), side)
-            top, left = ((length - side) // 2 for length in whole.shape[-2:])
-            tensors.append(whole[..., top : top + side, left : left + side])
+            tensors.append(middle(working(read(path), side), side))
         except (OSError, VelaturaError) as error:
             click.echo(f"left out: {error}", err=True)
     settings = PezSettings(**given)

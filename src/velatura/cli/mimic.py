@@ -97,7 +97,7 @@ def train_command(
     settings = replace(settings, **{key: value for key, value in given.items() if value is not None})
     paths, tensors = _read(pictures(art), settings.resolution)
     texts = words.of_folder(paths, name, table=captions, captioner=blip.load(captioner, device) if captioner else None)
-    say(f"{len(paths)} pictures of {name}, {settings.resolution} px; {method} fine-tuning of {model}")
+    say(f"{len(paths)} pictures of {name}, {settings.resolution} px; {method} on {model}")
     say(f"{settings.steps} steps of {settings.batch} at {settings.rate:g} on {device}")
     with _bar(settings.steps, "step") as bar:
 

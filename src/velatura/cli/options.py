@@ -30,10 +30,10 @@ DEVICE = click.option(
 
 METHOD = click.option(
     "--method",
-    type=click.Choice(["full", "lora", "dreambooth", "textual-inversion"]),
+    type=click.Choice(["full", "lora", "dreambooth", "textual-inversion", "pez"]),
     default="full",
     show_default=True,
-    help="How the mimic fine-tunes.",
+    help="How the mimic fine-tunes; pez: not, it finds words.",
 )
 
 DATABASE = click.option(

@@ -161,7 +161,8 @@ def _trained_on(setup: Setup, arm: Arm, way: Way, say: Say) -> tuple[list[Tensor
     files = measures.found(setup, arm)
     if arm.then:
         files = [setup.treated(arm) / f"{path.stem}.png" for path in setup.training]
-    kept = measures.sift(setup, arm, say)[0] if arm.dropping else range(len(files))
+    kept = measures.sift(setup, arm, say)[0] if arm.dropping else list(range(len(files)))
+    kept = kept[:1] if way.recipe.one else kept
     return [working(read(files[i]), way.settings.resolution) for i in kept], [setup.texts[i] for i in kept]
 
 

@@ -113,6 +113,12 @@ PLANS: dict[str, Plan] = {
         recipes=("", *(f"robust{steps}" for steps in (100, 300, 1000))),
         pairs=True,
     ),
+    "inversion": Plan(
+        "the mimic trains nothing but looks for words: a new one (textual inversion) or known ones (PEZ), "
+        "of all pictures or of one",
+        _SHORT,
+        recipes=("textual-inversion", "textual-inversion one", "pez", "pez one"),
+    ),
     "clean": Plan("does the mimic work at all?", _CONTROLS),
 }
 

@@ -271,6 +271,7 @@ class Setup:
         about.append(self.treated(arm).name if arm.then else self.found(arm))
         about += [self.sifted(arm).name] if arm.dropping else []
         about += [self.hardened(way).name] if way.hardening else []
+        about += ["one"] if way.recipe.one else []
         return self.out / "mimics" / f"{arm.key}-{way.settings.method}-{seed}-{_key(about)}"
 
     def samples(self, arm: Arm, way: Way, seed: int) -> Path:

@@ -17,21 +17,24 @@ STEP = 32  # px; U-Nets of the miniature and of Stable Diffusion halve latents u
 class Recipe:
     """``method`` of fine-tuning; ``scale``: of the resolution that the mimic trains at, 1 being the one that cloaks
     are made for; ``strength``: of img2img over given pictures, None: pictures from words alone; ``robust``: steps of
-    robust training that the base model gets before, on pairs of other artists.
+    robust training that the base model gets before, on pairs of other artists; ``one``: the mimic has a single picture.
     """
 
     method: str = "full"
     scale: float = 1.0
     strength: float | None = None
     robust: int = 0
+    one: bool = False
 
     @classmethod
     def parse(cls, text: str, method: str = "full") -> Recipe:
-        """``""`` (``method`` as it is), ``lora``, ``x0.75``, ``img2img``, ``robust300``, or several of them."""
+        """``""`` (``method`` as it is), ``lora``, ``x0.75``, ``img2img``, ``robust300``, ``one``, or several."""
         recipe = cls(method)
         for word in text.split():
             if word == "img2img":
                 recipe = replace(recipe, strength=STRENGTH)
+            elif word == "one":
+                recipe = replace(recipe, one=True)
             elif re.fullmatch(r"x\d+(\.\d+)?", word) and 0.25 <= float(word[1:]) <= 4:
                 recipe = replace(recipe, scale=float(word[1:]))
             elif re.fullmatch(r"robust[1-9]\d*", word):
@@ -39,7 +42,7 @@ class Recipe:
             elif word in get_args(Method):
                 recipe = replace(recipe, method=word)
             else:
-                expected = ", ".join((*get_args(Method), "img2img"))
+                expected = ", ".join((*get_args(Method), "img2img", "one"))
                 raise InputError(
                     f"recipe {text!r}: expected {expected}, x0.75 (of the resolution) or robust300 (steps)"
                 )
@@ -60,18 +63,22 @@ class Way:
 
     @property
     def label(self) -> str:
-        """As results name it: ``lora``, ``full 96 px``, ``full img2img``, ``full robust 300``."""
-        return f"{self.settings.method}{self.suffix}"
+        """As results name it: ``lora``, ``full 96 px``, ``full img2img``, ``full robust 300``, ``pez one``."""
+        return f"{self._trained}{self.suffix}"
 
     @property
     def training(self) -> str:
         """What its mimics share with those of ways that differ in how they generate."""
-        return f"{self.settings.method}{self._before}"
+        return f"{self._trained}{self._before}"
 
     @property
     def suffix(self) -> str:
         """What also holds for a base model that is not fine-tuned at all."""
         return self._before + ("" if self.recipe.strength is None else " img2img")
+
+    @property
+    def _trained(self) -> str:
+        return self.settings.method + (" one" if self.recipe.one else "")
 
     @property
     def _before(self) -> str:

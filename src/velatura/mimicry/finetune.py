@@ -1,4 +1,4 @@
-"""Fine-tune a text-to-image model on an artist's pictures, in the four ways that mimics use."""
+"""Fine-tune a text-to-image model on an artist's pictures, in the ways that mimics use."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ from velatura.images.contract import check_pictures
 from velatura.mimicry import trainees
 from velatura.mimicry.captions import with_artist
 from velatura.mimicry.generate import generate
+from velatura.mimicry.invert import PezSettings, middle, pez
 from velatura.reports.result import to_json
 
-Method = Literal["full", "lora", "dreambooth", "textual-inversion"]
+Method = Literal["full", "lora", "dreambooth", "textual-inversion", "pez"]
 CHECKPOINT_SECONDS = 120.0
 
 
@@ -37,7 +38,8 @@ class Settings:
 
     ``full`` trains the U-Net on captions (as diffusers' train_text_to_image); ``lora`` low-rank additions to its
     attention (Hu et al., 2022); ``dreambooth`` U-Net and text encoder, held back by the model's own pictures of the
-    class (Ruiz et al., CVPR 2023, eq. 2); ``textual-inversion`` only the vectors of a new word (Gal et al., 2023).
+    class (Ruiz et al., CVPR 2023, eq. 2); ``textual-inversion`` only the vectors of a new word (Gal et al., 2023);
+    ``pez`` trains nothing, it finds known words that paint the pictures (Wen et al., NeurIPS 2023; ``invert.py``).
     """
 
     method: Method = "full"
@@ -50,7 +52,7 @@ class Settings:
     caption_dropout: float = 0.0  # share of captions left empty, which keeps guidance working in long runs
     subject_dropout: float = 0.0  # share that keep the artist's name only, so that the style hangs on the name
     rank: int = 16  # lora
-    vectors: int = 4  # textual inversion: how many the new word has
+    vectors: int = 4  # textual inversion: how many the new word has; pez: how many words
     prior_pictures: int = 100  # dreambooth: the model's own pictures of the class
     prior_weight: float = 1.0
 
@@ -67,17 +69,20 @@ class Settings:
 # SD: Hönig et al. 2024 (full: 2000 steps, 5e-6, batch 4; Glaze's re-implementation has 500 of batch 8), the rest from
 # the scripts of diffusers. Of the miniature's, "full" was chosen on the tuning artists (grid of benchmarks/mimicry.py);
 # the others are guesses.
+_PEZ: dict[str, Any] = {"rate": 0.1, "steps": 3000, "vectors": 16}
 _FULL_SIZE: dict[str, dict[str, Any]] = {
     "full": {},
     "lora": {"rate": 1e-4, "steps": 1500},
     "dreambooth": {"rate": 2e-6, "steps": 1000, "batch": 2},
     "textual-inversion": {"rate": 5e-4, "steps": 3000},
+    "pez": _PEZ,
 }
 _MINIATURE: dict[str, dict[str, Any]] = {
     "full": {"rate": 1e-3, "steps": 300, "subject_dropout": 0.4},
     "lora": {"rate": 2e-3, "steps": 400, "rank": 32},
     "dreambooth": {"rate": 1e-4, "steps": 250, "prior_pictures": 48},
     "textual-inversion": {"rate": 1e-2, "steps": 300},
+    "pez": {**_PEZ, "batch": 4, "cosine": False, "caption_dropout": 0.0},
 }
 
 
@@ -122,6 +127,8 @@ def train(
     work = out.with_name(out.name + ".partial")
     work.mkdir(parents=True, exist_ok=True)
     mark = _fingerprint(base, pictures, captions, settings)
+    if settings.method == "pez":
+        return _find_words(pipeline, pictures, work, out, settings, _card(base, artist, captions, settings, mark), on_step)
     device = pipeline.unet.device
     torch.manual_seed(settings.seed)  # new adapters are drawn from torch's own generator
     trainee = trainees.make(pipeline, settings, artist)
@@ -162,17 +169,42 @@ def train(
         if time.monotonic() - saved > CHECKPOINT_SECONDS:
             _checkpoint(work / "checkpoint.pt", mark, trainee, optimizer, losses)
             saved = time.monotonic()
-    card = {
+    card = _card(base, artist, captions, settings, mark)
+    _write(work, out, trainee.save, card | {"loss": {"first": _mean(losses[:20]), "last": _mean(losses[-20:])}})
+    return out
+
+
+def _find_words(
+    pipeline: Any,
+    pictures: Sequence[Tensor],
+    work: Path,
+    out: Path,
+    settings: Settings,
+    card: dict[str, Any],
+    on_step: Callable[[Step], None] | None,
+) -> Path:
+    """PEZ on the middle squares of the pictures; the card has the words. A stopped one begins anew."""
+
+    def tell(done: int, total: int, loss: float) -> None:
+        if on_step is not None:
+            on_step(Step(done, total, loss))
+
+    chosen = PezSettings(settings.vectors, settings.steps, settings.rate, batch=settings.batch, seed=settings.seed)
+    found = pez(pipeline, [middle(x, settings.resolution) for x in pictures], chosen, on_step=tell)
+    loss = {"without_words": found.loss_of_nothing, "last": found.loss}
+    _write(work, out, lambda folder: None, card | {"words": " ".join(found.prompt.split()), "loss": loss})
+    return out
+
+
+def _card(base: str, artist: str, captions: Sequence[str], settings: Settings, mark: str) -> dict[str, Any]:
+    return {
         "base": base,
         "artist": artist,
         "settings": asdict(settings),
-        "captions": captions,
+        "captions": list(captions),
         "fingerprint": mark,
         "version": version("velatura"),
-        "loss": {"first": _mean(losses[:20]), "last": _mean(losses[-20:])},
     }
-    _write(work, out, pipeline, trainee, card)
-    return out
 
 
 PRIOR_PROMPT = "a picture"
@@ -275,12 +307,12 @@ def _checkpoint(path: Path, mark: str, trainee: trainees.Trainee, optimizer: Any
     _saved(state, path)
 
 
-def _write(work: Path, out: Path, pipeline: Any, trainee: trainees.Trainee, card: dict[str, Any]) -> None:
+def _write(work: Path, out: Path, save: Callable[[Path], None], card: dict[str, Any]) -> None:
     model = work / "model"
     shutil.rmtree(model, ignore_errors=True)
     model.mkdir()
     with quiet():
-        trainee.save(model)
+        save(model)
     (model / "mimic.json").write_text(to_json(card), encoding="utf-8")
     os.replace(model, out)
     shutil.rmtree(work)

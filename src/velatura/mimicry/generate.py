@@ -44,12 +44,13 @@ class Mimic:
     card: dict[str, Any] | None = None
 
     def words(self, prompt: str) -> str:
-        """The prompt as this model knows it: a word that was learnt stands for the artist's name."""
-        if self.card is None or self.card["settings"]["method"] != "textual-inversion":
-            return prompt
+        """The prompt as this model knows it: a word that was learnt, or words found, stand for the artist's name."""
+        method = None if self.card is None else self.card["settings"]["method"]
         at = prompt.lower().find(str(self.artist).lower())
-        name = "-".join(str(self.artist).lower().split())
-        return prompt if at < 0 else f"{prompt[:at]}<{name}>{prompt[at + len(str(self.artist)) :]}"
+        if self.card is None or method not in ("textual-inversion", "pez") or at < 0:
+            return prompt
+        own = self.card["words"] if method == "pez" else f"<{'-'.join(str(self.artist).lower().split())}>"
+        return f"{prompt[:at]}{own}{prompt[at + len(str(self.artist)) :]}"
 
 
 def usual_guidance(pipeline: Any) -> float:
