@@ -133,8 +133,8 @@ def test_what_a_lossy_file_costs_is_said(published: Path, tmp_path: Path) -> Non
     crops = {"lpips_crops": None, "lpips_native_crops": None}
     figures = {"bytes_before": 10_000, "bytes_after": 16_000, "delta_kept": 0.55, **crops}
     assert notes(jpeg, figures, None) == [
-        "the file grew from 10 to 16 kB; --quality N makes it smaller, at the cloak's expense",
-        "as jpeg the file keeps 55% of the cloak: --format png keeps it all",
+        "the file grew from 10 to 16 kB; a lower quality makes it smaller, at the cloak's expense",
+        "as jpeg the file keeps 55% of the cloak: PNG keeps it all",
     ]
     Image.open(published / "sea.jpg").resize((60, 40)).save(tmp_path / "a.png")
     assert notes(read(tmp_path / "a.png"), figures, None) == ["the file grew from 10 to 16 kB"]

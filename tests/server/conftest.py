@@ -27,7 +27,8 @@ ORIGIN, PASSWORD = "https://studio.example", "correct horse battery"
 SUMMARY = {
     "verdict": {"word": "fair", "sentence": "fair; measured on mini alone", "advice": "cloak against a model"},
     "flags": ["visible colour cast: ΔE 4.0"],
-    "figures": {"lpips": 0.1, "psnr_db": 24.0, "colour_cast": 4.0},
+    "notes": ["as jpeg the file keeps 55% of the cloak: PNG keeps it all"],
+    "figures": {"lpips": 0.1, "lpips_crops": 0.12, "psnr_db": 24.0, "colour_cast": 4.0},
     "style": {"name": "caravaggio", "artist": "Caravaggio"},
     "models": ["mini"],
 }

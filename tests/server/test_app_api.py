@@ -289,7 +289,9 @@ def test_pages_show_how_things_stand(site) -> None:
     site.finish(other["id"])
     page = site.client.get(f"/jobs/{other['id']}/0").text
     assert "Fair; measured on mini alone" in page
-    assert "visible colour cast" in page
+    assert "Visible colour cast" in page
+    assert "PNG keeps it all" in page
+    assert "0.120" in page
 
 
 def test_an_avif_is_shown_as_one(site) -> None:

@@ -29,6 +29,7 @@ def glaze(
     on_step: OnStep | None = None,
     opacity: Tensor | None = None,
     detail: Tensor | None = None,
+    start: Tensor | None = None,
 ) -> Cloak:
     """min over δ of ‖Φ(Ω(x,T)) − Φ(x+δ)‖² + α·max(LPIPS(x, x+δ) − p, 0), with x+δ in [0, 1].
 
@@ -42,6 +43,8 @@ def glaze(
 
     ``detail``: the pictures as they are in larger files, of any size, where LPIPS is to keep to p enlarged as well; not
     in the paper.
+
+    ``start``: δ to begin from (``cloaks.instant``); zero if left out, as published.
     """
     grounds = [(pictures, targets, pictures.new_zeros(()))]
     if opacity is not None:
@@ -54,5 +57,5 @@ def glaze(
         remaining = mean_remaining(aim, cloaked - white)
         return remaining, remaining
 
-    delta = descend(pictures, objective, extractors[0], settings, on_step, opacity, detail)
+    delta = descend(pictures, objective, extractors[0], settings, on_step, opacity, detail, start)
     return Cloak(delta, "glaze", settings.steps)

@@ -158,7 +158,8 @@ def settings_of(job: Job) -> Settings:
 
 def summary(report: dict[str, Any]) -> dict[str, Any]:
     """What a list shows of a report."""
-    figures = {name: report["figures"][name] for name in ("lpips", "psnr_db", "colour_cast")}
+    names = ("lpips", "lpips_crops", "psnr_db", "colour_cast")
+    figures = {name: value for name in names if (value := report["figures"].get(name)) is not None}
     style = {key: report["style"][key] for key in ("name", "artist")}
-    shown = {"verdict": report["verdict"], "flags": report["flags"], "figures": figures}
-    return shown | {"style": style, "models": list(report["models"])}
+    shown = {"verdict": report["verdict"], "flags": report["flags"], "notes": report["notes"]}
+    return shown | {"figures": figures} | {"style": style, "models": list(report["models"])}

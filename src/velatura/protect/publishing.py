@@ -64,11 +64,11 @@ def notes(artwork: Artwork, figures: Mapping[str, Any], platform: Mapping[str, A
     found = list(artwork.notes)
     before, after = figures["bytes_before"], figures["bytes_after"]
     if after > GROWTH * before:
-        hint = "" if artwork.lossless else "; --quality N makes it smaller, at the cloak's expense"
+        hint = "" if artwork.lossless else "; a lower quality makes it smaller, at the cloak's expense"
         found.append(f"the file grew from {before / 1000:.0f} to {after / 1000:.0f} kB{hint}")
     kept = figures["delta_kept"]
     if not artwork.lossless and kept is not None and kept < KEPT:
-        found.append(f"as {artwork.format} the file keeps {kept:.0%} of the cloak: --format png keeps it all")
+        found.append(f"as {artwork.format} the file keeps {kept:.0%} of the cloak: PNG keeps it all")
     native, close = figures["lpips_native_crops"], figures["lpips_crops"]
     if native is not None and native > NEARER * max(close, 0.01):
         found.append(

@@ -87,6 +87,7 @@ class JobPictureOut(BaseModel):
     error: str | None
     verdict: dict[str, Any] | None
     flags: list[str]
+    notes: list[str]
     figures: dict[str, float]
     models: list[str]
 
@@ -100,6 +101,7 @@ class JobPictureOut(BaseModel):
             error=p.error if p.state == "failed" else None,
             verdict=kept.get("verdict"),
             flags=kept.get("flags", []),
+            notes=kept.get("notes", []),
             figures=kept.get("figures", {}),
             models=kept.get("models", []),
             **{name: getattr(p, name) for name in ("number", "name", "state", "step", "steps")},
