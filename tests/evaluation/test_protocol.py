@@ -19,6 +19,7 @@ from velatura.countermeasures.purifier import Network, Purifier
 from velatura.errors import InputError
 from velatura.evaluation import Arm, Protocol, Setup, measures, run
 from velatura.evaluation.calibration import calibrate
+from velatura.evaluation.experiment import protect_arm
 from velatura.evaluation.protocol import split
 from velatura.evaluation.schedule import tasks
 from velatura.images import read, save, working
@@ -139,6 +140,23 @@ def test_several_ways_share_what_they_can(tiny_model: Path, art: list[Path], tmp
     ]  # fmt: skip
     with pytest.raises(InputError, match="--contents"):
         Setup(replace(protocol, contents=()), tmp_path / "out")
+
+
+def test_cloaks_for_files_larger_than_what_the_mimic_sees_are_made_for_how_those_look(
+    tiny_model: Path, art: list[Path], tmp_path: Path
+) -> None:
+    arms = [Arm.parse("velatura:0.1")]
+    protocol = Protocol(art, "ada", arms, model=str(tiny_model), recipes=("", "x1.5"), **SMALL)
+    setup = Setup(protocol, tmp_path / "out")
+    assert setup.larger
+    assert setup.cloak_settings("velatura", 0.1).mask > 0
+    figures = protect_arm(setup, arms[0], lambda what, done, total: None)
+    assert all(0 < f["lpips"] <= 0.1 for f in figures)
+    made = [working(read(path), 96) for path in setup.protected(arms[0]).glob("*.png")]
+    assert [min(x.shape[-2:]) for x in made] == [96] * 4
+    usual = Setup(replace(protocol, recipes=("",)), tmp_path / "out")
+    assert not usual.larger
+    assert usual.protected(arms[0]) != setup.protected(arms[0])
 
 
 def test_words_are_looked_for_of_all_pictures_or_of_one(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 import torch
+from PIL import Image
 
 from velatura.images import Artwork, apply, as_saved, read, working
 from velatura.images.resample import at_size, tensor
@@ -100,6 +103,26 @@ def test_a_larger_file_gets_a_cloak_that_was_made_for_it(large: Artwork) -> None
     )
     assert report["settings"]["cloak"]["mask"] > 0
     assert report["figures"]["lpips_crops"] <= 0.1
+
+
+@pytest.mark.parametrize("kind", ["grey", "transparent", "long"])
+def test_larger_files_of_every_kind_keep_the_budget_and_are_moved(make_scene, kind: str) -> None:
+    scene = make_scene(80, 240 if kind == "long" else 100, 3)
+    image = Image.fromarray((scene[0].permute(1, 2, 0).numpy() * 255).astype("uint8"))
+    if kind == "grey":
+        image = image.convert("L")
+    if kind == "transparent":
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+    data = io.BytesIO()
+    image.save(data, "PNG")
+    settings = Settings(models=("mini",), effort="fast", resolutions=(64,), style="Aubrey Beardsley", budget=0.1)
+    done = Protector(settings).protect(read(data.getvalue()))
+    assert done.report["settings"]["cloak"]["mask"] > 0, "made for how larger files look"
+    assert done.report["figures"]["lpips_crops"] <= 0.1
+    assert done.report["figures"]["lpips"] <= 0.1
+    assert done.report["models"]["mini"]["latent_remaining"] < 0.95
+    saved = Image.open(io.BytesIO(done.data))
+    assert (saved.mode, saved.size) == (image.mode, image.size)
 
 
 @pytest.mark.parametrize(("native", "said"), [(0.31, True), (0.12, False), (None, False)])
