@@ -25,7 +25,7 @@ from torch import Tensor
 
 from velatura import __version__
 from velatura.cloaks import NoiseSettings, glaze, noise
-from velatura.cloaks.instant import InstantSettings, flat, instant
+from velatura.cloaks.instant import InstantSettings, instant
 from velatura.evaluation.arms import Arm, colour_bound
 from velatura.images import read
 from velatura.perception.lpips import lpips
@@ -37,8 +37,8 @@ from velatura.reports.result import Result, Row
 from velatura.reports.statistics import mean_interval
 from velatura.styles.choose import Choice
 
-Maker = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""A picture, its target, T's vector: δ."""
+Maker = Callable[[Tensor, Tensor], Tensor]
+"""A picture and its target to δ."""
 
 
 def makers(protector: Protector, args: argparse.Namespace) -> dict[str, Maker]:
@@ -46,15 +46,15 @@ def makers(protector: Protector, args: argparse.Namespace) -> dict[str, Maker]:
     alone = InstantSettings(usual.budget, usual.cast)
 
     def optimised(settings, warm):  # type: ignore[no-untyped-def]
-        def make(picture: Tensor, target: Tensor, vector: Tensor) -> Tensor:
-            start = instant(picture, vector, settings=alone).delta if warm else None
+        def make(picture: Tensor, target: Tensor) -> Tensor:
+            start = instant(picture, target, settings=alone).delta if warm else None
             return glaze(picture, target, extractors=protector.extractors, settings=settings, start=start).delta
 
         return make
 
     found: dict[str, Maker] = {
-        "noise": lambda picture, target, vector: noise(picture, settings=NoiseSettings(usual.budget, 0)).delta,
-        "instant": lambda picture, target, vector: instant(picture, vector, settings=alone).delta,
+        "noise": lambda picture, target: noise(picture, settings=NoiseSettings(usual.budget, 0)).delta,
+        "instant": lambda picture, target: instant(picture, target, settings=alone).delta,
     }
     found |= {f"cold {n}": optimised(replace(usual, steps=n), False) for n in args.cold}
     for n in args.warm:
@@ -71,7 +71,7 @@ def measured(protector: Protector, picture: Tensor, make: Maker, choice: Choice)
     original = protector.working(artwork)
     target = protector.paint(original, choice)
     start = time.perf_counter()
-    delta = make(original, target, flat([choice.style.vector]))
+    delta = make(original, target)
     seconds = time.perf_counter() - start
     _, file, _, scale = protector.fit(artwork, original, delta)
     saved = protector.working(file)

@@ -67,8 +67,8 @@ class Settings:
 
 
 # SD: Hönig et al. 2024 (full: 2000 steps, 5e-6, batch 4; Glaze's re-implementation has 500 of batch 8), the rest from
-# the scripts of diffusers. Of the miniature's, "full" was chosen on the tuning artists (grid of benchmarks/mimicry.py);
-# the others are guesses.
+# the scripts of diffusers. Of the miniature's, "full" and "textual-inversion" were chosen on the tuning artists (grids of
+# benchmarks/mimicry.py; of the second the largest rate was the best); "lora" and "dreambooth" are guesses.
 _PEZ: dict[str, Any] = {"rate": 0.1, "steps": 3000, "vectors": 16}
 _FULL_SIZE: dict[str, dict[str, Any]] = {
     "full": {},
@@ -81,7 +81,7 @@ _MINIATURE: dict[str, dict[str, Any]] = {
     "full": {"rate": 1e-3, "steps": 300, "subject_dropout": 0.4},
     "lora": {"rate": 2e-3, "steps": 400, "rank": 32},
     "dreambooth": {"rate": 1e-4, "steps": 250, "prior_pictures": 48},
-    "textual-inversion": {"rate": 1e-2, "steps": 300},
+    "textual-inversion": {"rate": 3e-2, "steps": 300},
     "pez": {**_PEZ, "batch": 4, "cosine": False, "caption_dropout": 0.0},
 }
 
