@@ -5,7 +5,7 @@
 Pictures of all artists but those that we tune on, report on, or keep for tests of learned attacks. Each is painted in
 styles of the catalogue, and squares of 128 px are taken of it at three scales; Φ of the painted square is what δ has to
 reach. The loss is the optimiser's own (cloaks/glaze.py), over the network instead of one δ: what is left of the way,
-averaged, + α·max(LPIPS − p, 0) + γ·max(cast/q − 1, 0). So it learns from the objective, where copies of finished cloaks
+averaged, + α·max(LPIPS − p, 0) + γ·max(cast/q − 1, 0), α and γ growing. So it learns from the objective, where copies of finished cloaks
 would teach it one of many solutions a picture, and at the cost of optimising each first.
 
 A killed run continues from ``RUN/checkpoint.pt``; ``--finish`` measures and exports what a checkpoint holds. The
@@ -43,6 +43,7 @@ TESTING = ("caravaggio", "gustave-dore", "maria-letta")  # benchmarks/pairs.py
 SIDE, PAINTED = 128, 512
 SCALES = (128, 256, 512, 512)  # short sides of the pictures that squares are cut from
 BUDGET, ALPHA, GAMMA = 0.1, 8.0, 3.0  # of the loss; δ is brought to any budget afterwards
+START = 0.3  # α at first; from full strength on, penalties keep the network where only colours move
 CAST = 3.0 * 512  # ΔE times the short side: noise of that LPIPS has so much (evaluation/arms.py)
 OUT = Path(__file__).parents[1] / "src/velatura/data/instant/instant.safetensors"
 
@@ -129,7 +130,8 @@ def train(args: argparse.Namespace) -> None:
         of, wanted = (data[name][chosen].float() for name in ("of", "wanted"))
         left, away, cast = losses(eye, perceptual, pictures, deltas, of, wanted)
         over = (away - BUDGET).clamp_min(0).mean()
-        loss = left.mean() + ALPHA * over + GAMMA * (cast / allowed - 1).clamp_min(0).mean()
+        alpha = START * (ALPHA / START) ** min(1.0, 1.25 * step / args.steps)
+        loss = left.mean() + alpha * (over + GAMMA / ALPHA * (cast / allowed - 1).clamp_min(0).mean())
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -163,7 +165,7 @@ def export(args: argparse.Namespace, network: Network, step: int, count: int) ->
         value, low, high = mean_interval(found)
         rows.append(Row("latent_remaining", value, len(found), low, high, artist=artist, cloak="instant"))
     settings = {"steps": step, "batch": args.batch, "rate": args.rate, "squares": count, "budget": BUDGET}
-    settings |= {"alpha": ALPHA, "cast": CAST, "gamma": GAMMA}
+    settings |= {"alpha": [START, ALPHA], "cast": CAST, "gamma": GAMMA}
     result = Result("instant-training", __version__, args.seed, "cpu", settings, {"mini": eye.sha256}, rows)
     result.save(args.run / "trained.json")
     print([(row.artist, round(row.value, 3)) for row in rows], flush=True)
@@ -177,7 +179,7 @@ if __name__ == "__main__":
     parser.add_argument("--each", type=int, default=2, help="styles that each picture is painted in")
     parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--finish", action="store_true", help="train no further: measure and export the checkpoint")
     train(parser.parse_args())
