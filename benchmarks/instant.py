@@ -56,7 +56,8 @@ def makers(protector: Protector, args: argparse.Namespace) -> dict[str, Maker]:
         "noise": lambda picture, target: noise(picture, settings=NoiseSettings(usual.budget, 0)).delta,
         "instant": lambda picture, target: instant(picture, target, settings=alone).delta,
     }
-    found |= {f"cold {n}": optimised(replace(usual, steps=n), False) for n in args.cold}
+    cold = sorted({*args.cold, EFFORTS["default"].steps})
+    found |= {f"cold {n}": optimised(replace(usual, steps=n), False) for n in cold}
     for n in args.warm:
         if not args.tuning:
             found[f"warm {n}"] = optimised(warmed(usual, n), True)
@@ -73,7 +74,7 @@ def measured(protector: Protector, picture: Tensor, make: Maker, choice: Choice)
     start = time.perf_counter()
     delta = make(original, target)
     seconds = time.perf_counter() - start
-    _, file, _, scale = protector.fit(artwork, original, delta)
+    _, file, _, scale = protector.fit(artwork, original, delta, largest=8.0, enough=0.97)
     saved = protector.working(file)
     seen = views(protector.extractors, original, saved, target, protector.settings.budget, 0)[0].figures
     shown = {key: seen[key] for key in ("latent_remaining", "decoded_shift", "view_change")}
@@ -88,6 +89,9 @@ def run(args: argparse.Namespace) -> None:
     protector = Protector(settings)
     found: dict[str, list[dict[str, float]]] = {}
     targets = {}
+    square_of_noise = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    for make in makers(protector, args).values():  # networks are loaded before anything is timed
+        make(square_of_noise, square_of_noise.flip(-1))
     for artist, count in TUNING if args.tuning else REPORTING:
         paths = pictures(args.art, artist, args.each or count)
         choice = protector.choose([protector.look(read(path)) for path in paths])
@@ -95,7 +99,8 @@ def run(args: argparse.Namespace) -> None:
         for path in paths:
             for recipe, make in makers(protector, args).items():
                 found.setdefault(recipe, []).append(measured(protector, square(path, args.side), make, choice))
-    default = [f["decoded_shift"] for f in found[f"cold {EFFORTS['default'].steps}"]]
+    usual_steps = EFFORTS["default"].steps
+    default = [f["decoded_shift"] for f in found[f"cold {usual_steps}"]]
     rows = []
     for recipe, figures in found.items():
         for f, usual in zip(figures, default, strict=True):

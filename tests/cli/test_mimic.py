@@ -32,7 +32,7 @@ def art(tmp_path: Path, make_scene) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("method", ["full", "lora", "dreambooth", "textual-inversion"])
+@pytest.mark.parametrize("method", ["full", "lora", "dreambooth", "textual-inversion", "pez"])
 def test_from_pictures_to_pictures(tiny_model: Path, art: Path, tmp_path: Path, method: str) -> None:
     model, out = tmp_path / "model", tmp_path / "out"
     trained = run("train", art, "-o", model, "--model", tiny_model, "--method", method, *QUICK)
@@ -47,7 +47,7 @@ def test_from_pictures_to_pictures(tiny_model: Path, art: Path, tmp_path: Path, 
     assert len(list(out.glob("0*.png"))) == 24
     assert (out / "sheet.png").exists()
     plan = json.loads((out / "generated.json").read_text())
-    word = "<ada-lovelace>" if method == "textual-inversion" else "ada lovelace"
+    word = {"textual-inversion": "<ada-lovelace>", "pez": card.get("words")}.get(method, "ada lovelace")
     assert plan["prompts"][0] == f"a portrait of a woman, by {word}"
 
 

@@ -171,6 +171,8 @@ def test_words_are_looked_for_of_all_pictures_or_of_one(tiny_model: Path, art: l
     assert {(r.arm, r.recipe) for r in result.rows if r.metric == "style_top1"} == {
         ("base", "pez"), ("base", "pez one"), ("clean", "pez"), ("clean", "pez one"),
     }  # fmt: skip
+    with pytest.raises(InputError, match="one picture"):
+        Setup(replace(protocol, arms=[Arm.parse("noise:0.1@0.5")]), tmp_path / "out")
     cards = [json.loads((setup.mimic(arms[1], way, 0) / "mimic.json").read_text()) for way in setup.ways]
     assert all(card["words"] for card in cards)
     assert [len(card["captions"]) for card in cards] == [4, 1]

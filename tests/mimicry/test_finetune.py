@@ -87,8 +87,9 @@ def test_what_a_run_left_is_not_mixed_with_another(
     monkeypatch.setattr(finetune, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(finetune, "_write", lambda *_: None)
     train(tiny_model, art, tmp_path / "out")
-    with pytest.raises(InputError, match="other pictures or settings"):
-        train(tiny_model, art, tmp_path / "out", seed=1)
+    for other in ({"seed": 1}, {"method": "pez"}):
+        with pytest.raises(InputError, match="other pictures or settings"):
+            train(tiny_model, art, tmp_path / "out", **other)
 
 
 def test_full_fine_tuning_learns(tiny_model: Path, art: list[Tensor], tmp_path: Path) -> None:

@@ -56,6 +56,17 @@ def test_it_finds_the_words_that_a_model_listens_to(
     assert pez(pipeline, pictures, settings) == found
 
 
+def test_a_search_continues_to_the_same_words(tiny_model: Path, make_scene: Callable[..., Tensor]) -> None:
+    pipeline, pictures = models.load(str(tiny_model)), [make_scene(32, 32, seed) for seed in range(2)]
+    settings, states = PezSettings(tokens=3, steps=8, every=2), []
+    whole = pez(pipeline, pictures, settings, on_state=states.append)
+    assert [state["step"] for state in states] == [2, 4, 6, 8]
+    steps: list[int] = []
+    again = pez(pipeline, pictures, settings, state=states[1], on_step=lambda done, *_: steps.append(done))
+    assert steps == [5, 6, 7, 8]
+    assert again == whole
+
+
 def test_clip_finds_the_words_of_a_picture_that_is_one(
     tiny_clip: Path, tiny_model: Path, make_scene: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -292,6 +292,14 @@ def test_pages_show_how_things_stand(site) -> None:
     assert "Visible colour cast" in page
     assert "PNG keeps it all" in page
     assert "0.120" in page
+    figures = {"lpips": 0.1, "psnr_db": 24.0, "colour_cast": 4.0}  # of a file that is not larger, and of older results
+    record = site.desk.ledger.job(other["id"])
+    assert record is not None
+    older = {key: value for key, value in record.pictures[0].summary.items() if key != "notes"} | {"figures": figures}
+    site.desk.ledger.set_picture(other["id"], 0, state="done", summary=older)
+    page = site.client.get(f"/jobs/{other['id']}/0").text
+    assert "Visible colour cast" in page
+    assert "from close by" not in page
 
 
 def test_an_avif_is_shown_as_one(site) -> None:

@@ -222,7 +222,12 @@ def _settings(setup: Setup) -> dict[str, Any]:
         "arms": [arm.key for arm in protocol.arms],
         "guidance": setup.guidance,
         "cloak_resolution": setup.resolution,
-        "recipe": {way.label: asdict(way.settings) | {"strength": way.recipe.strength} for way in setup.ways},
+        "recipe": {
+            way.label: asdict(way.settings)
+            | {"strength": way.recipe.strength}
+            | ({"one": True} if way.recipe.one else {})
+            for way in setup.ways
+        },
         "training": [path.name for path in setup.training],
         "judge_pictures": len(setup.held_back),
         "subjects": list(protocol.subjects),

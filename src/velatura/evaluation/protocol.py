@@ -129,6 +129,8 @@ class Setup:
             catalogue.load().find(protocol.style)
         if any(way.recipe.strength is not None for way in self.ways) and not protocol.contents:
             raise InputError("img2img: expected pictures to paint over (--contents), by others than the artist")
+        if any(way.recipe.one for way in self.ways) and any(arm.share < 1 for arm in protocol.arms):
+            raise InputError("one: a mimic with one picture has no share of protected ones: leave out @SHARE")
         folder = weights.require_pipeline(protocol.model)
         self.digests = {part: weights.sha256(folder / part) for part in ("vae", "unet")}
         if (text := folder / "text_encoder/model.safetensors").is_file():

@@ -17,7 +17,8 @@ STEP = 32  # px; U-Nets of the miniature and of Stable Diffusion halve latents u
 class Recipe:
     """``method`` of fine-tuning; ``scale``: of the resolution that the mimic trains at, 1 being the one that cloaks
     are made for; ``strength``: of img2img over given pictures, None: pictures from words alone; ``robust``: steps of
-    robust training that the base model gets before, on pairs of other artists; ``one``: the mimic has a single picture.
+    robust training that the base model gets before, on pairs of other artists; ``one``: the mimic has one picture, the
+    first.
     """
 
     method: str = "full"

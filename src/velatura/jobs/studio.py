@@ -161,5 +161,5 @@ def summary(report: dict[str, Any]) -> dict[str, Any]:
     names = ("lpips", "lpips_crops", "psnr_db", "colour_cast")
     figures = {name: value for name in names if (value := report["figures"].get(name)) is not None}
     style = {key: report["style"][key] for key in ("name", "artist")}
-    shown = {"verdict": report["verdict"], "flags": report["flags"], "notes": report["notes"]}
+    shown = {"verdict": report["verdict"], "flags": report["flags"], "notes": report.get("notes", [])}
     return shown | {"figures": figures} | {"style": style, "models": list(report["models"])}

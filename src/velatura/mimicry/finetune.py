@@ -25,7 +25,7 @@ from velatura.images.contract import check_pictures
 from velatura.mimicry import trainees
 from velatura.mimicry.captions import with_artist
 from velatura.mimicry.generate import generate
-from velatura.mimicry.invert import PezSettings, middle, pez
+from velatura.mimicry.invert import PezSettings, State, middle, pez
 from velatura.reports.result import to_json
 
 Method = Literal["full", "lora", "dreambooth", "textual-inversion", "pez"]
@@ -67,30 +67,30 @@ class Settings:
 
 
 # SD: Hönig et al. 2024 (full: 2000 steps, 5e-6, batch 4; Glaze's re-implementation has 500 of batch 8), the rest from
-# the scripts of diffusers. Of the miniature's, "full" and "textual-inversion" were chosen on the tuning artists (grids of
-# benchmarks/mimicry.py; of the second the largest rate was the best); "lora" and "dreambooth" are guesses.
-_PEZ: dict[str, Any] = {"rate": 0.1, "steps": 3000, "vectors": 16}
+# the scripts of diffusers. Of the miniature's, "full" and "textual-inversion" were chosen on the tuning artists (grids
+# of benchmarks/mimicry.py; of the second the largest rate was the best); "lora" and "dreambooth" are guesses.
 _FULL_SIZE: dict[str, dict[str, Any]] = {
     "full": {},
     "lora": {"rate": 1e-4, "steps": 1500},
     "dreambooth": {"rate": 2e-6, "steps": 1000, "batch": 2},
     "textual-inversion": {"rate": 5e-4, "steps": 3000},
-    "pez": _PEZ,
 }
 _MINIATURE: dict[str, dict[str, Any]] = {
     "full": {"rate": 1e-3, "steps": 300, "subject_dropout": 0.4},
     "lora": {"rate": 2e-3, "steps": 400, "rank": 32},
     "dreambooth": {"rate": 1e-4, "steps": 250, "prior_pictures": 48},
     "textual-inversion": {"rate": 3e-2, "steps": 300},
-    "pez": {**_PEZ, "batch": 4, "cosine": False, "caption_dropout": 0.0},
 }
 
 
 def defaults(pipeline: Any, method: Method = "full") -> Settings:
     """The usual recipe for this base model: the literature's, or, for small models, one that laptops bear."""
     resolution = int(pipeline.unet.config.sample_size) * pipeline.vae_scale_factor
-    if method not in _FULL_SIZE:
+    if method not in get_args(Method):
         return Settings(method=method)  # which refuses
+    if method == "pez":  # words that leave room for a subject
+        words = min(16, int(pipeline.tokenizer.model_max_length) // 2)
+        return Settings(method, 3000, 0.1, resolution=resolution, vectors=words)
     if is_full_size(pipeline):
         return Settings(method=method, resolution=resolution, **_FULL_SIZE[method])
     small: dict[str, Any] = {"batch": 16, "cosine": True, "caption_dropout": 0.1}
@@ -128,7 +128,8 @@ def train(
     work.mkdir(parents=True, exist_ok=True)
     mark = _fingerprint(base, pictures, captions, settings)
     if settings.method == "pez":
-        return _find_words(pipeline, pictures, work, out, settings, _card(base, artist, captions, settings, mark), on_step)
+        card = _card(base, artist, captions, settings, mark)
+        return _find_words(pipeline, pictures, work, out, settings, card, on_step)
     device = pipeline.unet.device
     torch.manual_seed(settings.seed)  # new adapters are drawn from torch's own generator
     trainee = trainees.make(pipeline, settings, artist)
@@ -183,14 +184,22 @@ def _find_words(
     card: dict[str, Any],
     on_step: Callable[[Step], None] | None,
 ) -> Path:
-    """PEZ on the middle squares of the pictures; the card has the words. A stopped one begins anew."""
+    """PEZ on the middle squares of the pictures; the card has the words."""
+    path, saved = work / "checkpoint.pt", time.monotonic()
 
     def tell(done: int, total: int, loss: float) -> None:
         if on_step is not None:
             on_step(Step(done, total, loss))
 
+    def keep(state: State) -> None:
+        nonlocal saved
+        if time.monotonic() - saved > CHECKPOINT_SECONDS:
+            _saved(state | {"mark": card["fingerprint"]}, path)
+            saved = time.monotonic()
+
     chosen = PezSettings(settings.vectors, settings.steps, settings.rate, batch=settings.batch, seed=settings.seed)
-    found = pez(pipeline, [middle(x, settings.resolution) for x in pictures], chosen, on_step=tell)
+    squares, state = [middle(x, settings.resolution) for x in pictures], _kept(path, card["fingerprint"])
+    found = pez(pipeline, squares, chosen, on_step=tell, state=state, on_state=keep)
     loss = {"without_words": found.loss_of_nothing, "last": found.loss}
     _write(work, out, lambda folder: None, card | {"words": " ".join(found.prompt.split()), "loss": loss})
     return out
@@ -284,17 +293,25 @@ def _saved(tree: Any, path: Path) -> None:
 
 
 def _resume(path: Path, mark: str, trainee: trainees.Trainee, optimizer: Any) -> tuple[int, list[float]]:
-    if not path.exists():
+    state = _kept(path, mark)
+    if state is None:
         return 0, []
-    state = torch.load(path, weights_only=True)
-    if state["mark"] != mark:
-        raise InputError(
-            f"{path.parent} is left of a run with other pictures or settings: delete it, or use another name"
-        )
     for value, kept in zip(trainee.parameters(), state["parameters"], strict=True):
         value.data.copy_(kept)
     optimizer.load_state_dict(state["optimizer"])
     return len(state["losses"]), state["losses"]
+
+
+def _kept(path: Path, mark: str) -> dict[str, Any] | None:
+    """What a stopped run left, if it is of this one."""
+    if not path.exists():
+        return None
+    state: dict[str, Any] = torch.load(path, weights_only=True)
+    if state["mark"] != mark:
+        raise InputError(
+            f"{path.parent} is left of a run with other pictures or settings: delete it, or use another name"
+        )
+    return state
 
 
 def _checkpoint(path: Path, mark: str, trainee: trainees.Trainee, optimizer: Any, losses: list[float]) -> None:

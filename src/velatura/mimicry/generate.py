@@ -66,6 +66,7 @@ def load(model: str, device: str = "cpu") -> Mimic:
     try:
         card = json.loads((folder / "mimic.json").read_text(encoding="utf-8"))
         method, artist = card["settings"]["method"], str(card["artist"])
+        _ = card["words"] if method == "pez" else None
     except (ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{folder}/mimic.json: expected the card of a fine-tuned model ({error!r})") from None
     pipeline = models.load(str(folder) if method in ("full", "dreambooth") else card["base"], device)

@@ -59,15 +59,24 @@ class Inversion:
 
 OnStep = Callable[[int, int, float], None]
 """Iterations done, of how many, and the loss of the latest."""
+State = dict[str, Any]
+"""What a search has so far: it continues from there to the same words."""
 
 
 def pez(
-    pipeline: Any, pictures: Sequence[Tensor], settings: PezSettings, *, on_step: OnStep | None = None
+    pipeline: Any,
+    pictures: Sequence[Tensor],
+    settings: PezSettings,
+    *,
+    on_step: OnStep | None = None,
+    state: State | None = None,
+    on_state: Callable[[State], None] | None = None,
 ) -> Inversion:
     """Hard-prompt inversion of pictures ``(1, 3, H, W)`` in [0, 1] of one size, sides multiples of 8.
 
     The paper optimises CLIP's similarity (:func:`pez_by_clip`); here it is the denoising loss of the model that will
-    paint, over its own vocabulary. Words are printed as they are read; read again, they may split into other tokens.
+    paint, over its own vocabulary. Words are printed as they are read; read again, they may split into other tokens:
+    the loss is that of what is read again. ``state``, ``on_state``: as in :func:`search`.
     """
     check(pipeline, pictures, settings)
     device = pipeline.unet.device
@@ -88,9 +97,11 @@ def pez(
     def judge(ids: Tensor) -> float:
         return _judge(pipeline, scheduler, latents, ids, settings.seed)
 
-    ids, best = search(table, words(pipeline.tokenizer, len(table), device), settings, loss, judge, on_step)
+    known = words(pipeline.tokenizer, len(table), device)
+    ids, _ = search(table, known, settings, loss, judge, on_step, state, on_state)
     text = pipeline.tokenizer.decode(ids.tolist()).strip()
-    return Inversion(text, tuple(ids.tolist()), best, judge(ids[:0]))
+    read = _read(pipeline.tokenizer, text)
+    return Inversion(text, tuple(ids.tolist()), judge(read.to(device)), judge(ids[:0]))
 
 
 def search(
@@ -100,12 +111,15 @@ def search(
     loss: Callable[[Tensor, Tensor, int], Tensor],
     judge: Callable[[Tensor], float] | None,
     on_step: OnStep | None = None,
+    state: State | None = None,
+    on_state: Callable[[State], None] | None = None,
 ) -> tuple[Tensor, float]:
     """Algorithm 1: soft vectors, moved by the gradient that the loss has at their nearest words; the best words met.
 
     ``table``: a vector for each token, ``(V, D)``; ``known``: the tokens that may be used. ``loss`` is of tokens, their
     vectors, and the iteration. ``judge`` is of tokens alone and decides, now and then, which are best; None: the loss
-    does, always.
+    does, always. ``on_state`` is given what the search has so far every ``settings.every`` iterations, and ``state``
+    is what it was given.
     """
     # Of all tokens the nearest by angle, as in the authors' code.
     directions = F.normalize(table[known], dim=1)
@@ -113,8 +127,12 @@ def search(
     start = known[torch.randint(len(known), (settings.tokens,), generator=draw).to(known.device)]
     soft = table[start].clone().requires_grad_(True)
     optimizer = torch.optim.AdamW([soft], lr=settings.rate, weight_decay=settings.decay)
-    best = (float("inf"), start)
-    for step in range(settings.steps + 1):
+    best, first = (float("inf"), start), 0
+    if state is not None:
+        soft.data.copy_(state["soft"])
+        optimizer.load_state_dict(state["optimizer"])
+        best, first = (state["loss"], state["best"].to(known.device)), state["step"]
+    for step in range(first, settings.steps + 1):
         ids = known[(F.normalize(soft.detach(), dim=1) @ directions.T).argmax(1)]
         if judge is not None and (step % settings.every == 0 or step == settings.steps):
             best = min(best, (judge(ids), ids), key=lambda pair: pair[0])
@@ -126,9 +144,18 @@ def search(
             best = min(best, (float(value.detach()), ids), key=lambda pair: pair[0])
         (soft.grad,) = torch.autograd.grad(value, hard)
         optimizer.step()
+        if on_state is not None and (step + 1) % settings.every == 0:
+            so_far = {"soft": soft.detach().cpu().clone(), "optimizer": optimizer.state_dict()}
+            on_state(so_far | {"loss": best[0], "best": best[1].cpu(), "step": step + 1})
         if on_step is not None:
             on_step(step + 1, settings.steps, float(value.detach()))
     return best[1], best[0]
+
+
+def _read(tokenizer: Any, text: str) -> Tensor:
+    """The tokens of a text as a model reads them, less beginning and end."""
+    tokens = tokenizer(text, add_special_tokens=False).input_ids[: int(tokenizer.model_max_length) - 2]
+    return torch.tensor(tokens, dtype=torch.long)
 
 
 def pez_by_clip(
@@ -161,13 +188,12 @@ def pez_by_clip(
     ids, best = search(table, words(tokenizer, len(table), device), settings, loss, None, on_step)
     text = str(tokenizer.decode(ids.tolist())).strip()
     # As the painter reads them, which may be as other tokens.
-    read = pipeline.tokenizer(text, add_special_tokens=False).input_ids[: int(pipeline.tokenizer.model_max_length) - 2]
+    read = _read(pipeline.tokenizer, text)
     scheduler, painter = denoising.training_scheduler(pipeline), pipeline.unet.device
     draw = torch.Generator().manual_seed(settings.seed + 1)
     with torch.no_grad():
         latents = torch.cat([denoising.encode(pipeline.vae, x.to(painter), draw).float() for x in pictures])
-    rows = [torch.tensor(tokens, dtype=torch.long, device=painter) for tokens in (read, read[:0])]
-    own, nothing = (_judge(pipeline, scheduler, latents, row, settings.seed) for row in rows)
+    own, nothing = (_judge(pipeline, scheduler, latents, row.to(painter), settings.seed) for row in (read, read[:0]))
     return Inversion(text, tuple(ids.tolist()), own, nothing, 1 - best)
 
 

@@ -42,12 +42,15 @@ _TO_XYZ = (
 _WHITE = (0.95047, 1.0, 1.08883)  # D65
 
 
-def cells(pictures: Tensor) -> list[Tensor]:
-    """CIELAB of the mean light in the cells of each of :data:`SCALES`, ``(B, 3, h, w)`` each. Differentiable."""
+def cells(pictures: Tensor, short: int | None = None) -> list[Tensor]:
+    """CIELAB of the mean light in the cells of each of :data:`SCALES`, ``(B, 3, h, w)`` each. Differentiable.
+
+    ``short``: the short side of the pictures that these are parts of; else their own.
+    """
     linear = torch.where(
         pictures <= 0.04045, pictures / 12.92, ((pictures.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4
     )  # fmt: skip
-    short, found = min(pictures.shape[-2:]), []
+    short, found = short or min(pictures.shape[-2:]), []
     for count, _ in SCALES:
         side = 1 if count is None else max(1, short // count)
         height, width = (max(1, n // side) for n in pictures.shape[-2:])
