@@ -32,7 +32,6 @@ from velatura.perception.lpips import lpips
 from velatura.protect import EFFORTS, Protector, Settings
 from velatura.protect.figures import views, visible
 from velatura.protect.protector import png
-from velatura.protect.settings import warmed
 from velatura.reports.result import Result, Row
 from velatura.reports.statistics import mean_interval
 from velatura.styles.choose import Choice
@@ -43,24 +42,23 @@ Maker = Callable[[Tensor, Tensor], Tensor]
 
 def makers(protector: Protector, args: argparse.Namespace) -> dict[str, Maker]:
     usual = protector.settings.cloak()
-    alone = InstantSettings(usual.budget, usual.cast)
+    alone, eyes = InstantSettings(usual.budget, usual.cast), protector.extractors
 
     def optimised(settings, warm):  # type: ignore[no-untyped-def]
         def make(picture: Tensor, target: Tensor) -> Tensor:
-            start = instant(picture, target, settings=alone).delta if warm else None
+            start = instant(picture, target, extractors=protector.extractors, settings=alone).delta if warm else None
             return glaze(picture, target, extractors=protector.extractors, settings=settings, start=start).delta
 
         return make
 
     found: dict[str, Maker] = {
         "noise": lambda picture, target: noise(picture, settings=NoiseSettings(usual.budget, 0)).delta,
-        "instant": lambda picture, target: instant(picture, target, settings=alone).delta,
+        "instant": lambda picture, target: instant(picture, target, extractors=eyes, settings=alone).delta,
     }
     cold = sorted({*args.cold, EFFORTS["default"].steps})
     found |= {f"cold {n}": optimised(replace(usual, steps=n), False) for n in cold}
     for n in args.warm:
-        if not args.tuning:
-            found[f"warm {n}"] = optimised(warmed(usual, n), True)
+        found[f"warm {n}"] = optimised(replace(usual, steps=n), True)
         for rate, start in product(args.rates, args.starts):
             settings = replace(usual, steps=n, learning_rate=rate, alpha_start=start)
             found[f"warm {n}, {rate:g}, {start:g}"] = optimised(settings, True)

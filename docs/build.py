@@ -48,6 +48,7 @@ PARTS = {
     "targets": cloaks.targets,
     "trials": cloaks.trials,
     "closer": cloaks.closer,
+    "instant": cloaks.instant,
     "neighbours": cloaks.neighbours,
     "autoencoder": lab.autoencoder,
 }

@@ -1,6 +1,6 @@
 """Teach the instant cloak's network (cloaks/instant.py); resumes, logs, measures and saves.
 
-    python training/train_instant.py ../shared/art --steps 2500 --run runs/instant
+    python training/train_instant.py ../shared/art --run runs/instant
 
 Pictures of all artists but those that we tune on, report on, or keep for tests of learned attacks. Each is painted in
 styles of the catalogue, and squares of 128 px are taken of it at three scales; Φ of the painted square is what δ has to
@@ -190,7 +190,7 @@ def export(args: argparse.Namespace, network: Network, step: int, count: int) ->
     settings = {"steps": step, "batch": args.batch, "rate": args.rate, "squares": count, "budget": BUDGET}
     settings |= {"alpha": [START, ALPHA], "cast": CAST, "gamma": GAMMA}
     result = Result("instant-training", __version__, args.seed, "cpu", settings, {"mini": eye.sha256}, rows)
-    result.save(args.run / "trained.json")
+    result.save(args.results)
     print([(row.artist, row.metric, round(row.value, 3)) for row in rows], flush=True)
 
 
@@ -199,6 +199,7 @@ if __name__ == "__main__":
     parser.add_argument("art", type=Path, help="folder of pictures, one sub-folder an artist")
     parser.add_argument("--run", type=Path, default=Path("runs/instant"), help="squares, checkpoint, log")
     parser.add_argument("--out", type=Path, default=OUT, help="where the weights go")
+    parser.add_argument("--results", type=Path, default=Path("results/instant.json"))
     parser.add_argument("--each", type=int, default=2, help="styles that each picture is painted in")
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--batch", type=int, default=16)

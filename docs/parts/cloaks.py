@@ -264,6 +264,36 @@ def closer() -> str:
     return "\n".join(lines)
 
 
+def instant() -> str:
+    """The network's cloaks, and the optimiser's from them and from nothing."""
+    tree = optional("cloaks/instant")
+    if tree is None:
+        return "Not measured yet (results/cloaks/instant.json)."
+    columns = {
+        "decoded_shift": ("decoded shift ↑", ".2f"),
+        "ratio_to_default": ("of the default's", ".2f"),
+        "latent_remaining": ("latent remaining ↓", ".2f"),
+        "view_change": ("style changed in the view ↑", ".2f"),
+        "lpips": ("LPIPS", ".3f"),
+        "colour_cast": ("colour cast, ΔE ↓", ".1f"),
+        "seconds": ("seconds", ".2f"),
+    }
+    lines = [f"| cloak | {' | '.join(title for title, _ in columns.values())} |", "|---" * (len(columns) + 1) + "|"]
+    for recipe in dict.fromkeys(r["recipe"] for r in tree["rows"]):
+        own = {r["metric"]: r for r in tree["rows"] if r["recipe"] == recipe}
+        kind, _, steps = recipe.partition(" ")
+        name = {"cold": f"{steps} steps", "warm": f"{steps} steps from the instant one"}.get(kind, kind)
+        lines.append(f"| {name} | {' | '.join(interval(own[m], shape) for m, (_, shape) in columns.items())} |")
+    n, budget = tree["rows"][0]["n"], tree["rows"][0]["budget"]
+    lines += [
+        "",
+        f"{n} pictures of Van Gogh and David Revoy, squares of {tree['settings']['side']} px, LPIPS at most {budget:g} and the same "
+        "bound on colours but for noise, one thread, means with 95 % t-intervals; seconds with other work beside it "
+        "([results/cloaks/instant.json](RESULTS/cloaks/instant.json)).",
+    ]
+    return "\n".join(lines)
+
+
 def transfer() -> str:
     """Cloaks made on one autoencoder, seen by others."""
     tree = optional("cloaks/transfer")

@@ -115,7 +115,7 @@ MODELS: tuple[Model, ...] = (
     _data("style-transform", "styletransfer/transform.safetensors", "Apache-2.0",
           "Magenta's arbitrary stylisation, paints a picture in a style (ImageNet, PBN, DTD)"),
     _data("instant", "instant/instant.safetensors", "Apache-2.0",
-          "the instant cloak: from a picture and a style to δ, on the miniature's autoencoder; see its card"),
+          "the instant cloak: from a picture and its target to δ, for the miniature's autoencoder; see its card"),
     _data("judge-style", "judges/style.safetensors", "Apache-2.0",
           "the style judge's numbers on pictures of its artists (VGG16 statistics), no pictures"),
     _data("styles", "styles/catalogue.json", "Apache-2.0", "the style catalogue: numbers about styles, no pictures"),

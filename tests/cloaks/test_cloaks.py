@@ -14,12 +14,14 @@ from velatura.cloaks import (
     ApplicationSettings,
     DecodedSettings,
     GlazeSettings,
+    InstantSettings,
     NoiseSettings,
     PhotoGuardSettings,
     Step,
     StyleGuardSettings,
     decoded,
     glaze,
+    instant,
     noise,
     photoguard,
     shuffled,
@@ -53,6 +55,7 @@ SETTINGS = {
     "application": ApplicationSettings(0.05, steps=8, rounds=5),
     "decoded": DecodedSettings(0.05, alpha=5, steps=25, learning_rate=0.015, decay=True, beta2=0.9),
     "glaze": GlazeSettings(0.05, alpha=5, steps=25, learning_rate=0.015, decay=True, beta2=0.9),
+    "instant": InstantSettings(0.05),
     "noise": NoiseSettings(0.05),
     "photoguard": PhotoGuardSettings(0.05, steps=8, rounds=5),
     "styleguard": StyleGuardSettings(0.05, steps=8, rounds=5),
@@ -85,6 +88,29 @@ def test_glaze_moves_the_features_and_noise_does_not(pictures: Tensor, targets: 
     assert remaining["glaze"] < 0.8
     assert remaining["photoguard"] < 0.95
     assert remaining["noise"] > 0.95
+
+
+def test_the_instant_cloak_is_a_cloak_and_a_start_for_one(pictures: Tensor, targets: Tensor, mini: Extractor) -> None:
+    (aim,) = goals([mini], pictures, targets)
+    said: list[Step] = []
+    alone = instant(pictures, targets, extractors=[mini], settings=SETTINGS["instant"], on_step=said.append).delta
+    other = instant(pictures, targets.flip(0), extractors=[mini], settings=SETTINGS["instant"]).delta
+    by_noise = noise(pictures, settings=SETTINGS["noise"]).delta
+    left = [float(aim.remaining(pictures + delta).mean()) for delta in (alone, other, by_noise)]
+    assert left[0] < min(0.85, left[1], left[2])
+    assert [(step.index, step.total) for step in said] == [(1, 1)]
+    short = replace(SETTINGS["glaze"], steps=6)
+    both = [glaze(pictures, targets, extractors=[mini], settings=short, start=start).delta for start in (None, alone)]
+    cold, warm = (float(aim.remaining(pictures + delta).mean()) for delta in both)
+    assert warm < cold
+    bounded = instant(pictures, targets, extractors=[mini], settings=InstantSettings(0.05, 1.0)).delta
+    assert (colour_cast(pictures, pictures + bounded) <= 1.02).all()
+
+
+def test_the_instant_cloak_knows_the_miniature_only(pictures: Tensor, targets: Tensor) -> None:
+    stranger = Extractor(MiniAutoencoder(), "stranger", "0" * 64)
+    with pytest.raises(InputError, match="made for the model mini only, got stranger"):
+        instant(pictures, targets, extractors=[stranger], settings=SETTINGS["instant"])
 
 
 def test_the_decoded_view_is_moved_further_by_the_cloak_that_asks_for_it(

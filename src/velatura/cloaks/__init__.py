@@ -9,6 +9,7 @@ from velatura.cloaks.aspl import ASPLSettings, aspl
 from velatura.cloaks.cloak import Cloak, OnStep, Step
 from velatura.cloaks.decoded import DecodedSettings, decoded
 from velatura.cloaks.glaze import GlazeSettings, glaze
+from velatura.cloaks.instant import InstantSettings, instant
 from velatura.cloaks.noise import NoiseSettings, noise
 from velatura.cloaks.photoguard import PhotoGuardSettings, photoguard
 from velatura.cloaks.shuffled import shuffled
@@ -18,6 +19,7 @@ CLOAKS = {
     "application": (application, ApplicationSettings),
     "decoded": (decoded, DecodedSettings),
     "glaze": (glaze, GlazeSettings),
+    "instant": (instant, InstantSettings),
     "noise": (noise, NoiseSettings),
     "photoguard": (photoguard, PhotoGuardSettings),
     "styleguard": (styleguard, StyleGuardSettings),
@@ -31,6 +33,7 @@ __all__ = [
     "Cloak",
     "DecodedSettings",
     "GlazeSettings",
+    "InstantSettings",
     "NoiseSettings",
     "OnStep",
     "PhotoGuardSettings",
@@ -41,6 +44,7 @@ __all__ = [
     "aspl",
     "decoded",
     "glaze",
+    "instant",
     "noise",
     "photoguard",
     "shuffled",

@@ -7,6 +7,7 @@ for one (results/cloaks/instant.json).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -18,11 +19,13 @@ from torch import Tensor, nn
 
 from velatura import weights
 from velatura.cloaks.budget import fit
-from velatura.cloaks.cloak import Cloak
+from velatura.cloaks.cloak import Cloak, OnStep, Step, goals, mean_remaining
 from velatura.diffusion.autoencoder import ResidualBlock
-from velatura.errors import ContractError
+from velatura.diffusion.extractors import Extractor
+from velatura.errors import ContractError, InputError
 from velatura.images.contract import check_pictures
 from velatura.perception.color_difference import cell_difference, cells
+from velatura.perception.lpips import lpips
 
 WIDTHS = (24, 48, 96, 192)
 LARGEST = 0.2  # of δ in one channel
@@ -94,10 +97,39 @@ def direction(pictures: Tensor, targets: Tensor) -> Tensor:
     return found[..., :height, :width]
 
 
-def instant(pictures: Tensor, targets: Tensor, *, settings: InstantSettings) -> Cloak:
-    """One pass, then scaled to the budget. Shapes as in :func:`direction`; ``pictures + delta`` is in [0, 1]."""
+def instant(
+    pictures: Tensor,
+    targets: Tensor,
+    *,
+    extractors: Sequence[Extractor],
+    settings: InstantSettings,
+    on_step: OnStep | None = None,
+) -> Cloak:
+    """One pass, then scaled to the budget. Shapes as in :func:`direction`; ``pictures + delta`` is in [0, 1].
+
+    ``extractors``: whatever is to be deceived; only the miniature's autoencoder is known, others raise `InputError`.
+    """
+    check_known(extractors)
     found = fit(pictures, direction(pictures, targets), settings.budget, upper=GROWTH)
     if settings.cast is not None:  # a cast grows about as δ does
         over = cell_difference(cells(pictures), cells(pictures + found)) / settings.cast
         found = found / over.clamp_min(1).view(-1, 1, 1, 1)
+    if on_step is not None:
+        with torch.no_grad():
+            far = float(mean_remaining(goals(extractors, pictures, targets), pictures + found).mean())
+            on_step(Step(1, 1, far, far, float(lpips(pictures, pictures + found).mean()), found))
     return Cloak(found, "instant", 1)
+
+
+def knows(extractor: Extractor) -> bool:
+    """Whether the network was made for it."""
+    return extractor.sha256 == weights.sha256(weights.embedded("mini"))
+
+
+def check_known(extractors: Sequence[Extractor]) -> None:
+    """Refuse all but the miniature's autoencoder."""
+    for extractor in extractors:
+        if not knows(extractor):
+            raise InputError(
+                f"instant: made for the model mini only, got {extractor.name}: choose another effort, or --model mini"
+            )

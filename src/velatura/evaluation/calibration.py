@@ -26,7 +26,8 @@ from velatura.protect.settings import CLOSEST
 STEPS = 3  # that are timed, after one that warms up
 # Of a picture, in gradient steps through an encoder: methods that do not follow the effort; a U-Net's count for three.
 GRADIENTS = {
-    "noise": 0, "application": 360, "photoguard": 450, "styleguard": 450, "advdm": 900, "mist": 900, "aspl": 2000,
+    **{"noise": 0, "instant": 1, "application": 360, "photoguard": 450, "styleguard": 450},
+    **{"advdm": 900, "mist": 900, "aspl": 2000},
 }  # fmt: skip
 # Times as long as a step through the encoder: there and back, and so for each transformation.
 DEARER = {"blend": 3, "decoded": 3, "hardened": 9, "veil": 3}

@@ -15,6 +15,7 @@ from velatura.cloaks import (
     ASPLSettings,
     DecodedSettings,
     GlazeSettings,
+    InstantSettings,
     NoiseSettings,
     PhotoGuardSettings,
     StyleGuardSettings,
@@ -22,6 +23,7 @@ from velatura.cloaks import (
     application,
     aspl,
     decoded,
+    instant,
     noise,
     photoguard,
     shuffled,
@@ -151,6 +153,7 @@ SETTINGS: dict[str, Callable[[GlazeSettings, float], Any]] = {
     "blend": _blend,
     "decoded": _decoded,
     "hardened": _blend,
+    "instant": lambda effort, budget: InstantSettings(budget, effort.cast),
     "mist": lambda _, budget: AdvDMSettings(budget, steps=STEPS, rounds=6, texture=1.0),
     "noise": lambda _, budget: NoiseSettings(budget),
     "photoguard": lambda _, budget: PhotoGuardSettings(budget, STEPS, RADII),
@@ -176,6 +179,7 @@ METHODS: dict[str, Maker] = {
     "decoded": _each(decoded, "decoded"),
     "glaze": _glaze,
     "hardened": _hardened,
+    "instant": _each(instant, "instant"),
     "mist": partial(_advdm, method="mist"),
     "noise": _noise,
     "photoguard": _each(photoguard, "photoguard"),
@@ -186,7 +190,7 @@ METHODS: dict[str, Maker] = {
 }
 # Those whose colour cast is bounded, and by how much of the product's bound; the others are as published.
 BOUNDED = {
-    **dict.fromkeys(("banded", "blend", "decoded", "hardened", "velatura"), 1.0),
+    **dict.fromkeys(("banded", "blend", "decoded", "hardened", "instant", "velatura"), 1.0),
     **{"shuffled": 1.0, "veil": 0.9},  # shuffled: of the product's own deltas
 }
 LOOKS_CLOSE = ("banded", "shuffled", "velatura")  # which look at larger files from close by

@@ -13,7 +13,7 @@ EIGHT = ("jpeg quality=75", "upscale", "bilateral", "resize", "vae", "impress", 
 # Controls, cloaks of others, our own; but "banded", which is ours with another T.
 _METHODS = (
     *("noise", "shuffled", "glaze", "application", "photoguard", "styleguard", "advdm", "mist", "aspl"),
-    *("decoded", "blend", "veil", "hardened", "velatura"),
+    *("decoded", "blend", "veil", "hardened", "instant", "velatura"),
 )
 _NOISED = tuple(
     f"then {before}{after}" for before in ("noise sigma=0.05", "jpeg quality=75") for after in ("", " denoised nlm")

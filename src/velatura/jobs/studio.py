@@ -8,7 +8,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from velatura.cloaks import Step, glaze
+from velatura.cloaks import InstantSettings, Step, glaze, instant
+from velatura.cloaks.instant import knows
 from velatura.diffusion import extractors
 from velatura.errors import VelaturaError
 from velatura.images import Delivery, read_guarded, save
@@ -102,7 +103,13 @@ class Studio:
         quick = replace(settings, effort="fast").cloak()
         quick = replace(quick if detail is None else for_larger_files(quick), steps=PREVIEW_STEPS, resolutions=())
         target = protector.paint(whole, choice)[..., top : top + side, left : left + side]
-        cloak = glaze(part, target, extractors=protector.extractors, settings=quick, on_step=on_step, detail=detail)
+        start = None
+        if all(map(knows, protector.extractors)):
+            once = InstantSettings(quick.budget, quick.cast)
+            start = instant(part, target, extractors=protector.extractors, settings=once).delta
+        cloak = glaze(
+            part, target, extractors=protector.extractors, settings=quick, on_step=on_step, detail=detail, start=start
+        )
         picture.output.parent.mkdir(parents=True, exist_ok=True)
         with hold.claim():
             save(png(part), picture.task.beside("before.png"))
