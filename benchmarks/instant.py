@@ -1,4 +1,4 @@
-"""The instant cloak: alone, and as a start for the optimiser, beside the optimiser from nothing. At equal LPIPS.
+"""The instant cloak: alone, and as a start for the optimiser, beside the optimiser from nothing.
 
     python benchmarks/instant.py ../shared/art -o results/cloaks/instant.json
     python benchmarks/instant.py ../shared/art --tuning --rates 0.007 0.014 --starts 0.3 2 -o runs/instant.json
@@ -23,7 +23,7 @@ import torch
 from cloaks import REPORTING, TUNING, pictures, square
 from torch import Tensor
 
-from velatura import __version__
+from velatura import __version__, weights
 from velatura.cloaks import NoiseSettings, glaze, noise
 from velatura.cloaks.instant import InstantSettings, instant
 from velatura.evaluation.arms import Arm, colour_bound
@@ -112,7 +112,12 @@ def run(args: argparse.Namespace) -> None:
             )  # fmt: skip
         shown = ("decoded_shift", "ratio_to_default", "view_change", "seconds")
         print(f"{recipe:20}", *(f"{r.metric} {r.value:.3f}" for r in rows[-len(figures[0]) :] if r.metric in shown))
-    about = {"side": args.side, "cast": cast, "targets": targets}
+    about = {
+        "instant": weights.sha256(weights.embedded("instant")),
+        "side": args.side,
+        "cast": cast,
+        "targets": targets,
+    }
     Result("instant", __version__, args.seed, "cpu", about, protector.weights(), rows, []).save(args.output)
 
 

@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from train_autoencoder import HELD_OUT
 
-from velatura import __version__
+from velatura import __version__, weights
 from velatura.cloaks.budget import fit
 from velatura.cloaks.cloak import Goal
 from velatura.cloaks.instant import GROWTH, Network
@@ -189,7 +189,15 @@ def export(args: argparse.Namespace, network: Network, step: int, count: int) ->
             rows.append(Row(metric, value, len(values), low, high, artist=artist, cloak="instant", budget=BUDGET))
     settings = {"steps": step, "batch": args.batch, "rate": args.rate, "squares": count, "budget": BUDGET}
     settings |= {"alpha": [START, ALPHA], "cast": CAST, "gamma": GAMMA}
-    result = Result("instant-training", __version__, args.seed, "cpu", settings, {"mini": eye.sha256}, rows)
+    result = Result(
+        "instant-training",
+        __version__,
+        args.seed,
+        "cpu",
+        settings,
+        {"mini": eye.sha256, "instant": weights.sha256(args.out)},
+        rows,
+    )
     result.save(args.results)
     print([(row.artist, row.metric, round(row.value, 3)) for row in rows], flush=True)
 

@@ -159,6 +159,15 @@ def test_cloaks_for_files_larger_than_what_the_mimic_sees_are_made_for_how_those
     assert usual.protected(arms[0]) != setup.protected(arms[0])
 
 
+def test_the_instant_cloak_is_refused_on_other_models_before_anything_starts(
+    tiny_model: Path, art: list[Path], tmp_path: Path
+) -> None:
+    protocol = Protocol(art, "ada", [Arm.parse("instant:0.1")], model=str(tiny_model), **SMALL)
+    with pytest.raises(InputError, match="made for the model mini only"):
+        Setup(protocol, tmp_path / "out")
+    Setup(replace(protocol, extractors=("mini",)), tmp_path / "out")
+
+
 def test_words_are_looked_for_of_all_pictures_or_of_one(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
     arms = [Arm.parse("base"), Arm.parse("clean")]
     small = SMALL | {"changes": SMALL["changes"] | {"vectors": 4}}

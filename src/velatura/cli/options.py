@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from velatura.protect import Settings
 
-EFFORT_NAMES = ["instant", "fast", "default", "max", "paper"]
+EFFORT_NAMES = ["fast", "default", "max", "paper"]
 
 # Larger ones would overflow where each step of a training draws from a stream of its own.
 SEED = click.option(
@@ -61,8 +61,7 @@ _SETTINGS = [
         type=click.Choice(EFFORT_NAMES),
         default="default",
         show_default=True,
-        help="How long to optimise; instant: one pass of a network, for the model mini only; paper: the published "
-        "recipe, 500 steps, no bound on colour casts.",
+        help="How long to optimise; paper is the published recipe: 500 steps, no bound on colour casts.",
     ),
     click.option(
         "-m",

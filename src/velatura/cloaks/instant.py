@@ -1,8 +1,8 @@
 """The instant cloak, ours: a small network that has learned what the optimiser does, and does it in one pass.
 
 It takes a picture and what it is to look like, Ω(x,T), and gives δ. Taught on what the Glaze objective asks of the
-miniature's autoencoder (training/train_instant.py), so it knows no other; weaker than an optimised cloak, and a start
-for one (results/cloaks/instant.json).
+miniature's autoencoder (training/train_instant.py), so it knows no other. Weaker than the presets, and a start for them
+(results/cloaks/instant.json).
 """
 
 from __future__ import annotations
@@ -109,11 +109,12 @@ def instant(
 
     ``extractors``: whatever is to be deceived; only the miniature's autoencoder is known, others raise `InputError`.
     """
-    check_known(extractors)
+    check_known([(extractor.name, extractor.sha256) for extractor in extractors])
     found = fit(pictures, direction(pictures, targets), settings.budget, upper=GROWTH)
-    if settings.cast is not None:  # a cast grows about as δ does
-        over = cell_difference(cells(pictures), cells(pictures + found)) / settings.cast
-        found = found / over.clamp_min(1).view(-1, 1, 1, 1)
+    if settings.cast is not None:
+        for _ in range(2):  # a cast grows about as δ does
+            over = cell_difference(cells(pictures), cells(pictures + found)) / settings.cast
+            found = found / over.clamp_min(1).view(-1, 1, 1, 1)
     if on_step is not None:
         with torch.no_grad():
             far = float(mean_remaining(goals(extractors, pictures, targets), pictures + found).mean())
@@ -126,10 +127,9 @@ def knows(extractor: Extractor) -> bool:
     return extractor.sha256 == weights.sha256(weights.embedded("mini"))
 
 
-def check_known(extractors: Sequence[Extractor]) -> None:
-    """Refuse all but the miniature's autoencoder."""
-    for extractor in extractors:
-        if not knows(extractor):
-            raise InputError(
-                f"instant: made for the model mini only, got {extractor.name}: choose another effort, or --model mini"
-            )
+def check_known(models: Sequence[tuple[str, str]]) -> None:
+    """Refuse all but the miniature's autoencoder; of each model its name and sha256."""
+    own = weights.sha256(weights.embedded("mini"))
+    for name, digest in models:
+        if digest != own:
+            raise InputError(f"instant: made for the model mini only, got {name}: choose another cloak, or mini")

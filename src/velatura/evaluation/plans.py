@@ -10,10 +10,11 @@ from velatura.evaluation.arms import Arm
 _CONTROLS = ("base", "real", "clean")
 # The full depth of the table of countermeasures (docs/countermeasures.md), named before it was first run.
 EIGHT = ("jpeg quality=75", "upscale", "bilateral", "resize", "vae", "impress", "diffuse", "learned")
-# Controls, cloaks of others, our own; but "banded", which is ours with another T.
+# Controls, cloaks of others, our own; but "banded", which is ours with another T,
+# and "instant", which knows the miniature only.
 _METHODS = (
     *("noise", "shuffled", "glaze", "application", "photoguard", "styleguard", "advdm", "mist", "aspl"),
-    *("decoded", "blend", "veil", "hardened", "instant", "velatura"),
+    *("decoded", "blend", "veil", "hardened", "velatura"),
 )
 _NOISED = tuple(
     f"then {before}{after}" for before in ("noise sigma=0.05", "jpeg quality=75") for after in ("", " denoised nlm")

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from velatura import judges, weights
+from velatura.cloaks.instant import check_known
 from velatura.countermeasures.attack import Attack, model_for, prepare
 from velatura.countermeasures.detect import FEWEST as FEWEST_CLEAN
 from velatura.countermeasures.detect import Features, features
@@ -171,6 +172,8 @@ class Setup:
 
     def _models(self, arm: Arm) -> list[str]:
         names = self.extractors(arm)
+        if arm.method == "instant":
+            check_known([(name, weights.sha256(weights.require(name))) for name in names])
         unets = [weights.require_pipeline(names[0]) / "unet"] if arm.method in THROUGH_UNET else []
         return [weights.sha256(folder) for folder in (*map(weights.require, names), *unets)]
 
@@ -213,6 +216,8 @@ class Setup:
                 about.append(BAND if arm.method in DRAW_AS_GLAZE else (FAR, DRAWN, TRIED, style.SIDE, style.LAYERS))
             if self.side > CLOSEST * self.resolution:
                 about.append(CLOSEST)
+            if arm.method == "instant":
+                about.append(weights.sha256(weights.embedded("instant")))
             if arm.method in BOUNDED:
                 about.append(colour_bound(arm, self.resolution))
         return self.out / "protected" / f"{whole.key}-{_key(about)}"

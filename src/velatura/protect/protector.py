@@ -15,8 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from velatura import __version__, weights
-from velatura.cloaks import GlazeSettings, InstantSettings, OnStep, Step, glaze, instant
-from velatura.cloaks.instant import check_known
+from velatura.cloaks import GlazeSettings, OnStep, Step, glaze
 from velatura.cloaks.windows import over_windows
 from velatura.diffusion import device, extractors
 from velatura.diffusion.autoencoder import MiniAutoencoder
@@ -98,8 +97,6 @@ class Protector:
             settings = replace(settings, resolutions=tuple(sorted(own | {512})))
         self.settings = replace(settings, models=tuple(names))
         self.extractors = [extractors.load(name, self.device) for name in names]
-        if settings.effort == "instant":
-            check_known(self.extractors)
         self.ways = {extractor.name: device.tune(extractor) for extractor in self.extractors}
         # Its own, always fp32, as the catalogue was built: the cloak's may run in another precision.
         self.style_model = extractors.load(STYLE_MODEL, self.device)
@@ -300,10 +297,6 @@ class Protector:
                     on_step(replace(step, index=index * step.total + step.index, total=count * step.total))
 
             part = target[:, :, where[0], where[1]]
-            if self.settings.effort == "instant":
-                alone = InstantSettings(settings.budget, settings.cast)
-                once = instant(pictures, part, extractors=self.extractors, settings=alone, on_step=report).delta
-                return once.mean(1, keepdim=True).expand_as(once) if grey else once
             alpha = None if shown is None else shown[:, :, where[0], where[1]].to(self.device)
             near = None if detail is None else same_part(detail, original, where).to(self.device)
             found = glaze(

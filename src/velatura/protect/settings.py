@@ -17,7 +17,6 @@ from velatura.styles.choose import BAND
 # (benchmarks/tune_effort.py).
 SHORT = GlazeSettings(steps=45, learning_rate=0.014, decay=True, alpha_start=0.3, alpha=8, beta2=0.9)
 EFFORTS: Mapping[str, GlazeSettings] = {
-    "instant": replace(SHORT, steps=1),  # one pass of a network (cloaks/instant.py), of which budget and cast are kept
     "fast": replace(SHORT, steps=20, learning_rate=0.02),
     "default": SHORT,
     "max": replace(SHORT, steps=200, learning_rate=0.01),

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from velatura.jobs.records import Job, Picture, Upload
 
-Effort = Literal["instant", "fast", "default", "max", "paper"]
+Effort = Literal["fast", "default", "max", "paper"]
 Panel = Literal[
     "result",
     "original",
