@@ -10,18 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from velatura import weights
 from velatura.cloaks.budget import fit
 from velatura.cloaks.cloak import Cloak, OnStep, Step, goals, mean_remaining
-from velatura.diffusion.autoencoder import ResidualBlock
 from velatura.diffusion.extractors import Extractor
+from velatura.diffusion.small_unet import SmallUNet
 from velatura.errors import ContractError, InputError
 from velatura.images.contract import check_pictures
 from velatura.perception.color_difference import cell_difference, cells
@@ -41,34 +40,17 @@ class InstantSettings:
     cast: float | None = None
 
 
-class Network(nn.Module):
+class Network(SmallUNet):
     """Pictures and targets ``(B, 3, H, W)`` in [0, 1], sides multiples of 16, to δ ``(B, 3, H, W)``.
 
-    A U-Net of 2.4 million parameters, half the picture's size at its first level, a sixteenth at its last.
+    2.4 million parameters.
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self.enter = nn.Conv2d(24, WIDTHS[0], 3, padding=1)
-        self.down = nn.ModuleList(nn.Sequential(ResidualBlock(w), ResidualBlock(w)) for w in WIDTHS)
-        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(WIDTHS))
-        self.grow = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(b, 4 * a, 1), nn.PixelShuffle(2)) for a, b in pairwise(WIDTHS)
-        )
-        self.up = nn.ModuleList(nn.Sequential(ResidualBlock(w), ResidualBlock(w)) for w in WIDTHS[:-1])
-        self.leave = nn.Conv2d(WIDTHS[0], 12, 3, padding=1)
+        super().__init__(6, WIDTHS)
 
-    def forward(self, pictures: Tensor, targets: Tensor) -> Tensor:
-        x = self.enter(F.pixel_unshuffle(torch.cat([pictures - 0.5, targets - pictures], 1), 2))
-        skipped = []
-        for level, blocks in enumerate(self.down):
-            x = blocks(x)
-            if level < len(self.shrink):
-                skipped.append(x)
-                x = self.shrink[level](x)
-        for level in reversed(range(len(self.up))):
-            x = self.up[level](self.grow[level](x) + skipped[level])
-        return LARGEST * torch.tanh(F.pixel_shuffle(self.leave(x), 2))
+    def forward(self, pictures: Tensor, targets: Tensor) -> Tensor:  # type: ignore[override]
+        return LARGEST * torch.tanh(super().forward(torch.cat([pictures - 0.5, targets - pictures], 1)))
 
 
 @lru_cache(maxsize=4)

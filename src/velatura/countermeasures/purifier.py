@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 
 from velatura.countermeasures.autoencoding import cut, padded
 from velatura.countermeasures.settings import Settings, setting
-from velatura.diffusion.autoencoder import ResidualBlock
+from velatura.diffusion.small_unet import SmallUNet
 from velatura.errors import WeightsError
 from velatura.images.contract import check_pictures
 
@@ -27,33 +26,16 @@ WIDTHS = (32, 64, 96)
 MULTIPLE = 2 ** len(WIDTHS)
 
 
-class Network(nn.Module):
+class Network(SmallUNet):
     """Pictures in [0, 1], sides multiples of 8, to what should be added to them. Starts as no change at all."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.enter = nn.Conv2d(12, WIDTHS[0], 3, padding=1)
-        self.down = nn.ModuleList(nn.Sequential(ResidualBlock(w), ResidualBlock(w)) for w in WIDTHS)
-        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(WIDTHS))
-        self.grow = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(b, 4 * a, 1), nn.PixelShuffle(2)) for a, b in pairwise(WIDTHS)
-        )
-        self.up = nn.ModuleList(nn.Sequential(ResidualBlock(w), ResidualBlock(w)) for w in WIDTHS[:-1])
-        self.leave = nn.Conv2d(WIDTHS[0], 12, 3, padding=1)
+        super().__init__(3, WIDTHS)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
 
     def forward(self, pictures: Tensor) -> Tensor:
-        x = self.enter(F.pixel_unshuffle(pictures - 0.5, 2))
-        skipped = []
-        for level, block in enumerate(self.down):
-            x = block(x)
-            if level < len(self.shrink):
-                skipped.append(x)
-                x = self.shrink[level](x)
-        for level in reversed(range(len(self.up))):
-            x = self.up[level](self.grow[level](x) + skipped[level])
-        return F.pixel_shuffle(self.leave(x), 2)
+        return super().forward(pictures - 0.5)
 
 
 @dataclass(frozen=True)
