@@ -46,8 +46,8 @@ def makers(protector: Protector, args: argparse.Namespace) -> dict[str, Maker]:
 
     def optimised(settings, warm):  # type: ignore[no-untyped-def]
         def make(picture: Tensor, target: Tensor) -> Tensor:
-            start = instant(picture, target, extractors=protector.extractors, settings=alone).delta if warm else None
-            return glaze(picture, target, extractors=protector.extractors, settings=settings, start=start).delta
+            start = instant(picture, target, extractors=eyes, settings=alone).delta if warm else None
+            return glaze(picture, target, extractors=eyes, settings=settings, start=start).delta
 
         return make
 

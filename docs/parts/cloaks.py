@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from parts.figures import before_closer, cell, interval, optional, result, stale
 from velatura import weights
 from velatura.styles import catalogue
@@ -228,6 +231,17 @@ def hardening() -> str:
     return "\n".join(lines)
 
 
+def by_recipe(
+    tree: dict[str, Any], first: str, columns: dict[str, tuple[str, str]], name: Callable[[str], str]
+) -> list[str]:
+    """The lines of a table: a recipe a row, a metric (its title, its format) a column."""
+    lines = [f"| {first} | {' | '.join(title for title, _ in columns.values())} |", "|---" * (len(columns) + 1) + "|"]
+    for recipe in dict.fromkeys(r["recipe"] for r in tree["rows"]):
+        own = {r["metric"]: r for r in tree["rows"] if r["recipe"] == recipe}
+        lines.append(f"| {name(recipe)} | {' | '.join(interval(own[m], shape) for m, (_, shape) in columns.items())} |")
+    return lines
+
+
 def closer() -> str:
     """Files of twice the working resolution."""
     tree = optional("cloaks/closer")
@@ -244,17 +258,12 @@ def closer() -> str:
         "delta_e_flat": ("ΔE, flat ↓", ".1f"),
         "delta_scale": ("of δ left", ".2f"),
     }
-    lines = [f"| looked at while optimising | {' | '.join(title for title, _ in columns.values())} |"]
-    lines.append("|---" * (len(columns) + 1) + "|")
     names = {
         "as published": "the working size",
         "enlarged": "enlarged as well",
         "product": "that, smaller steps where busy",
     }
-    for recipe in dict.fromkeys(r["recipe"] for r in tree["rows"]):
-        own = {r["metric"]: r for r in tree["rows"] if r["recipe"] == recipe}
-        cells = [interval(own[metric], shape) for metric, (_, shape) in columns.items()]
-        lines.append(f"| {names.get(recipe, recipe)} | {' | '.join(cells)} |")
+    lines = by_recipe(tree, "looked at while optimising", columns, lambda recipe: names.get(recipe, recipe))
     n = tree["rows"][0]["n"]
     lines += [
         "",
@@ -278,12 +287,12 @@ def instant() -> str:
         "colour_cast": ("colour cast, ΔE ↓", ".1f"),
         "seconds": ("seconds", ".2f"),
     }
-    lines = [f"| cloak | {' | '.join(title for title, _ in columns.values())} |", "|---" * (len(columns) + 1) + "|"]
-    for recipe in dict.fromkeys(r["recipe"] for r in tree["rows"]):
-        own = {r["metric"]: r for r in tree["rows"] if r["recipe"] == recipe}
+
+    def name(recipe: str) -> str:
         kind, _, steps = recipe.partition(" ")
-        name = {"cold": f"{steps} steps", "warm": f"{steps} steps from the instant one"}.get(kind, kind)
-        lines.append(f"| {name} | {' | '.join(interval(own[m], shape) for m, (_, shape) in columns.items())} |")
+        return {"cold": f"{steps} steps", "warm": f"{steps} steps from the instant one"}.get(kind, kind)
+
+    lines = by_recipe(tree, "cloak", columns, name)
     n, budget = tree["rows"][0]["n"], tree["rows"][0]["budget"]
     lines += [
         "",

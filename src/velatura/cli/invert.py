@@ -49,7 +49,8 @@ def invert_command(
     from velatura.diffusion import pipeline as models
     from velatura.diffusion.device import pick_device
     from velatura.images import read, save, working
-    from velatura.mimicry.invert import PezSettings, middle, pez, pez_by_clip
+    from velatura.images.resample import middle
+    from velatura.mimicry.invert import PezSettings, pez, pez_by_clip
 
     new_file(output)
     device = pick_device(device)

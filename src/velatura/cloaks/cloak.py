@@ -79,16 +79,21 @@ class Goal:
         return self.left(self.encode(pictures))
 
 
-def goals(
-    extractors: Sequence[Extractor], pictures: Tensor, targets: Tensor, resolutions: Sequence[int] = ()
-) -> list[Goal]:
-    """One goal an extractor and resolution (short side, px; the pictures' own where none is named)."""
+def check_pairs(pictures: Tensor, targets: Tensor) -> None:
+    """Refuse what are no pictures and targets of one shape."""
     check_pictures(pictures, "pictures")
     check_pictures(targets, "targets")
     if pictures.shape != targets.shape:
         raise ContractError(
             f"expected pictures and targets of one shape, got {tuple(pictures.shape)} and {tuple(targets.shape)}"
         )
+
+
+def goals(
+    extractors: Sequence[Extractor], pictures: Tensor, targets: Tensor, resolutions: Sequence[int] = ()
+) -> list[Goal]:
+    """One goal an extractor and resolution (short side, px; the pictures' own where none is named)."""
+    check_pairs(pictures, targets)
     if not extractors:
         raise InputError("expected one extractor or more, got none")
     return [Goal(e, pictures, targets, side) for e in extractors for side in (resolutions or (None,))]

@@ -18,11 +18,10 @@ from torch import Tensor
 
 from velatura import weights
 from velatura.cloaks.budget import fit
-from velatura.cloaks.cloak import Cloak, OnStep, Step, goals, mean_remaining
+from velatura.cloaks.cloak import Cloak, OnStep, Step, check_pairs, goals, mean_remaining
 from velatura.diffusion.extractors import Extractor
 from velatura.diffusion.small_unet import SmallUNet
-from velatura.errors import ContractError, InputError
-from velatura.images.contract import check_pictures
+from velatura.errors import InputError
 from velatura.perception.color_difference import cell_difference, cells
 from velatura.perception.lpips import lpips
 
@@ -67,12 +66,7 @@ def direction(pictures: Tensor, targets: Tensor) -> Tensor:
 
     ``pictures`` and ``targets`` = Ω(x,T): ``(B, 3, H, W)`` in [0, 1], of any size.
     """
-    check_pictures(pictures, "pictures")
-    check_pictures(targets, "targets")
-    if pictures.shape != targets.shape:
-        raise ContractError(
-            f"expected pictures and targets of one shape, got {tuple(pictures.shape)} and {tuple(targets.shape)}"
-        )
+    check_pairs(pictures, targets)
     height, width = pictures.shape[-2:]
     room = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
     found: Tensor = network(str(pictures.device))(*(F.pad(x, room, mode="replicate") for x in (pictures, targets)))
@@ -104,14 +98,13 @@ def instant(
     return Cloak(found, "instant", 1)
 
 
-def knows(extractor: Extractor) -> bool:
-    """Whether the network was made for it."""
-    return extractor.sha256 == weights.sha256(weights.embedded("mini"))
+def knows(digest: str) -> bool:
+    """Whether the network was made for the autoencoder of this sha256."""
+    return digest == weights.sha256(weights.embedded("mini"))
 
 
 def check_known(models: Sequence[tuple[str, str]]) -> None:
     """Refuse all but the miniature's autoencoder; of each model its name and sha256."""
-    own = weights.sha256(weights.embedded("mini"))
     for name, digest in models:
-        if digest != own:
+        if not knows(digest):
             raise InputError(f"instant: made for the model mini only, got {name}: choose another cloak, or mini")

@@ -156,3 +156,9 @@ def _lanczos3(distance: float) -> float:
 # Taps of Lanczos3 that doubles a side (two phases, a quarter of a pixel to either side), and of the one that halves it.
 _UP = [[_lanczos3(offset + quarter) for offset in range(-3, 4)] for quarter in (0.25, -0.25)]
 _DOWN = [_lanczos3((offset - 0.5) / 2) for offset in range(-5, 7)]
+
+
+def middle(picture: Tensor, side: int) -> Tensor:
+    """The square of ``side`` pixels in the middle of a picture ``(B, 3, H, W)`` that is at least as large."""
+    top, left = ((length - side) // 2 for length in picture.shape[-2:])
+    return picture[..., top : top + side, left : left + side]

@@ -104,7 +104,7 @@ class Studio:
         quick = replace(quick if detail is None else for_larger_files(quick), steps=PREVIEW_STEPS, resolutions=())
         target = protector.paint(whole, choice)[..., top : top + side, left : left + side]
         start = None
-        if detail is None and quick.budget and all(map(knows, protector.extractors)):
+        if detail is None and quick.budget and all(knows(e.sha256) for e in protector.extractors):
             once = InstantSettings(quick.budget, quick.cast)
             start = instant(part, target, extractors=protector.extractors, settings=once).delta
         cloak = glaze(

@@ -22,10 +22,11 @@ from velatura.diffusion import denoising
 from velatura.diffusion.pipeline import autocast, is_full_size, quiet
 from velatura.errors import InputError
 from velatura.images.contract import check_pictures
+from velatura.images.resample import middle
 from velatura.mimicry import trainees
 from velatura.mimicry.captions import with_artist
 from velatura.mimicry.generate import generate
-from velatura.mimicry.invert import PezSettings, State, middle, pez
+from velatura.mimicry.invert import PezSettings, State, pez
 from velatura.reports.result import to_json
 
 Method = Literal["full", "lora", "dreambooth", "textual-inversion", "pez"]

@@ -197,12 +197,6 @@ def pez_by_clip(
     return Inversion(text, tuple(ids.tolist()), own, nothing, 1 - best)
 
 
-def middle(picture: Tensor, side: int) -> Tensor:
-    """The square of ``side`` pixels in the middle of a picture ``(1, 3, H, W)`` that is at least as large."""
-    top, left = ((length - side) // 2 for length in picture.shape[-2:])
-    return picture[..., top : top + side, left : left + side]
-
-
 def check(pipeline: Any, pictures: Sequence[Tensor], settings: PezSettings) -> None:
     if not pictures:
         raise InputError("expected pictures to invert, got none")

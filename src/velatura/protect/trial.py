@@ -16,6 +16,7 @@ from torch import Tensor
 from velatura.cloaks import GlazeSettings, glaze
 from velatura.diffusion.extractors import Extractor
 from velatura.images import Artwork, working
+from velatura.images.resample import middle
 from velatura.perception.style import style, style_change
 from velatura.protect.settings import CAST_PER_LPIPS, EFFORTS
 from velatura.styles import transfer
@@ -29,9 +30,7 @@ SETTINGS = replace(EFFORTS["fast"], budget=BUDGET, cast=4 * CAST_PER_LPIPS * BUD
 
 def small(artwork: Artwork) -> Tensor:
     """The middle square of a picture, ``(1, 3, 128, 128)``."""
-    picture = working(artwork, SIDE)
-    top, left = ((side - SIDE) // 2 for side in picture.shape[-2:])
-    return picture[..., top : top + SIDE, left : left + SIDE]
+    return middle(working(artwork, SIDE), SIDE)
 
 
 def changed(squares: Sequence[Tensor], vector: Sequence[float], eye: Extractor) -> float:

@@ -19,6 +19,7 @@ from velatura.diffusion.image_to_image import repaint
 from velatura.diffusion.pipeline import quiet, require_transformers
 from velatura.errors import ContractError, InputError, WeightsError
 from velatura.images.contract import check_pictures
+from velatura.images.resample import middle
 from velatura.styles.networks import STYLE_NUMBERS, STYLE_SIDE, StylePredictor, StyleTransformer
 
 Style = TypeVar("Style")
@@ -52,10 +53,7 @@ def transformer(device: str = "cpu") -> StyleTransformer:
 def style_vector(picture: torch.Tensor) -> torch.Tensor:
     """The style of pictures ``(B, 3, H, W)`` in [0, 1] as ``(B, 100)``, read from their centre squares."""
     check_pictures(picture, "picture")
-    height, width = picture.shape[-2:]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = picture[..., top : top + side, left : left + side]
+    square = middle(picture, min(picture.shape[-2:]))
     vector: torch.Tensor = predictor(str(picture.device))(_resized(square, STYLE_SIDE, STYLE_SIDE))
     return vector
 
