@@ -25,7 +25,8 @@ SHOWN = (
 
 CLOAKS = {
     "glaze": "Glaze objective as published",
-    "velatura": "Velatura: that, colour cast bounded",
+    "glaze-bounded": "that, scaled down to Velatura's bound on colour cast",
+    "velatura": "Velatura: the objective, colour cast bounded",
     "veil": "`veil`: `blend`, less where it shows",
     "blend": "`blend`: latents and decoded view",
     "decoded": "`decoded`: decoded view alone",

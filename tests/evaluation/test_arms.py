@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ from velatura.errors import InputError
 from velatura.evaluation import METHODS, Arm, plans
 from velatura.evaluation.arms import NO_BOUND, colour_bound, countermeasure, protect
 from velatura.evaluation.figures import cloak_rows, compared, known_as
-from velatura.evaluation.methods import BOUNDED, THROUGH_UNET
+from velatura.evaluation.methods import BOUNDED, THROUGH_UNET, Work
 from velatura.evaluation.recipes import Recipe
+from velatura.perception.color_difference import colour_cast
 from velatura.protect import Protector, Settings
 
 
@@ -108,6 +110,18 @@ def test_every_method_uses_the_same_budget_and_only_cloaks_have_an_aim(make_scen
     for method in ("noise", "shuffled"):
         assert mean[method]["latent_remaining"] > 0.85
     assert mean["velatura"]["colour_cast"] <= 1.05 * colour_bound(Arm("velatura", 0.1), 64)
+
+
+def test_the_published_cloak_scaled_to_the_bound_on_colours(make_scene: Callable[..., Tensor]) -> None:
+    x, t = make_scene(64, 72), make_scene(64, 72, 5)
+    settings = Settings(models=("mini",), effort="fast", resolutions=(64,), style="Aubrey Beardsley", cast=5)
+    deltas = {}
+    for method, cast in (("glaze", NO_BOUND), ("glaze-bounded", 5)):
+        protector = Protector(replace(settings, cast=cast))
+        deltas[method] = METHODS[method](protector, Work([x], [t], [None], 0.1, 0))[0]
+    assert colour_cast(x, x + deltas["glaze"]) > 7
+    assert 4.5 < colour_cast(x, x + deltas["glaze-bounded"]) < 5.1
+    assert torch.nn.functional.cosine_similarity(*(d.flatten(1) for d in deltas.values())) > 0.999
 
 
 def test_the_bound_on_colours_grows_below_full_size() -> None:

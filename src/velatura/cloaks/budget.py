@@ -1,4 +1,4 @@
-"""The perceptual budget: LPIPS (AlexNet, v0.1) of the 8-bit picture, and the largest step that keeps it."""
+"""The budgets: LPIPS (AlexNet, v0.1) of the 8-bit picture and colour cast, and the largest δ that keeps them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from velatura.errors import InputError
+from velatura.perception.color_difference import cell_difference, cells
 from velatura.perception.lpips import LPIPS, load
 
 INTENSITIES = {"low": 0.05, "default": 0.1, "high": 0.2}
@@ -85,3 +86,12 @@ def fit(pictures: Tensor, direction: Tensor, budget: float, *, upper: float = 1.
         return module.compare(reference, module.features(as_8_bit(moved(scale)))).cpu()
 
     return moved(largest_scale(distance, budget, len(pictures), upper=upper, rounds=rounds)) - pictures
+
+
+@torch.no_grad()
+def within_cast(pictures: Tensor, delta: Tensor, bound: float, *, rounds: int = 1) -> Tensor:
+    """δ ``(B, 3, H, W)`` scaled down where its colour cast is above ``bound`` (ΔE); a cast grows about as δ does."""
+    for _ in range(rounds):
+        over = cell_difference(cells(pictures), cells(pictures + delta)) / bound
+        delta = delta / over.clamp_min(1).view(-1, 1, 1, 1)
+    return delta

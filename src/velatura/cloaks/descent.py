@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from velatura.cloaks.budget import fit
+from velatura.cloaks.budget import fit, within_cast
 from velatura.cloaks.cloak import Objective, OnStep, Step
 from velatura.cloaks.closer import Closer
 from velatura.diffusion.extractors import Extractor
@@ -108,9 +108,8 @@ def descend(
             step = (shape * delta.detach()).expand_as(pictures)
             on_step(Step(index + 1, settings.steps, total, far, visible, step))
     delta = fit(pictures, (seen * delta.detach()).expand_as(pictures), settings.budget)
-    if settings.cast is not None:  # a cast grows about as δ does
-        over = cell_difference(colours, cells(pictures + delta)) / settings.cast
-        delta = delta / over.clamp_min(1).view(-1, 1, 1, 1)
+    if settings.cast is not None:
+        delta = within_cast(pictures, delta, settings.cast)
     return delta if opacity is None else delta / opacity.clamp_min(FAINTEST)
 
 

@@ -17,12 +17,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from velatura import weights
-from velatura.cloaks.budget import fit
+from velatura.cloaks.budget import fit, within_cast
 from velatura.cloaks.cloak import Cloak, OnStep, Step, check_pairs, goals, mean_remaining
 from velatura.diffusion.extractors import Extractor
 from velatura.diffusion.small_unet import SmallUNet
 from velatura.errors import InputError
-from velatura.perception.color_difference import cell_difference, cells
 from velatura.perception.lpips import lpips
 
 WIDTHS = (24, 48, 96, 192)
@@ -88,9 +87,7 @@ def instant(
     check_known([(extractor.name, extractor.sha256) for extractor in extractors])
     found = fit(pictures, direction(pictures, targets), settings.budget, upper=GROWTH)
     if settings.cast is not None:
-        for _ in range(2):  # a cast grows about as δ does
-            over = cell_difference(cells(pictures), cells(pictures + found)) / settings.cast
-            found = found / over.clamp_min(1).view(-1, 1, 1, 1)
+        found = within_cast(pictures, found, settings.cast, rounds=2)
     if on_step is not None:
         with torch.no_grad():
             far = float(mean_remaining(goals(extractors, pictures, targets), pictures + found).mean())

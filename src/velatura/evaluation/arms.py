@@ -15,7 +15,7 @@ from velatura.countermeasures.detect import DETECTORS
 from velatura.countermeasures.settings import parse as parse_settings
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError
-from velatura.evaluation.methods import BOUNDED, DRAW_AS_GLAZE, METHODS, Work
+from velatura.evaluation.methods import BOUNDED, DRAW_AS_GLAZE, METHODS, NO_BOUND, Work
 from velatura.images import read
 from velatura.perception.lpips import lpips
 from velatura.perception.pixels import ssim
@@ -25,7 +25,6 @@ from velatura.protect.protector import png
 from velatura.protect.settings import CAST_PER_LPIPS
 from velatura.styles.choose import BAND
 
-NO_BOUND = 100.0  # of the colour cast, ΔE: the objective as published
 FULL_SIDE = 512  # px: what ``velatura protect`` works at by default
 PLAIN = ("base", "real", "clean")
 OnPicture = Callable[[int, int], None]

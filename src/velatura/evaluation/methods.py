@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -29,11 +30,14 @@ from velatura.cloaks import (
     shuffled,
     styleguard,
 )
+from velatura.cloaks.budget import within_cast
 from velatura.cloaks.expectation import Transform
 from velatura.countermeasures import COUNTERMEASURES, differentiable
 from velatura.diffusion import pipeline as models
 from velatura.protect import Protector
 from velatura.protect.settings import for_larger_files
+
+NO_BOUND = 100.0  # of the colour cast, ΔE: the objective as published
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,15 @@ def _each(cloak: Callable[..., Any], method: str) -> Maker:
 
 def _glaze(protector: Protector, work: Work) -> list[Tensor]:
     return [protector.cloak(x, t) for x, t in zip(work.originals, work.targets, strict=True)]
+
+
+def _glaze_bounded(protector: Protector, work: Work) -> list[Tensor]:
+    bound = protector.settings.cloak().cast
+    assert bound is not None
+    published = copy.copy(protector)
+    published.settings = replace(protector.settings, cast=NO_BOUND)
+    pairs = zip(work.originals, _glaze(published, work), strict=True)
+    return [within_cast(x, delta, bound, rounds=2) for x, delta in pairs]
 
 
 def _velatura(protector: Protector, work: Work) -> list[Tensor]:
@@ -146,7 +159,7 @@ def _own(effort: GlazeSettings, budget: float) -> GlazeSettings:
 
 # Every method's settings, from the optimiser's of an effort (:data:`~velatura.protect.EFFORTS`) and the budget.
 SETTINGS: dict[str, Callable[[GlazeSettings, float], Any]] = {
-    **dict.fromkeys(("banded", "glaze", "shuffled", "velatura"), _own),
+    **dict.fromkeys(("banded", "glaze", "glaze-bounded", "shuffled", "velatura"), _own),
     "advdm": lambda _, budget: AdvDMSettings(budget, steps=STEPS, rounds=6),
     "application": lambda _, budget: ApplicationSettings(budget, rounds=RADII),
     "aspl": lambda _, budget: ASPLSettings(budget, turns=15, rounds=6),
@@ -169,7 +182,8 @@ def settings_of(method: str, effort: GlazeSettings, budget: float, *, larger: bo
 
 
 # "velatura" is what `velatura protect` does by default, "banded" the same but for T, which it draws as Glaze does,
-# "glaze" the objective as published, with the same steps; "application" the early Glaze application.
+# "glaze" the objective as published, with the same steps; "glaze-bounded" its δ, scaled down to the bound on colours
+# that the product keeps: the two at equal visibility by both measures; "application" the early Glaze application.
 METHODS: dict[str, Maker] = {
     "advdm": partial(_advdm, method="advdm"),
     "application": _each(application, "application"),
@@ -178,6 +192,7 @@ METHODS: dict[str, Maker] = {
     "blend": _each(decoded, "blend"),
     "decoded": _each(decoded, "decoded"),
     "glaze": _glaze,
+    "glaze-bounded": _glaze_bounded,
     "hardened": _hardened,
     "instant": _each(instant, "instant"),
     "mist": partial(_advdm, method="mist"),
@@ -190,10 +205,10 @@ METHODS: dict[str, Maker] = {
 }
 # Those whose colour cast is bounded, and by how much of the product's bound; the others are as published.
 BOUNDED = {
-    **dict.fromkeys(("banded", "blend", "decoded", "hardened", "instant", "velatura"), 1.0),
+    **dict.fromkeys(("banded", "blend", "decoded", "glaze-bounded", "hardened", "instant", "velatura"), 1.0),
     **{"shuffled": 1.0, "veil": 0.9},  # shuffled: of the product's own deltas
 }
 LOOKS_CLOSE = ("banded", "shuffled", "velatura")  # which look at larger files from close by
 # Those whose T is drawn as Glaze draws it; the others share the T of `velatura protect` (styles/choose.py).
-DRAW_AS_GLAZE = ("application", "banded", "glaze")
+DRAW_AS_GLAZE = ("application", "banded", "glaze", "glaze-bounded")
 THROUGH_UNET = ("advdm", "aspl", "mist")  # which need a whole text-to-image model, and depend on its U-Net

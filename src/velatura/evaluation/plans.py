@@ -13,7 +13,8 @@ EIGHT = ("jpeg quality=75", "upscale", "bilateral", "resize", "vae", "impress", 
 # Controls, cloaks of others, our own; but "banded", which is ours with another T,
 # and "instant", which knows the miniature only.
 _METHODS = (
-    *("noise", "shuffled", "glaze", "application", "photoguard", "styleguard", "advdm", "mist", "aspl"),
+    *("noise", "shuffled", "glaze", "glaze-bounded", "application", "photoguard", "styleguard"),
+    *("advdm", "mist", "aspl"),
     *("decoded", "blend", "veil", "hardened", "velatura"),
 )
 _NOISED = tuple(
