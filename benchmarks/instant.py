@@ -2,11 +2,16 @@
 
     python benchmarks/instant.py ../shared/art -o results/cloaks/instant.json
     python benchmarks/instant.py ../shared/art --tuning --rates 0.007 0.014 --starts 0.3 2 -o runs/instant.json
+    python benchmarks/instant.py ../shared/art --model ../shared/weights/taef2 -o results/cloaks/surrogate.json
+
+``--model``: another autoencoder is deceived, and the miniature is its surrogate: where a step of a full-size encoder
+takes as long as 50 of the miniature's (benchmarks/speed.py), what the miniature can do first need not be done there.
 
 Middle squares of the reporting artists (Van Gogh, David Revoy; ``--tuning``: Kate Greenaway, Ivan Aivazovsky) through
 ``velatura protect``'s own code: PNG files at the working resolution, one target style an artist. ``recipe``: ``noise``,
-``instant``, ``cold N`` and ``warm N``: N steps of the default preset from nothing, and from the instant cloak. Means
-with 95 % t-intervals; ``ratio_to_default``: decoded shift over that of the default preset, picture by picture. Seconds
+``instant``, ``cold N`` and ``warm N``: N steps of the default preset from nothing, and from the instant cloak; with
+``--model``, ``miniature`` and ``miniature N``: the miniature's cloak, and N steps from it. Means with 95 % t-intervals;
+``ratio_to_default``: decoded shift over that of the default preset's steps from nothing, picture by picture. Seconds
 are δ's, on one thread.
 """
 
@@ -24,14 +29,14 @@ from cloaks import REPORTING, TUNING, pictures, square
 from torch import Tensor
 
 from velatura import __version__, weights
-from velatura.cloaks import NoiseSettings, glaze, noise
+from velatura.cloaks import GlazeSettings, NoiseSettings, glaze, noise
 from velatura.cloaks.instant import InstantSettings, instant
 from velatura.evaluation.arms import Arm, colour_bound
 from velatura.images import read
 from velatura.perception.lpips import lpips
 from velatura.protect import EFFORTS, Protector, Settings
 from velatura.protect.figures import views, visible
-from velatura.protect.protector import png
+from velatura.protect.protector import STYLE_MODEL, png
 from velatura.reports.result import Result, Row
 from velatura.reports.statistics import mean_interval
 from velatura.styles.choose import Choice
@@ -42,26 +47,35 @@ Maker = Callable[[Tensor, Tensor], Tensor]
 
 def makers(protector: Protector, args: argparse.Namespace) -> dict[str, Maker]:
     usual = protector.settings.cloak()
-    alone, eyes = InstantSettings(usual.budget, usual.cast), protector.extractors
+    alone, own = InstantSettings(usual.budget, usual.cast), [protector.style_model]
 
-    def optimised(settings, warm):  # type: ignore[no-untyped-def]
+    def at_once(picture: Tensor, target: Tensor) -> Tensor:
+        return instant(picture, target, extractors=own, settings=alone).delta
+
+    def miniature(picture: Tensor, target: Tensor) -> Tensor:
+        return glaze(picture, target, extractors=own, settings=usual).delta
+
+    def optimised(settings: GlazeSettings, first: Maker | None) -> Maker:
         def make(picture: Tensor, target: Tensor) -> Tensor:
-            start = instant(picture, target, extractors=eyes, settings=alone).delta if warm else None
-            return glaze(picture, target, extractors=eyes, settings=settings, start=start).delta
+            start = None if first is None else first(picture, target)
+            return glaze(picture, target, extractors=protector.extractors, settings=settings, start=start).delta
 
         return make
 
     found: dict[str, Maker] = {
         "noise": lambda picture, target: noise(picture, settings=NoiseSettings(usual.budget, 0)).delta,
-        "instant": lambda picture, target: instant(picture, target, extractors=eyes, settings=alone).delta,
+        "instant": at_once,
     }
     cold = sorted({*args.cold, EFFORTS["default"].steps})
-    found |= {f"cold {n}": optimised(replace(usual, steps=n), False) for n in cold}
+    found |= {f"cold {n}": optimised(replace(usual, steps=n), None) for n in cold}
     for n in args.warm:
-        found[f"warm {n}"] = optimised(replace(usual, steps=n), True)
+        found[f"warm {n}"] = optimised(replace(usual, steps=n), at_once)
         for rate, start in product(args.rates, args.starts):
             settings = replace(usual, steps=n, learning_rate=rate, alpha_start=start)
-            found[f"warm {n}, {rate:g}, {start:g}"] = optimised(settings, True)
+            found[f"warm {n}, {rate:g}, {start:g}"] = optimised(settings, at_once)
+    if args.model != STYLE_MODEL:
+        found["miniature"] = miniature
+        found |= {f"miniature {n}": optimised(replace(usual, steps=n), miniature) for n in args.warm}
     return found
 
 
@@ -83,7 +97,7 @@ def measured(protector: Protector, picture: Tensor, make: Maker, choice: Choice)
 def run(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     cast = colour_bound(Arm("velatura", args.budget), args.side)
-    settings = Settings(budget=args.budget, cast=cast, models=("mini",), resolutions=(args.side,), seed=args.seed)
+    settings = Settings(budget=args.budget, cast=cast, models=(args.model,), resolutions=(args.side,), seed=args.seed)
     protector = Protector(settings)
     found: dict[str, list[dict[str, float]]] = {}
     targets = {}
@@ -113,6 +127,7 @@ def run(args: argparse.Namespace) -> None:
         shown = ("decoded_shift", "ratio_to_default", "view_change", "seconds")
         print(f"{recipe:20}", *(f"{r.metric} {r.value:.3f}" for r in rows[-len(figures[0]) :] if r.metric in shown))
     about = {
+        "model": Path(args.model).name,
         "instant": weights.sha256(weights.embedded("instant")),
         "side": args.side,
         "cast": cast,
@@ -125,6 +140,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("art", type=Path, help="../shared/art")
     parser.add_argument("-o", "--output", type=Path, default=Path("results/cloaks/instant.json"))
+    parser.add_argument("--model", default=STYLE_MODEL, help="the autoencoder that is deceived: a name, id or folder")
     parser.add_argument("--side", type=int, default=128, help="working resolution, px")
     parser.add_argument("--budget", type=float, default=0.1)
     parser.add_argument("--each", type=int, help="pictures an artist; else two and three")

@@ -49,6 +49,7 @@ PARTS = {
     "trials": cloaks.trials,
     "closer": cloaks.closer,
     "instant": cloaks.instant,
+    "surrogate": cloaks.surrogate,
     "neighbours": cloaks.neighbours,
     "autoencoder": lab.autoencoder,
 }

@@ -9,7 +9,7 @@ averaged, + α·max(LPIPS − p, 0) + γ·max(cast/q − 1, 0), α and γ growin
 of finished cloaks would teach it one of many solutions a picture, and at the cost of optimising each first.
 
 A killed run continues from ``RUN/checkpoint.pt``; ``--finish`` measures and exports what a checkpoint holds. The
-painted squares are kept in ``RUN/squares.pt``. Cosine learning rate, AdamW, gradients clipped at 1, bf16 autocast.
+painted squares are kept in ``RUN/squares-*.pt``. Cosine learning rate, AdamW, gradients clipped at 1, bf16 autocast.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def losses(
 
 def train(args: argparse.Namespace) -> None:
     args.run.mkdir(parents=True, exist_ok=True)
-    place = args.run / "squares.pt"
+    place = args.run / f"squares-{args.each}-{args.seed}.pt"
     if not place.exists():
         torch.save(squares_of(args.art, args.each, args.seed), place.with_suffix(".tmp"))
         place.with_suffix(".tmp").rename(place)

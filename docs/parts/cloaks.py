@@ -274,11 +274,11 @@ def closer() -> str:
     return "\n".join(lines)
 
 
-def instant() -> str:
+def instant(file: str = "cloaks/instant") -> str:
     """The network's cloaks, and the optimiser's from them and from nothing."""
-    tree = optional("cloaks/instant")
+    tree = optional(file)
     if tree is None:
-        return "Not measured yet (results/cloaks/instant.json)."
+        return f"Not measured yet (results/{file}.json)."
     columns = {
         "decoded_shift": ("decoded shift ↑", ".2f"),
         "ratio_to_default": ("of the default's", ".2f"),
@@ -291,6 +291,8 @@ def instant() -> str:
 
     def name(recipe: str) -> str:
         kind, _, steps = recipe.partition(" ")
+        if kind == "miniature":
+            return f"{steps} steps from the miniature's" if steps else "the miniature's, 45 steps"
         return {"cold": f"{steps} steps", "warm": f"{steps} steps from the instant one"}.get(kind, kind)
 
     lines = by_recipe(tree, "cloak", columns, name)
@@ -299,9 +301,14 @@ def instant() -> str:
         "",
         f"{n} pictures of Van Gogh and David Revoy, squares of {tree['settings']['side']} px, LPIPS at most {budget:g} and the same "
         "bound on colours but for noise, one thread, means with 95 % t-intervals; seconds with other work beside it "
-        "([results/cloaks/instant.json](RESULTS/cloaks/instant.json)).",
+        f"([results/{file}.json](RESULTS/{file}.json)).",
     ]
     return "\n".join(lines)
+
+
+def surrogate() -> str:
+    """The same, as another autoencoder sees it."""
+    return instant("cloaks/surrogate")
 
 
 def transfer() -> str:
@@ -328,9 +335,17 @@ def seconds() -> str:
     if tree is None:
         return "Not measured yet (results/cloaks/time.json)."
     rows = {(r["cloak"], r["metric"]): r for r in tree["rows"]}
-    lines = ["| cloak | seconds until then | whole run, s | decoded shift at its end |", "|---|---|---|---|"]
+    lines = [
+        "| cloak | seconds until then | pictures that get there | until the shift at equal colour cast | pictures | "
+        "whole run, s | decoded shift at its end |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for name in dict.fromkeys(cloak for cloak, _ in rows):
-        cells = [interval(rows[name, metric], ".2f") for metric in ("seconds", "seconds_whole_run", "decoded_shift")]
+        cells = []
+        for ending in ("", "_bounded"):
+            quick, share = rows.get((name, f"seconds{ending}")), rows[name, f"reached{ending}"]
+            cells += [interval(quick, ".2f") if quick else "", f"{share['value'] * share['n']:.0f} of {share['n']}"]
+        cells += [interval(rows[name, metric], ".2f") for metric in ("seconds_whole_run", "decoded_shift")]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += [
         "",

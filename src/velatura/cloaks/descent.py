@@ -66,7 +66,8 @@ def descend(
     Pictures of a batch do not influence each other. The result is scaled down where the penalties left it above p or q.
     LPIPS runs in ``extractor``'s precision. ``opacity`` ``(B, 1, H, W)`` in [0, 1]: of δ, that share is seen.
     ``detail``: the pictures larger, as they are in files; LPIPS is then kept to p enlarged, too (``cloaks.closer``).
-    ``start``: δ ``(B, 3, H, W)`` to begin from, as it is seen (times ``opacity``); zero if left out.
+    ``start``: δ ``(B, 3, H, W)`` to begin from, as it is seen (times ``opacity``), with ``mask`` less of it where steps
+    are small; zero if left out.
     """
     shape = _shape(pictures, settings.mask)
     seen = shape if opacity is None else shape * opacity
@@ -75,7 +76,9 @@ def descend(
         reference = perceptual.features(pictures)
         closer = None if detail is None else Closer(detail, pictures.shape[-2:], perceptual, PART)
     colours = cells(pictures)
-    begun = torch.zeros_like(pictures) if start is None else (start / seen.clamp_min(FAINTEST)).clamp(-1, 1)
+    begun = torch.zeros_like(pictures)
+    if start is not None:  # where steps are small, it would take long to be rid of what shows
+        begun = (start * shape.clamp(max=1) / seen.clamp_min(FAINTEST)).clamp(-1, 1)
     delta = (begun.mean(1, keepdim=True) if settings.grey else begun.clone()).requires_grad_(True)
     optimizer = torch.optim.Adam([delta], lr=settings.learning_rate, betas=(0.9, settings.beta2))
     for index in range(settings.steps):

@@ -16,7 +16,7 @@ from velatura.diffusion import pipeline as models
 from velatura.errors import Cancelled
 from velatura.evaluation.arms import Arm
 from velatura.evaluation.cost import Task
-from velatura.evaluation.methods import LOOKS_CLOSE
+from velatura.evaluation.methods import AS_PRODUCT
 from velatura.evaluation.protocol import Setup
 from velatura.evaluation.recipes import Way
 from velatura.mimicry import captions, finetune, generate, robust
@@ -74,7 +74,7 @@ def _protecting(setup: Setup, arm: Arm) -> float:
     watch, side = _Stopwatch(), setup.resolution
     picture = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
     protector, near = Protector(settings), None
-    if setup.larger and arm.method in LOOKS_CLOSE:
+    if setup.larger and arm.method in AS_PRODUCT:
         near = torch.rand(1, 3, *[min(setup.side, CLOSEST * side)] * 2)
     with suppress(Cancelled):
         protector.cloak(picture.to(protector.device), picture.flip(-1).to(protector.device), watch, detail=near)

@@ -262,7 +262,7 @@ def _weights(setup: Setup) -> dict[str, str]:
     digests = {name: weights.sha256(weights.embedded(name)) for name in ("lpips-alex", "lpips-vgg", "judge-style")}
     cloaked = (arm for arm in setup.protocol.arms if arm.folder is None and arm.method not in PLAIN)
     names = {name for arm in cloaked for name in setup.extractors(arm)} - {setup.protocol.model}
-    if any(arm.method == "instant" for arm in setup.protocol.arms):
+    if any(map(setup.at_once, setup.protocol.arms)):
         digests["instant"] = weights.sha256(weights.embedded("instant"))
     for words in {words for arm in setup.protocol.arms for words in (arm.then, arm.denoised) if words}:
         digests |= setup.attack(words).weights

@@ -67,7 +67,7 @@ def _each(cloak: Callable[..., Any], method: str) -> Maker:
 
 
 def _glaze(protector: Protector, work: Work) -> list[Tensor]:
-    return [protector.cloak(x, t) for x, t in zip(work.originals, work.targets, strict=True)]
+    return [protector.cloak(x, t, at_once=False) for x, t in zip(work.originals, work.targets, strict=True)]
 
 
 def _glaze_bounded(protector: Protector, work: Work) -> list[Tensor]:
@@ -178,7 +178,7 @@ SETTINGS: dict[str, Callable[[GlazeSettings, float], Any]] = {
 def settings_of(method: str, effort: GlazeSettings, budget: float, *, larger: bool) -> Any:
     """A method's settings; ``larger``: the files are larger than the working resolution."""
     found = SETTINGS[method](effort, budget)
-    return for_larger_files(found) if larger and method in LOOKS_CLOSE else found
+    return for_larger_files(found) if larger and method in AS_PRODUCT else found
 
 
 # "velatura" is what `velatura protect` does by default, "banded" the same but for T, which it draws as Glaze does,
@@ -208,7 +208,8 @@ BOUNDED = {
     **dict.fromkeys(("banded", "blend", "decoded", "glaze-bounded", "hardened", "instant", "velatura"), 1.0),
     **{"shuffled": 1.0, "veil": 0.9},  # shuffled: of the product's own deltas
 }
-LOOKS_CLOSE = ("banded", "shuffled", "velatura")  # which look at larger files from close by
+# Those that do as `velatura protect` does: begin from the instant cloak, and look at larger files from close by.
+AS_PRODUCT = ("banded", "shuffled", "velatura")
 # Those whose T is drawn as Glaze draws it; the others share the T of `velatura protect` (styles/choose.py).
 DRAW_AS_GLAZE = ("application", "banded", "glaze", "glaze-bounded")
 THROUGH_UNET = ("advdm", "aspl", "mist")  # which need a whole text-to-image model, and depend on its U-Net

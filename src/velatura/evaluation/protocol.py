@@ -23,7 +23,7 @@ from velatura.diffusion import extractors
 from velatura.diffusion import pipeline as models
 from velatura.errors import InputError
 from velatura.evaluation.arms import PLAIN, Arm, colour_bound, countermeasure
-from velatura.evaluation.methods import BOUNDED, DRAW_AS_GLAZE, THROUGH_UNET, settings_of
+from velatura.evaluation.methods import AS_PRODUCT, BOUNDED, DRAW_AS_GLAZE, THROUGH_UNET, settings_of
 from velatura.evaluation.recipes import Recipe, Way
 from velatura.images import read, working
 from velatura.judges.validation import near_duplicates, thumbnails
@@ -195,6 +195,11 @@ class Setup:
         """Whether files are larger than the working resolution, and cloaks made for how they look."""
         return self.side > self.resolution and Settings(effort=self.protocol.effort).looks_close
 
+    def at_once(self, arm: Arm) -> bool:
+        """Whether the instant cloak has a part in an arm's."""
+        as_product = arm.method in AS_PRODUCT and Settings(effort=self.protocol.effort).starts_at_once
+        return arm.folder is None and (as_product or arm.method == "instant")
+
     def cloak_settings(self, method: str, budget: float) -> Any:
         """What a method's cloaks are made with."""
         return settings_of(method, EFFORTS[self.protocol.effort], budget, larger=self.larger)
@@ -216,7 +221,7 @@ class Setup:
                 about.append(BAND if arm.method in DRAW_AS_GLAZE else (FAR, DRAWN, TRIED, style.SIDE, style.LAYERS))
             if self.side > CLOSEST * self.resolution:
                 about.append(CLOSEST)
-            if arm.method == "instant":
+            if self.at_once(arm):
                 about.append(weights.sha256(weights.embedded("instant")))
             if arm.method in BOUNDED:
                 about.append(colour_bound(arm, self.resolution))

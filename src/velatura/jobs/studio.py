@@ -8,8 +8,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from velatura.cloaks import InstantSettings, Step, glaze, instant
-from velatura.cloaks.instant import knows
+import torch
+
+from velatura.cloaks import Step, glaze
 from velatura.diffusion import extractors
 from velatura.errors import VelaturaError
 from velatura.images import Delivery, read_guarded, save
@@ -103,17 +104,17 @@ class Studio:
         quick = replace(settings, effort="fast").cloak()
         quick = replace(quick if detail is None else for_larger_files(quick), steps=PREVIEW_STEPS, resolutions=())
         target = protector.paint(whole, choice)[..., top : top + side, left : left + side]
-        start = None
-        if detail is None and quick.budget and all(knows(e.sha256) for e in protector.extractors):
-            once = InstantSettings(quick.budget, quick.cast)
-            start = instant(part, target, extractors=protector.extractors, settings=once).delta
-        cloak = glaze(
-            part, target, extractors=protector.extractors, settings=quick, on_step=on_step, detail=detail, start=start
-        )
+        delta = torch.zeros_like(part)
+        if quick.budget:
+            start = protector.start(part, target, quick) if settings.starts_at_once else None
+            delta = glaze(
+                part, target,
+                extractors=protector.extractors, settings=quick, on_step=on_step, detail=detail, start=start,
+            ).delta  # fmt: skip
         picture.output.parent.mkdir(parents=True, exist_ok=True)
         with hold.claim():
             save(png(part), picture.task.beside("before.png"))
-            save(png((part + cloak.delta).clamp(0, 1)), picture.output)
+            save(png((part + delta).clamp(0, 1)), picture.output)
         return {"style": choice.style.name, "box": [left / width, top / height, side / width, side / height]}
 
     def experiment(self, job: Job, picture: Picture, hold: Hold) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from velatura import __version__, weights
-from velatura.cloaks import GlazeSettings, OnStep, Step, glaze
+from velatura.cloaks import GlazeSettings, InstantSettings, OnStep, Step, glaze, instant
 from velatura.cloaks.windows import over_windows
 from velatura.diffusion import device, extractors
 from velatura.diffusion.autoencoder import MiniAutoencoder
@@ -248,6 +248,8 @@ class Protector:
     def weights(self) -> dict[str, str]:
         """sha256 of every network that had a part in the picture and its figures."""
         embedded = ["lpips-alex", "lpips-vgg"]
+        if self.settings.starts_at_once:
+            embedded.append("instant")
         if self.pipeline is None:
             embedded += ["style-predict", "style-transform"]
         digests = {name: weights.sha256(weights.embedded(name)) for name in embedded}
@@ -274,6 +276,11 @@ class Protector:
         """What the cloak's visibility is bounded by besides: the picture larger, if its file is; not as published."""
         return look.detail(artwork, self.settings.working) if self.settings.looks_close else None
 
+    def start(self, pictures: Tensor, targets: Tensor, settings: GlazeSettings) -> Tensor:
+        """δ to begin from: the instant cloak, of which other models than the miniature see something, too."""
+        once = InstantSettings(settings.budget, settings.cast)
+        return instant(pictures, targets, extractors=[self.style_model], settings=once).delta
+
     def cloak(
         self,
         original: Tensor,
@@ -283,13 +290,15 @@ class Protector:
         grey: bool = False,
         shown: Tensor | None = None,
         detail: Tensor | None = None,
+        at_once: bool = True,
     ) -> Tensor:
         """δ of a picture at the working resolution, window by window where it is long.
 
         ``grey`` for a grey file; ``shown``: its opacity, where it is transparent in places; ``detail``: what
-        :meth:`detail` gives.
+        :meth:`detail` gives; ``at_once``: begin from the instant cloak, unless the effort is as published.
         """
         settings = replace(self.recipe(detail), grey=grey)
+        at_once &= self.settings.starts_at_once
 
         def window(pictures: Tensor, where: tuple[slice, slice], index: int, count: int) -> Tensor:
             def report(step: Step) -> None:
@@ -302,6 +311,7 @@ class Protector:
             found = glaze(
                 pictures, part,
                 extractors=self.extractors, settings=settings, on_step=report, opacity=alpha, detail=near,
+                start=self.start(pictures, part, settings) if at_once else None,
             )  # fmt: skip
             return found.delta
 

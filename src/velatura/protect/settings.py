@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
+from velatura import weights
 from velatura.cloaks import GlazeSettings
 from velatura.errors import InputError
 from velatura.images import Delivery
@@ -109,6 +110,11 @@ class Settings:
         """Whether the cloaks of larger files are made for how those look; as published they are not."""
         return self.effort != "paper"
 
+    @property
+    def starts_at_once(self) -> bool:
+        """Whether cloaks begin from the instant one; as published they begin from nothing."""
+        return self.effort != "paper"
+
     def cloak(self) -> GlazeSettings:
         several = self.resolutions if len(self.resolutions) > 1 else ()
         cast = self.cast or (None if self.effort == "paper" else CAST_PER_LPIPS * self.budget)
@@ -118,4 +124,5 @@ class Settings:
         """Changes with anything that changes the protected picture: a re-run with another one does not skip."""
         kept = {k: v for k, v in asdict(self).items() if k not in ("device", "offline")} | asdict(self.cloak())
         kept |= {"closest": CLOSEST, "larger": asdict(for_larger_files(self.cloak())) if self.looks_close else None}
+        kept |= {"start": weights.sha256(weights.embedded("instant")) if self.starts_at_once else None}
         return sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -1,0 +1,99 @@
+"""Cloaks begin from the instant one; as published they begin from nothing."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from velatura.cloaks import GlazeSettings, glaze
+from velatura.diffusion.extractors import Extractor, load
+from velatura.images import read
+from velatura.jobs.records import Job, Picture
+from velatura.jobs.studio import Studio
+from velatura.protect import Protector, Settings, protector
+from velatura.protect.protector import png
+
+SMALL = Settings(models=("mini",), effort="fast", resolutions=(64,), style="Aubrey Beardsley")
+
+
+@pytest.mark.parametrize(
+    ("effort", "at_once", "begun"), [("fast", True, True), ("fast", False, False), ("paper", True, False)]
+)
+def test_where_a_cloak_begins(
+    make_scene, monkeypatch: pytest.MonkeyPatch, effort: str, at_once: bool, begun: bool
+) -> None:
+    starts = []
+
+    def watched(*args: Any, start: Any, settings: GlazeSettings, **more: Any) -> Any:
+        starts.append(start)
+        return glaze(*args, start=start, settings=replace(settings, steps=1), **more)
+
+    monkeypatch.setattr(protector, "glaze", watched)
+    found = Protector(replace(SMALL, effort=effort))
+    x, t = make_scene(64, 200), make_scene(64, 200, 5)
+    found.cloak(x, t, at_once=at_once)
+    assert len(starts) > 1, "a long picture has several windows"
+    assert all((start is not None) == begun for start in starts)
+    assert ("instant" in found.weights()) == (effort != "paper")
+
+
+def test_a_start_is_worth_steps(make_scene) -> None:
+    found = Protector(replace(SMALL, cast=24))  # ΔE; small pictures have larger casts
+    left: dict[bool, float] = {}
+    for at_once in (True, False):
+        for seed in range(3):
+            x, t = make_scene(64, 72, seed), make_scene(64, 72, seed + 5)
+            y = x + found.cloak(x, t, at_once=at_once)
+            with torch.no_grad():
+                of, wanted, got = (found.style_model.encode(z) for z in (x, t, y))
+            left[at_once] = left.get(at_once, 0) + float((got - wanted).norm() / (of - wanted).norm())
+    assert left[True] < 0.97 * left[False]
+
+
+def test_another_network_to_start_from_makes_other_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [Settings(effort=effort).fingerprint() for effort in ("default", "paper")]
+    monkeypatch.setattr("velatura.protect.settings.weights.sha256", lambda _: "another")
+    after = [Settings(effort=effort).fingerprint() for effort in ("default", "paper")]
+    assert [a == b for a, b in zip(before, after, strict=True)] == [False, True]
+
+
+def test_where_steps_are_small_there_is_less_of_the_start(make_scene) -> None:
+    mini: Extractor = load("mini")
+    x = 0.2 + 0.6 * make_scene(64, 128)
+    x[..., 64:] = 0.5
+    start = torch.full_like(x, 0.02)
+    kept = {}
+    for mask in (0.0, 1.0):
+        settings = GlazeSettings(1.0, steps=0, mask=mask)
+        kept[mask] = glaze(x, x, extractors=[mini], settings=settings, start=start).delta.abs()
+    assert torch.allclose(kept[0.0], start, atol=1e-3)
+    assert kept[1.0][..., 80:].mean() < 0.5 * kept[0.0][..., 80:].mean()
+    assert kept[1.0].max() <= start.max() + 1e-3, "nowhere more than it was"
+
+
+class _Hold:
+    hurry = True
+
+    def __call__(self, step: int, steps: int) -> None:
+        assert step <= steps
+
+    def claim(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+
+@pytest.mark.parametrize("budget", [0.1, 0.0])
+def test_a_preview_of_no_budget_is_a_copy(make_scene, tmp_path: Path, budget: float) -> None:
+    source = tmp_path / "a.png"
+    source.write_bytes(png(make_scene(72, 96)))
+    order = {"x": 0.5, "y": 0.5, "settings": {"models": ["mini"], "resolutions": [64], "budget": budget}}
+    order["settings"] |= {"style": "Aubrey Beardsley"}
+    job = Job("1", "preview", 1, "working", order, 0.0, 1e12)
+    picture = Picture(0, "a.png", source, tmp_path / "out/a.after.png", "a")
+    Studio().preview(job, picture, _Hold())  # type: ignore[arg-type]
+    before, after = (read(place).image for place in (picture.task.beside("before.png"), picture.output))
+    assert (before.numpy() == after.numpy()).all() == (budget == 0)
