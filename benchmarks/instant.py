@@ -146,7 +146,7 @@ if __name__ == "__main__":
     parser.add_argument("--each", type=int, help="pictures an artist; else two and three")
     parser.add_argument("--tuning", action="store_true", help="the artists that may be tuned on")
     parser.add_argument("--cold", type=int, nargs="*", default=[5, 11, 22, 45])
-    parser.add_argument("--warm", type=int, nargs="*", default=[5, 11, 22])
+    parser.add_argument("--warm", type=int, nargs="*", default=[5, 11, 22, 45])
     parser.add_argument("--rates", type=float, nargs="*", default=[], help="learning rates to try")
     parser.add_argument("--starts", type=float, nargs="*", default=[], help="first weights of the penalty to try")
     parser.add_argument("--seed", type=int, default=0)

@@ -209,7 +209,7 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=OUT, help="where the weights go")
     parser.add_argument("--results", type=Path, default=Path("results/instant.json"))
     parser.add_argument("--each", type=int, default=2, help="styles that each picture is painted in")
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)

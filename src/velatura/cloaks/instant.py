@@ -1,8 +1,8 @@
 """The instant cloak, ours: a small network that has learned what the optimiser does, and does it in one pass.
 
 It takes a picture and what it is to look like, Ω(x,T), and gives δ. Taught on what the Glaze objective asks of the
-miniature's autoencoder (training/train_instant.py), so it knows no other. Weaker than the presets, and a start for them
-(results/cloaks/instant.json).
+miniature's autoencoder (training/train_instant.py), so alone it is no cloak for another one. Weaker than the presets,
+and a start for them (results/cloaks/instant.json), on other models as well (results/cloaks/surrogate.json).
 """
 
 from __future__ import annotations
