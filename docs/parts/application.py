@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parts.figures import before_closer, optional, result, stale
+from parts.figures import flagged, optional, result, stale
 from velatura.images.delivery import PLATFORMS
 from velatura.protect.publishing import LOWEST
 
@@ -61,7 +61,7 @@ def throughput() -> str:
         f"{tree['machine']}); a worker pays the start-up once, not for each picture. A picture of 24 megapixels takes "
         f"{rows['peak_mib', '24 MP'] / 1024:.1f} GiB. A step against a full-size encoder takes about {rows['step_ratio', 'fp32']:.0f} times as long: use a GPU for that."
         + stale(tree)
-        + before_closer(tree)
+        + flagged(tree)
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from parts.figures import before_closer, cell, interval, optional, result, stale
+from parts.figures import cell, flagged, interval, optional, result, stale
 from velatura import weights
 from velatura.styles import catalogue
 
@@ -97,7 +97,7 @@ def speed() -> str:
         f"same work is done faster. A 24 megapixel PNG takes {rows['picture_seconds', '24 MP']:.0f} s and "
         f"{rows['peak_mib', '24 MP'] / 1024:.1f} GiB, a 1 megapixel one {rows['picture_seconds', '1 MP']:.0f} s."
         + stale(result("speed"))
-        + before_closer(result("speed"))
+        + flagged(result("speed"))
     )
 
 

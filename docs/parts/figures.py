@@ -27,11 +27,9 @@ def stale(tree: dict[str, Any]) -> str:
     return " **Of an earlier autoencoder of the miniature, smaller and faster; not measured again yet.**"
 
 
-def before_closer(tree: dict[str, Any]) -> str:
-    """A sentence where times are of before the cloaks of larger files were made for how those look."""
-    if "larger_files" in tree["settings"]:
-        return ""
-    return " **Pictures of more than 0.3 megapixels take more time and memory since their cloaks are made for how they look enlarged; not timed again yet.**"
+def flagged(tree: dict[str, Any]) -> str:
+    """A sentence where a result was flagged when it was made."""
+    return f" **Flag: {'; '.join(tree['flags'])}.**" if tree["flags"] else ""
 
 
 def cell(rows: list[dict[str, Any]], metric: str, cloak: str, budget: float) -> str:
