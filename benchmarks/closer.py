@@ -6,7 +6,8 @@ Three middle squares each of Van Gogh and David Revoy, as PNG files of twice the
 ``velatura protect``'s own code, which scales each cloak until the file keeps the LPIPS budget, whole and enlarged.
 ``recipe``: ``as published`` looks at the working size only while it optimises; ``enlarged`` looks at the picture at the
 file's size and around it; ``product`` does so with smaller steps, mostly where the picture is busy
-(``protect.settings.for_larger_files``, chosen on three pictures of the tuning artists). Noise has the same bound.
+(``protect.settings.for_larger_files``, chosen on three pictures of the tuning artists), all of these from nothing;
+``product, at once`` begins from the instant cloak. Noise has the same bound.
 
 ``lpips``: whole, at the working size. ``lpips_enlarged``: at the file's. ``lpips_held_out``: at three times the working
 size, which no recipe looks at and nothing bounds. Means with 95 % t-intervals.
@@ -35,7 +36,7 @@ from velatura.reports.statistics import mean_interval
 from velatura.styles.choose import Choice
 
 ARTISTS = ("paintings/vincent-van-gogh", "modern/david-revoy")
-RECIPES = ("noise", "as published", "enlarged", "product")
+RECIPES = ("noise", "as published", "enlarged", "product", "product, at once")
 HELD_OUT = 3
 
 
@@ -45,7 +46,8 @@ def delta_of(protector: Protector, recipe: str, original: Tensor, target: Tensor
     if recipe == "enlarged":
         plain = protector.settings.cloak()
         return glaze(original, target, extractors=protector.extractors, settings=plain, detail=near).delta
-    return protector.cloak(original, target, detail=None if recipe == "as published" else near)
+    detail = None if recipe == "as published" else near
+    return protector.cloak(original, target, detail=detail, at_once=recipe == "product, at once")
 
 
 def measured(protector: Protector, recipe: str, artwork: Artwork, picture: Tensor, choice: Choice) -> dict[str, float]:

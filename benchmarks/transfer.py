@@ -6,7 +6,8 @@
 Pictures (``--each``) of the artists that may be tuned on (Kate Greenaway, Ivan Aivazovsky), middle squares. Cloaks
 are made on the miniature's autoencoder, on ``--weights`` and on both, and looked at by each of them and by every
 ``--seen``: an autoencoder of another seed (``training/train_autoencoder.py --seed 1``), say, which no cloak is made on.
-Noise of equal LPIPS stands beside. Means with 95 % t-intervals over pictures.
+Cloaks begin from nothing here: the product's begin from the instant one, which knows the miniature. Noise of equal
+LPIPS stands beside. Means with 95 % t-intervals over pictures.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
                 choice = protector.choose([protector.look(read(path)) for path in paths])
                 free = protector.settings
                 protector.settings = replace(free, style=choice.style.name)  # the same T for cloak and eye
-                made = protect(Arm(method, args.budget), protector, originals, args.seed)
+                made = protect(Arm(method, args.budget), protector, originals, args.seed, at_once=False)
                 protector.settings = free
                 saved = [working(read(data), args.side) for data in made.files]
                 targets = [protector.paint(x, choice) for x in originals]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,23 @@ def stale(tree: dict[str, Any]) -> str:
     if tree["weights"].get("mini") == weights.sha256(weights.embedded("mini")):
         return ""
     return " **Of an earlier autoencoder of the miniature, smaller and faster; not measured again yet.**"
+
+
+PRODUCT = ("velatura", "banded")
+
+
+def cold(named: Mapping[str, Mapping[str, Any]]) -> str:
+    """A sentence on results, by name, whose cloaks of Velatura began from nothing, as those that ship do no longer."""
+    now = weights.sha256(weights.embedded("instant"))
+    before = [
+        name for name, tree in named.items()
+        if tree["weights"].get("instant") != now
+        and any((r.get("cloak") or "").partition(" on ")[0].partition("@")[0] in PRODUCT for r in tree["rows"])
+    ]  # fmt: skip
+    if not before:
+        return ""
+    which = "" if len(named) == 1 else f" in {', '.join(before)}" if len(before) < len(named) else " in all of these"
+    return f"**Velatura's cloaks{which} began from nothing; those of today begin from the instant one.**"
 
 
 def flagged(tree: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from parts.figures import ROOT, interval, result, share, stale
+from parts.figures import ROOT, cold, interval, result, share, stale
 from velatura import weights
 from velatura.evaluation.plans import PLANS
 from velatura.reports import page as reports
@@ -77,6 +77,8 @@ def evaluation() -> str:
     earlier = [run.name for run in runs if run.result.weights.get("unet") != unet]
     if earlier:
         text = f"**Of an earlier U-Net of the miniature, a weaker mimic: {', '.join(earlier)}.**\n\n{text}"
+    if words := cold({file.stem: json.loads(file.read_text()) for file in files}):
+        text = f"{words}\n\n{text}"
     return text
 
 
@@ -98,6 +100,8 @@ def axes() -> str:
                 lines.append(f"| {where} | {about} | {budget} | " + " | ".join(figure(cell, m) for m in columns) + " |")
         if lines:
             parts += [f"**`{name}`: {plan.says}.**", "", *HEAD, *lines, ""]
+    every = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "results/evaluation").glob("*.json"))}
+    parts.append(cold({name: tree for name, tree in every.items() if name.partition("-")[0] in PLANS}))
     return "\n".join(parts).strip() or "Nothing is measured yet: results/evaluation holds no result of a plan."
 
 
@@ -134,8 +138,12 @@ def headline() -> str:
         "miniature at 128 px, which cloaks were made on ([results/evaluation](RESULTS/evaluation), [what they mean](DOCS/evaluation.md), [all figures](DOCS/evaluation-results.md)).",
         "",
         "Flags: " + "; ".join(flags) + ".",
+        "",
+        cold(
+            {path.stem: json.loads(path.read_text()) for path in (ROOT / "results/evaluation").glob("headline-*.json")}
+        ),
     ]
-    return "\n".join(lines)
+    return "\n".join(lines).strip()
 
 
 def purifier() -> str:
@@ -200,6 +208,8 @@ def robustness() -> str:
                 parts.append(f"| `{tables.row_name(cell)}` | {' | '.join(entries)} |")
             parts.append("")
         parts += ["Flags: " + "; ".join(found.flags) + ".", "", f"`{found.command}`", ""]
+        if words := cold({path.stem: json.loads(path.read_text())}):
+            parts += [words, ""]
     if not parts:
         return "Not measured yet (results/robustness)."
     full = [

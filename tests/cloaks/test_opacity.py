@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from velatura.cloaks import GlazeSettings, glaze
+from velatura.cloaks import GlazeSettings, InstantSettings, glaze
 from velatura.cloaks.cloak import Goal
+from velatura.cloaks.instant import beginning
 from velatura.diffusion.extractors import load
 from velatura.perception.lpips import lpips
 
@@ -37,3 +38,8 @@ def test_a_figure_on_nothing_is_cloaked_as_seen_over_white_and_black(make_scene)
     with torch.no_grad():
         assert left(delta) < left(found["ignored"]) - 0.01
     assert delta.abs().max() < 0.6  # not huge where hardly any of it is seen
+    start = beginning(white, target, settings=InstantSettings(0.1, 3.0), opacity=alpha)
+    warm = glaze(white, target, extractors=[mini], settings=SETTINGS, opacity=alpha, start=start).delta
+    assert warm[(alpha == 0).expand_as(warm)].abs().max() == 0
+    assert warm.abs().max() < 0.6
+    assert 0.02 < float(lpips(white, (white + alpha * warm).clamp(0, 1))) <= 0.1

@@ -14,6 +14,7 @@ import torch
 from click.testing import CliRunner
 from torch import Tensor
 
+from velatura import weights
 from velatura.cli.evaluate import evaluate_command
 from velatura.countermeasures.purifier import Network, Purifier
 from velatura.errors import InputError
@@ -166,6 +167,27 @@ def test_the_instant_cloak_is_refused_on_other_models_before_anything_starts(
     with pytest.raises(InputError, match="made for the model mini only"):
         Setup(protocol, tmp_path / "out")
     Setup(replace(protocol, extractors=("mini",)), tmp_path / "out")
+
+
+def test_cloaks_on_other_models_than_the_mimics_do_not_begin_from_what_knows_the_miniature(
+    tiny_model: Path, art: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = {"velatura:0.1": True, "shuffled:0.1": True, "instant:0.1": True, "velatura:0.1 on mini": False}
+    words |= {f"velatura:0.1 on {tiny_model}": False, "glaze:0.1": False, "noise:0.1": False}
+    arms = {Arm.parse(text): begun for text, begun in words.items()}
+    protocol = Protocol(art, "ada", list(arms), **SMALL)
+    setup = Setup(protocol, tmp_path / "out")
+    assert {arm: setup.at_once(arm) for arm in arms} == arms
+    before = {arm: setup.protected(arm) for arm in arms}
+    embedded = weights.sha256(weights.embedded("instant"))
+    whole = weights.sha256
+    monkeypatch.setattr(weights, "sha256", lambda path: "0" if (found := whole(path)) == embedded else found)
+    assert {arm: setup.protected(arm) != before[arm] for arm in arms} == arms
+    velatura = [Arm.parse("velatura:0.1")]
+    elsewhere = Setup(replace(protocol, arms=velatura, extractors=(str(tiny_model),)), tmp_path / "out")
+    published = Setup(replace(protocol, arms=velatura, effort="paper"), tmp_path / "out")
+    assert not elsewhere.at_once(*velatura)
+    assert not published.at_once(*velatura)
 
 
 def test_words_are_looked_for_of_all_pictures_or_of_one(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:

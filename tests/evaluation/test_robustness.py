@@ -207,3 +207,14 @@ def test_wrong_requests_cost_a_line(arguments: list[str], says: str, art: list[P
     failed = CliRunner().invoke(robustness_command, asked)
     assert isinstance(failed.exception, InputError), failed.output
     assert says in str(failed.exception)
+
+
+def test_what_a_product_cloak_begins_from_is_part_of_its_result(art: list[Path]) -> None:
+    own = Robustness(art, "ada", model="mini")
+    assert own.at_once
+    assert "instant" in robustness._weights(own, extractors.load("mini"), [], False)
+    others = ({"method": "glaze"}, {"effort": "paper"}, {"cloak_models": ("another",)})
+    for changes in others:
+        plan = Robustness(art, "ada", model="mini", **changes)
+        assert not plan.at_once
+        assert "instant" not in robustness._weights(plan, extractors.load("mini"), [], False)

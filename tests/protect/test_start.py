@@ -12,6 +12,7 @@ import torch
 
 from velatura.cloaks import GlazeSettings, glaze
 from velatura.diffusion.extractors import Extractor, load
+from velatura.evaluation.arms import Arm, protect
 from velatura.images import read
 from velatura.jobs.records import Job, Picture
 from velatura.jobs.studio import Studio
@@ -53,6 +54,40 @@ def test_a_start_is_worth_steps(make_scene) -> None:
                 of, wanted, got = (found.style_model.encode(z) for z in (x, t, y))
             left[at_once] = left.get(at_once, 0) + float((got - wanted).norm() / (of - wanted).norm())
     assert left[True] < 0.97 * left[False]
+
+
+@pytest.mark.parametrize(
+    ("method", "begun"),
+    [("glaze", False), ("glaze-bounded", False), ("velatura", True), ("banded", True), ("shuffled", True)],
+)
+def test_which_arms_begin_as_the_product_does(
+    make_scene, monkeypatch: pytest.MonkeyPatch, method: str, begun: bool
+) -> None:
+    starts = []
+
+    def watched(*args: Any, start: Any, settings: GlazeSettings, **more: Any) -> Any:
+        starts.append(start)
+        return glaze(*args, start=start, settings=replace(settings, steps=1), **more)
+
+    monkeypatch.setattr(protector, "glaze", watched)
+    pictures = [make_scene(64, 72, seed) for seed in range(2)]
+    for at_once in (True, False):
+        protect(Arm(method, 0.1), Protector(SMALL), pictures, 0, at_once=at_once)
+    assert [start is not None for start in starts] == [begun, begun, False, False]
+
+
+def test_a_start_knows_grey_files_and_transparent_ones(make_scene) -> None:
+    found, x, t = Protector(SMALL), make_scene(64, 64), make_scene(64, 64, 5)
+    recipe = replace(SMALL.cloak(), cast=24.0)
+    usual = found.start(x, t, recipe)
+    grey = found.start(x, t, replace(recipe, grey=True))
+    colour, none = ((delta - delta.mean(1, keepdim=True)).abs().median() for delta in (usual, grey))
+    assert none < 1e-6 < 1e-3 < colour  # but where it is cut off at black or white
+    opacity = torch.ones(1, 1, 64, 64)
+    opacity[..., 32:] = 0
+    half = found.start(x, t, recipe, opacity)
+    assert (half[..., 32:] == 0).all()
+    assert half[..., :32].abs().mean() > 0.9 * usual[..., :32].abs().mean(), "none of the budget is spent unseen"
 
 
 def test_another_network_to_start_from_makes_other_pictures(monkeypatch: pytest.MonkeyPatch) -> None:

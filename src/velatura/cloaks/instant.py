@@ -72,6 +72,28 @@ def direction(pictures: Tensor, targets: Tensor) -> Tensor:
     return found[..., :height, :width]
 
 
+def beginning(
+    pictures: Tensor,
+    targets: Tensor,
+    *,
+    settings: InstantSettings,
+    grey: bool = False,
+    opacity: Tensor | None = None,
+) -> Tensor:
+    """δ ``(B, 3, H, W)`` for an optimiser to begin from, on any model: one pass, scaled to the budgets.
+
+    ``grey``: the same in all channels. ``opacity``: ``(B, 1, H, W)`` of pictures that are transparent in places; δ is
+    as it is seen there, times the opacity.
+    """
+    found = direction(pictures, targets)
+    if grey:
+        found = found.mean(1, keepdim=True).expand_as(found)
+    if opacity is not None:
+        found = opacity * found
+    found = fit(pictures, found, settings.budget, upper=GROWTH)
+    return found if settings.cast is None else within_cast(pictures, found, settings.cast, rounds=2)
+
+
 def instant(
     pictures: Tensor,
     targets: Tensor,
@@ -80,14 +102,12 @@ def instant(
     settings: InstantSettings,
     on_step: OnStep | None = None,
 ) -> Cloak:
-    """One pass, then scaled to the budget. Shapes as in :func:`direction`; ``pictures + delta`` is in [0, 1].
+    """The beginning as a cloak of its own. Shapes as in :func:`direction`; ``pictures + delta`` is in [0, 1].
 
     ``extractors``: whatever is to be deceived; only the miniature's autoencoder is known, others raise `InputError`.
     """
     check_known([(extractor.name, extractor.sha256) for extractor in extractors])
-    found = fit(pictures, direction(pictures, targets), settings.budget, upper=GROWTH)
-    if settings.cast is not None:
-        found = within_cast(pictures, found, settings.cast, rounds=2)
+    found = beginning(pictures, targets, settings=settings)
     if on_step is not None:
         with torch.no_grad():
             far = float(mean_remaining(goals(extractors, pictures, targets), pictures + found).mean())

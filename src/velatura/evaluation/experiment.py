@@ -123,7 +123,7 @@ def protect_arm(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
             )  # fmt: skip
             made = protect(
                 arm, Protector(settings), originals, 0, lambda done, total: say(doing, done, total),
-                eye=extractors.load(protocol.model, protocol.device),
+                eye=extractors.load(protocol.model, protocol.device), at_once=setup.at_once(arm),
             )  # fmt: skip
             files, figures, style = made.files, made.figures, made.style
         else:

@@ -42,13 +42,17 @@ NO_BOUND = 100.0  # of the colour cast, ΔE: the objective as published
 
 @dataclass(frozen=True)
 class Work:
-    """Pictures, their targets ``(1, 3, h, w)``, what larger files show of them (or None), the LPIPS budget, a seed."""
+    """Pictures, their targets ``(1, 3, h, w)``, what larger files show of them (or None), the LPIPS budget, a seed.
+
+    ``at_once``: whether cloaks of the product begin from the instant one, as they do there.
+    """
 
     originals: Sequence[Tensor]
     targets: Sequence[Tensor]
     details: Sequence[Tensor | None]
     budget: float
     seed: int
+    at_once: bool = True
 
 
 Maker = Callable[[Protector, Work], list[Tensor]]
@@ -81,7 +85,7 @@ def _glaze_bounded(protector: Protector, work: Work) -> list[Tensor]:
 
 def _velatura(protector: Protector, work: Work) -> list[Tensor]:
     every = zip(work.originals, work.targets, work.details, strict=True)
-    return [protector.cloak(x, t, detail=detail) for x, t, detail in every]
+    return [protector.cloak(x, t, detail=detail, at_once=work.at_once) for x, t, detail in every]
 
 
 def _noise(protector: Protector, work: Work) -> list[Tensor]:
@@ -182,8 +186,8 @@ def settings_of(method: str, effort: GlazeSettings, budget: float, *, larger: bo
 
 
 # "velatura" is what `velatura protect` does by default, "banded" the same but for T, which it draws as Glaze does,
-# "glaze" the objective as published, with the same steps; "glaze-bounded" its δ, scaled down to the bound on colours
-# that the product keeps: the two at equal visibility by both measures; "application" the early Glaze application.
+# "glaze" the objective as published, with the same steps; "glaze-bounded" its δ, scaled down until it keeps the
+# product's bound on colours as well, far below the LPIPS that it may have; "application" the early Glaze application.
 METHODS: dict[str, Maker] = {
     "advdm": partial(_advdm, method="advdm"),
     "application": _each(application, "application"),

@@ -196,9 +196,15 @@ class Setup:
         return self.side > self.resolution and Settings(effort=self.protocol.effort).looks_close
 
     def at_once(self, arm: Arm) -> bool:
-        """Whether the instant cloak has a part in an arm's."""
-        as_product = arm.method in AS_PRODUCT and Settings(effort=self.protocol.effort).starts_at_once
-        return arm.folder is None and (as_product or arm.method == "instant")
+        """Whether the instant cloak has a part in an arm's.
+
+        A cloak of the product begins from it only where it is made on the mimic's own model, as usual: with any other,
+        the question is what a cloak made there does here, and the instant one knows the miniature.
+        """
+        if arm.folder is not None or arm.method not in AS_PRODUCT:
+            return arm.folder is None and arm.method == "instant"
+        usual = not arm.on and self.extractors(arm) == (self.protocol.model,)
+        return usual and Settings(effort=self.protocol.effort).starts_at_once
 
     def cloak_settings(self, method: str, budget: float) -> Any:
         """What a method's cloaks are made with."""

@@ -21,7 +21,7 @@ from velatura.errors import InputError, WeightsError
 from velatura.evaluation.arms import Arm, protect
 from velatura.evaluation.figures import known_as
 from velatura.evaluation.kept import Kept
-from velatura.evaluation.methods import METHODS, SEEN
+from velatura.evaluation.methods import AS_PRODUCT, METHODS, SEEN
 from velatura.evaluation.protocol import FEWEST_TO_TRAIN, Say, split
 from velatura.evaluation.register import Eye, Register, applied
 from velatura.images import read, working
@@ -65,6 +65,12 @@ class Robustness:
     seen: Sequence[str] = ()
     seed: int = 0
     device: str = "cpu"
+
+    @property
+    def at_once(self) -> bool:
+        """Whether the cloaks begin from the instant one: those of the product, made on the mimic's own model."""
+        own = self.cloak_models in ((), (self.model,))
+        return self.method in AS_PRODUCT and own and Settings(effort=self.effort).starts_at_once
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -111,7 +117,7 @@ def run(plan: Robustness, out: Path | None = None, say: Say = lambda what, done,
             say(f"protecting: {arm.key}", done, total)
             files = kept.files(arm.key, len(originals))
             if files is None:
-                files = protect(arm, protector, originals, plan.seed).files
+                files = protect(arm, protector, originals, plan.seed, at_once=plan.at_once).files
                 kept.add_files(arm.key, files)
             pictures = [working(read(data), plan.side) for data in files]
         for attack in (None, *attacks):
@@ -279,6 +285,7 @@ def _settings(
 
 def _weights(plan: Robustness, seen: Extractor, attacks: Sequence[Attack], judged: bool) -> dict[str, str]:
     names = ["lpips-alex", "lpips-vgg", "style-predict", "style-transform", *(["judge-style"] if judged else [])]
+    names += ["instant"] if plan.at_once or plan.method == "instant" else []
     digests = {name: weights.sha256(weights.embedded(name)) for name in names} | {seen.name: seen.sha256}
     for attack in attacks:
         digests |= attack.weights

@@ -106,10 +106,10 @@ class Studio:
         target = protector.paint(whole, choice)[..., top : top + side, left : left + side]
         delta = torch.zeros_like(part)
         if quick.budget:
-            start = protector.start(part, target, quick) if settings.starts_at_once else None
             delta = glaze(
                 part, target,
-                extractors=protector.extractors, settings=quick, on_step=on_step, detail=detail, start=start,
+                extractors=protector.extractors, settings=quick, on_step=on_step, detail=detail,
+                start=protector.start(part, target, quick),
             ).delta  # fmt: skip
         picture.output.parent.mkdir(parents=True, exist_ok=True)
         with hold.claim():

@@ -15,7 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from velatura import __version__, weights
-from velatura.cloaks import GlazeSettings, InstantSettings, OnStep, Step, glaze, instant
+from velatura.cloaks import GlazeSettings, InstantSettings, OnStep, Step, glaze
+from velatura.cloaks.instant import beginning
 from velatura.cloaks.windows import over_windows
 from velatura.diffusion import device, extractors
 from velatura.diffusion.autoencoder import MiniAutoencoder
@@ -276,10 +277,12 @@ class Protector:
         """What the cloak's visibility is bounded by besides: the picture larger, if its file is; not as published."""
         return look.detail(artwork, self.settings.working) if self.settings.looks_close else None
 
-    def start(self, pictures: Tensor, targets: Tensor, settings: GlazeSettings) -> Tensor:
+    def start(
+        self, pictures: Tensor, targets: Tensor, settings: GlazeSettings, opacity: Tensor | None = None
+    ) -> Tensor:
         """δ to begin from: the instant cloak, of which other models than the miniature see something, too."""
         once = InstantSettings(settings.budget, settings.cast)
-        return instant(pictures, targets, extractors=[self.style_model], settings=once).delta
+        return beginning(pictures, targets, settings=once, grey=settings.grey, opacity=opacity)
 
     def cloak(
         self,
@@ -311,7 +314,7 @@ class Protector:
             found = glaze(
                 pictures, part,
                 extractors=self.extractors, settings=settings, on_step=report, opacity=alpha, detail=near,
-                start=self.start(pictures, part, settings) if at_once else None,
+                start=self.start(pictures, part, settings, alpha) if at_once else None,
             )  # fmt: skip
             return found.delta
 
