@@ -343,7 +343,7 @@ def seconds() -> str:
         "decoded shift at its end | LPIPS | colour cast, ΔE |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    bound = 1.1 * tree["settings"]["cast"]
+    bound = 1.01 * tree["settings"]["cast"]
     for name in dict.fromkeys(cloak for cloak, _ in rows):
         cells = []
         for ending in ("", "_bounded"):
@@ -359,4 +359,6 @@ def seconds() -> str:
         "",
         f"{tree['settings']['side']} px, one thread of {tree['machine']}, medians (smallest–largest) over {tree['rows'][0]['n']} pictures ([results/cloaks/time.json](RESULTS/cloaks/time.json)).",
     ]
+    if tree["flags"]:
+        lines += ["", "Flags: " + "; ".join(tree["flags"]) + "."]
     return "\n".join(lines)

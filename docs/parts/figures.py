@@ -33,11 +33,10 @@ PRODUCT = ("velatura", "banded")
 
 def cold(named: Mapping[str, Mapping[str, Any]]) -> str:
     """A sentence on results, by name, whose cloaks of Velatura began from nothing, as those that ship do no longer."""
-    now = weights.sha256(weights.embedded("instant"))
     before = [
         name for name, tree in named.items()
-        if tree["weights"].get("instant") != now
-        and any((r.get("cloak") or "").partition(" on ")[0].partition("@")[0] in PRODUCT for r in tree["rows"])
+        if "instant" not in tree["weights"] and tree["settings"].get("effort") != "paper"
+        and any((r.get("cloak") or "").partition("@")[0] in PRODUCT for r in tree["rows"])
     ]  # fmt: skip
     if not before:
         return ""

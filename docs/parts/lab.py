@@ -140,7 +140,10 @@ def headline() -> str:
         "Flags: " + "; ".join(flags) + ".",
         "",
         cold(
-            {path.stem: json.loads(path.read_text()) for path in (ROOT / "results/evaluation").glob("headline-*.json")}
+            {
+                path.stem: json.loads(path.read_text())
+                for path in sorted((ROOT / "results/evaluation").glob("headline-*.json"))
+            }
         ),
     ]
     return "\n".join(lines).strip()

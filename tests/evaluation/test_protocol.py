@@ -17,7 +17,7 @@ from torch import Tensor
 from velatura import weights
 from velatura.cli.evaluate import evaluate_command
 from velatura.countermeasures.purifier import Network, Purifier
-from velatura.errors import InputError
+from velatura.errors import Cancelled, InputError
 from velatura.evaluation import Arm, Protocol, Setup, measures, run
 from velatura.evaluation.calibration import calibrate
 from velatura.evaluation.experiment import protect_arm
@@ -187,6 +187,17 @@ def test_cloaks_on_other_models_than_the_mimics_do_not_begin_from_what_knows_the
     elsewhere = Setup(replace(protocol, arms=velatura, extractors=(str(tiny_model),)), tmp_path / "out")
     published = Setup(replace(protocol, arms=velatura, effort="paper"), tmp_path / "out")
     assert not elsewhere.at_once(*velatura)
+    asked = []
+
+    def noticed(*args: object, at_once: bool, **more: object) -> None:
+        asked.append(at_once)
+        raise Cancelled("seen")
+
+    monkeypatch.setattr("velatura.evaluation.experiment.protect", noticed)
+    for made in (setup, elsewhere):
+        with pytest.raises(Cancelled):
+            protect_arm(made, velatura[0], lambda *_: None)
+    assert asked == [True, False]
     assert not published.at_once(*velatura)
 
 

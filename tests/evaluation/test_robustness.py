@@ -209,7 +209,22 @@ def test_wrong_requests_cost_a_line(arguments: list[str], says: str, art: list[P
     assert says in str(failed.exception)
 
 
-def test_what_a_product_cloak_begins_from_is_part_of_its_result(art: list[Path]) -> None:
+def test_what_a_product_cloak_begins_from_is_part_of_its_result(
+    art: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def noticed(*args: object, at_once: bool, **more: object) -> None:
+        asked.append(at_once)
+        raise Cancelled("seen")
+
+    monkeypatch.setattr(robustness, "protect", noticed)
+    monkeypatch.setattr(robustness.judges, "fit", lambda victims, device: Stranger())
+    small = Robustness(art, "ada", countermeasures=["jpeg"], pictures=3, side=64, style="Aubrey Beardsley")
+    for models in ((), ("mini",)):
+        with pytest.raises(Cancelled):
+            run(replace(small, cloak_models=models))
+    assert asked == [True, False]
     own = Robustness(art, "ada", model="mini")
     assert own.at_once
     assert "instant" in robustness._weights(own, extractors.load("mini"), [], False)

@@ -235,6 +235,7 @@ def _settings(setup: Setup) -> dict[str, Any]:
         "pairs": len(setup.pairs) if protocol.pairs else 0,
         "targets": _targets(setup),
         "methods": _methods(setup),
+        "at_once": [arm.key for arm in protocol.arms if setup.at_once(arm)],
         "optimised_through": {arm.method: SEEN[arm.method] for arm in protocol.arms if arm.method in SEEN},
     }
 

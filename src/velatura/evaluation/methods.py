@@ -187,7 +187,7 @@ def settings_of(method: str, effort: GlazeSettings, budget: float, *, larger: bo
 
 # "velatura" is what `velatura protect` does by default, "banded" the same but for T, which it draws as Glaze does,
 # "glaze" the objective as published, with the same steps; "glaze-bounded" its δ, scaled down until it keeps the
-# product's bound on colours as well, far below the LPIPS that it may have; "application" the early Glaze application.
+# product's bound on colours as well, which leaves part of its LPIPS unused; "application" the early Glaze application.
 METHODS: dict[str, Maker] = {
     "advdm": partial(_advdm, method="advdm"),
     "application": _each(application, "application"),
