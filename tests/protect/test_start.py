@@ -23,19 +23,23 @@ from velatura.protect.protector import png
 SMALL = Settings(models=("mini",), effort="fast", resolutions=(64,), style="Aubrey Beardsley")
 
 
-@pytest.mark.parametrize(
-    ("effort", "at_once", "begun"), [("fast", True, True), ("fast", False, False), ("paper", True, False)]
-)
-def test_where_a_cloak_begins(
-    make_scene, monkeypatch: pytest.MonkeyPatch, effort: str, at_once: bool, begun: bool
-) -> None:
-    starts = []
+@pytest.fixture
+def starts(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Where the protector's cloaks begin; they take one step only."""
+    found: list[Any] = []
 
     def watched(*args: Any, start: Any, settings: GlazeSettings, **more: Any) -> Any:
-        starts.append(start)
+        found.append(start)
         return glaze(*args, start=start, settings=replace(settings, steps=1), **more)
 
     monkeypatch.setattr(protector, "glaze", watched)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("effort", "at_once", "begun"), [("fast", True, True), ("fast", False, False), ("paper", True, False)]
+)
+def test_where_a_cloak_begins(make_scene, starts: list[Any], effort: str, at_once: bool, begun: bool) -> None:
     found = Protector(replace(SMALL, effort=effort))
     x, t = make_scene(64, 200), make_scene(64, 200, 5)
     found.cloak(x, t, at_once=at_once)
@@ -61,16 +65,7 @@ def test_a_start_is_worth_steps(make_scene) -> None:
     ("method", "begun"),
     [("glaze", False), ("glaze-bounded", False), ("velatura", True), ("banded", True), ("shuffled", True)],
 )
-def test_which_arms_begin_as_the_product_does(
-    make_scene, monkeypatch: pytest.MonkeyPatch, method: str, begun: bool
-) -> None:
-    starts = []
-
-    def watched(*args: Any, start: Any, settings: GlazeSettings, **more: Any) -> Any:
-        starts.append(start)
-        return glaze(*args, start=start, settings=replace(settings, steps=1), **more)
-
-    monkeypatch.setattr(protector, "glaze", watched)
+def test_which_arms_begin_as_the_product_does(make_scene, starts: list[Any], method: str, begun: bool) -> None:
     pictures = [make_scene(64, 72, seed) for seed in range(2)]
     for at_once in (True, False):
         protect(Arm(method, 0.1), Protector(SMALL), pictures, 0, at_once=at_once)
