@@ -91,7 +91,8 @@ def fit(pictures: Tensor, direction: Tensor, budget: float, *, upper: float = 1.
 @torch.no_grad()
 def within_cast(pictures: Tensor, delta: Tensor, bound: float, *, rounds: int = 1) -> Tensor:
     """δ ``(B, 3, H, W)`` scaled down where its colour cast is above ``bound`` (ΔE); a cast grows about as δ does."""
+    colours = cells(pictures)
     for _ in range(rounds):
-        over = cell_difference(cells(pictures), cells(pictures + delta)) / bound
+        over = cell_difference(colours, cells(pictures + delta)) / bound
         delta = delta / over.clamp_min(1).view(-1, 1, 1, 1)
     return delta

@@ -115,13 +115,8 @@ def instant(
     return Cloak(found, "instant", 1)
 
 
-def knows(digest: str) -> bool:
-    """Whether the network was made for the autoencoder of this sha256."""
-    return digest == weights.sha256(weights.embedded("mini"))
-
-
 def check_known(models: Sequence[tuple[str, str]]) -> None:
     """Refuse all but the miniature's autoencoder; of each model its name and sha256."""
     for name, digest in models:
-        if not knows(digest):
+        if digest != weights.sha256(weights.embedded("mini")):
             raise InputError(f"instant: made for the model mini only, got {name}: choose another cloak, or mini")
