@@ -1,6 +1,7 @@
 """What a picture costs: gradient steps, whole pictures, and memory, beside a full-size Stable Diffusion 1.5 encoder.
 
     python benchmarks/speed.py -o results/speed.json
+    python benchmarks/speed.py -o results/speed-cuda.json --device cuda --reference-steps 20 --runs 1 --sizes 0.3 1
 
 Run it with nothing else running. The full-size encoder is the SD 1.5 layout with random weights: a step costs the same
 whatever the weights are. The published recipe (500 steps of Adam with LPIPS-VGG, as in the IMPRESS repository) is timed
@@ -27,6 +28,7 @@ from torch import Tensor
 
 from velatura import __version__
 from velatura.diffusion import extractors
+from velatura.diffusion.device import pick_device
 from velatura.diffusion.extractors import Extractor, Precision
 from velatura.perception import lpips
 from velatura.protect.settings import EFFORTS, for_larger_files
@@ -46,7 +48,8 @@ ONE_PICTURE = """
 import sys, time
 from velatura.cli import main
 start = time.perf_counter()
-sys.argv = ["velatura", "protect", sys.argv[1], "-o", sys.argv[2], "-m", "mini", "--force", "-q"]
+source, output, device = sys.argv[1:]
+sys.argv = ["velatura", "protect", source, "-o", output, "--device", device, "-m", "mini", "--force", "-q"]
 try:
     main()
 except SystemExit as stop:
@@ -56,18 +59,29 @@ print(time.perf_counter() - start, int(peak.split()[1]) / 1024)
 """
 
 
-def full_size() -> Extractor:
+SIZES = {"0.3": (512, 512), "1": (1224, 816), "24": (6000, 4000)}  # megapixels
+
+
+def full_size(device: str) -> Extractor:
     from diffusers import AutoencoderKL
 
     torch.manual_seed(0)
-    return Extractor(AutoencoderKL(**SD15_VAE), "random weights in SD 1.5's layout", "0" * 64)
+    return Extractor(AutoencoderKL(**SD15_VAE).to(device), "random weights in SD 1.5's layout", "0" * 64)
+
+
+def wait() -> None:
+    """For the GPU, which works while Python goes on."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def best_of(count: int, step: Callable[[], None]) -> float:
     seconds = []
     for _ in range(count):
+        wait()
         start = time.perf_counter()
         step()
+        wait()
         seconds.append(time.perf_counter() - start)
     return min(seconds)
 
@@ -81,7 +95,7 @@ def latent_step(extractor: Extractor, picture: Tensor, target: Tensor) -> Callab
 
 
 def published_step(extractor: Extractor, picture: Tensor, target: Tensor) -> Callable[[], None]:
-    judge = lpips.load("vgg")
+    judge = lpips.load("vgg", str(picture.device))
     reference = judge.features(picture)
     delta = torch.zeros_like(picture, requires_grad=True)
     optimizer = torch.optim.Adam([delta], 0.01)
@@ -108,9 +122,9 @@ def photograph(width: int, height: int, path: Path) -> None:
     pyvips.Image.new_from_array(array).write_to_file(str(path))
 
 
-def whole_picture(path: Path, output: Path) -> tuple[float, float]:
+def whole_picture(path: Path, output: Path, device: str) -> tuple[float, float]:
     """Seconds and peak MiB of ``velatura protect`` in a process of its own, start-up of the networks included."""
-    command = [sys.executable, "-c", ONE_PICTURE, str(path), str(output)]
+    command = [sys.executable, "-c", ONE_PICTURE, str(path), str(output), device]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     seconds, mebibytes = map(float, done.stdout.split())
     return seconds, mebibytes
@@ -124,10 +138,11 @@ def quiet(patience: float = 180.0) -> float:
     return load
 
 
-def run(output: Path, reference_steps: int) -> None:
-    load = quiet()
-    mini, full = extractors.load("mini"), full_size()
-    picture = torch.rand(1, 3, 512, 512, generator=torch.Generator().manual_seed(1))
+def run(output: Path, reference_steps: int, device: str, chosen: list[str], count: int) -> None:
+    device = pick_device(device)
+    load = quiet() if device == "cpu" else os.getloadavg()[0]
+    mini, full = extractors.load("mini", device), full_size(device)
+    picture = torch.rand(1, 3, 512, 512, generator=torch.Generator().manual_seed(1)).to(device)
     rows: list[Row] = []
 
     def add(metric: str, value: float, n: int, recipe: str | None = None) -> None:
@@ -157,24 +172,25 @@ def run(output: Path, reference_steps: int) -> None:
         published[precision] = 500 * best_of(reference_steps, step)
         add("published_recipe_seconds", published[precision], reference_steps, precision)
     with tempfile.TemporaryDirectory() as folder:
-        sizes = {"0.3": (512, 512), "1": (1224, 816), "24": (6000, 4000)}
         timed = {}
-        for name, (width, height) in sizes.items():
+        for name in chosen:
             path = Path(folder) / f"{name}.png"
-            photograph(width, height, path)
-            runs = [whole_picture(path, Path(folder) / "out") for _ in range(3)]
+            photograph(*SIZES[name], path)
+            runs = [whole_picture(path, Path(folder) / "out", device) for _ in range(count)]
             timed[name] = statistics.median(seconds for seconds, _ in runs)
-            add("picture_seconds", timed[name], 3, f"{name} MP")
-            add("peak_mib", max(mebibytes for _, mebibytes in runs), 3, f"{name} MP")
+            add("picture_seconds", timed[name], count, f"{name} MP")
+            add("peak_mib", max(mebibytes for _, mebibytes in runs), count, f"{name} MP")
             if name == "0.3":
                 report = json.loads((Path(folder) / f"out/{name}.report.json").read_text())
     for precision in precisions:
         # Whole process against bare steps: the comparison is unkind to us, and still the one a user feels.
-        add("picture_ratio", published[precision] / timed["0.3"], 3, precision)
-    add("time_ratio_24mp_to_1mp", timed["24"] / timed["1"], 3)
+        add("picture_ratio", published[precision] / timed["0.3"], count, precision)
+    if "24" in timed:
+        add("time_ratio_24mp_to_1mp", timed["24"] / timed["1"], count)
     settings = {
         "picture": "512 x 512",
         "threads": torch.get_num_threads(),
+        "processor": torch.cuda.get_device_name() if device == "cuda" else None,
         "load_before": load,
         "torch": torch.__version__,
         "larger_files": asdict(for_larger_files(EFFORTS["default"])),
@@ -182,13 +198,16 @@ def run(output: Path, reference_steps: int) -> None:
         "default_precision": report["precision"],
         "published_recipe": f"500 steps, multiplied up from {reference_steps}",
     }
-    flags = [f"other work was running: load {load:.1f} at the start"] if load > QUIET else []
-    Result("speed", __version__, 0, "cpu", settings, {"mini": mini.sha256}, rows, flags).save(output)
+    flags = [f"other work was running: load {load:.1f} at the start"] if load > QUIET and device == "cpu" else []
+    Result("speed", __version__, 0, device, settings, {"mini": mini.sha256}, rows, flags).save(output)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, default=Path("results/speed.json"))
     parser.add_argument("--reference-steps", type=int, default=3, help="timed steps of the full-size encoder")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
+    parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=list(SIZES), help="megapixels; 0.3 at least")
+    parser.add_argument("--runs", type=int, default=3, help="of each size; the median counts")
     args = parser.parse_args()
-    run(args.output, args.reference_steps)
+    run(args.output, args.reference_steps, args.device, args.sizes, args.runs)

@@ -103,13 +103,20 @@ def _list_plans(ctx: click.Context, parameter: click.Parameter, wanted: bool) ->
 )
 @click.option("--genre", help="The artist's genre, for the paper's genre shift by CLIP ('post impressionism').")
 @click.option("--clip", help="The CLIP model for it: a hub id or a folder on this machine.")
+@click.option(
+    "--processes",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Parts of the plan done at once; more than one pays on a GPU or many cores.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan and what it costs; do nothing.")
 @click.option("--background", is_flag=True, help="Queue it for the workers (velatura worker), print the job, return.")
 @DATABASE
 @DEVICE
 def evaluate_command(
     art: tuple[Path, ...], output: Path, plan: str, artist: str | None, dry_run: bool, background: bool,
-    database: str | None, **options: Any,
+    database: str | None, processes: int, **options: Any,
 ) -> None:  # fmt: skip
     """Protect the pictures in ART in several ways, fine-tune a mimic on each, generate, and judge whose style it is.
 
@@ -140,7 +147,7 @@ def evaluate_command(
     if dry_run:
         return
     for i, (setup, mine) in enumerate(zip(setups, tasks, strict=True)):
-        _show(_carry_out(setup, mine, [task for others in tasks[i + 1 :] for task in others], rates))
+        _show(_carry_out(setup, mine, [task for others in tasks[i + 1 :] for task in others], rates, processes))
     click.echo(f"all of it: {output}; a page to look at: velatura report {output} -o page.html", err=True)
 
 
@@ -228,9 +235,11 @@ def _announce(setups: Sequence[Setup], tasks: Sequence[Sequence[Task]]) -> dict[
     return rates
 
 
-def _carry_out(setup: Setup, tasks: Sequence[Task], later: Sequence[Task], rates: dict[str, float]) -> Result:
+def _carry_out(
+    setup: Setup, tasks: Sequence[Task], later: Sequence[Task], rates: dict[str, float], processes: int
+) -> Result:
     """Run one artist's plan; ``rates`` become what was measured, for what comes later and for later runs."""
-    from velatura.evaluation import cost
+    from velatura.evaluation import cost, side_by_side
     from velatura.evaluation.experiment import carry_out
 
     progress = cost.Progress(tasks, rates, later)
@@ -239,7 +248,10 @@ def _carry_out(setup: Setup, tasks: Sequence[Task], later: Sequence[Task], rates
             total=100, disable=not sys.stderr.isatty(), dynamic_ncols=True,
             bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}",
         ) as bar:  # fmt: skip
-            return carry_out(setup, _teller(progress, bar))
+            say = _teller(progress, bar)
+            if processes > 1:
+                side_by_side.do_parts(setup, processes, say)
+            return carry_out(setup, say)
     except KeyboardInterrupt:
         raise Cancelled(f"cancelled: the same command continues in {setup.out}") from None
     finally:

@@ -149,7 +149,7 @@ def _scores(purifier: Purifier, held_out: Sequence[Pair]) -> dict[str, float]:
 def _resume(path: Path, mark: str, network: Network, optimizer: Any) -> list[float]:
     if not path.exists():
         return []
-    state = torch.load(path, weights_only=True)
+    state = torch.load(path, map_location="cpu", weights_only=True)
     if state["mark"] != mark:
         raise InputError(f"{path} is left of a run with other pictures or settings: delete it, or use another name")
     network.load_state_dict(state["network"])

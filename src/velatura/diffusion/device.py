@@ -21,6 +21,8 @@ WAYS = ("fp32", "fp32 channels-last", "bf16", "bf16 channels-last")
 def pick_device(name: str = "auto") -> str:
     """``auto`` is cuda, else mps, else cpu; a named one must be there."""
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if there["cuda"]:  # fp32 is to mean it: TF32's ten bits are a hundredth of a small δ
+        torch.backends.cudnn.allow_tf32 = False
     if name == "auto":
         return next(device for device in ("cuda", "mps", "cpu") if there[device])
     if not there.get(name):

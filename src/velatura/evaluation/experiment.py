@@ -23,7 +23,7 @@ from velatura.evaluation.recipes import Way
 from velatura.evaluation.schedule import named, training_of
 from velatura.images import read, save, working
 from velatura.judges import embedded
-from velatura.judges.views import plain
+from velatura.judges.views import opened, plain
 from velatura.mimicry import finetune, generate
 from velatura.mimicry.pictures import to_png
 from velatura.perception.style import style
@@ -48,10 +48,11 @@ def carry_out(setup: Setup, say: Say) -> Result:
     rows: list[Row] = []
     originals: Look | None = None  # as the judge sees them, once for all arms
     samples: dict[str, dict[str, dict[int, Tensor]]] = {}
+    training, real = list(opened(setup.training)), list(opened(setup.held_back))  # large files, for every arm
     for arm in protocol.arms:
         if arm.method == "real":
             say("judging: real", 0, len(setup.training))
-            rows += judged(arm, setup.training, judge, protocol.artist, None, setup.held_back, None, None, genre)[0]
+            rows += judged(arm, setup.training, judge, protocol.artist, None, real, None, None, genre)[0]
             say("judging: real", len(setup.training), len(setup.training))
             continue
         if arm.method not in PLAIN:
@@ -73,9 +74,7 @@ def carry_out(setup: Setup, say: Say) -> Result:
                 made = paint(setup, arm, way, seed, say)
                 doing = f"judging: {named(arm, way, seed)}"
                 say(doing, 0, len(made))
-                found, ranks = judged(
-                    arm, made, judge, protocol.artist, setup.training, setup.held_back, seed, way.label, genre
-                )
+                found, ranks = judged(arm, made, judge, protocol.artist, training, real, seed, way.label, genre)
                 say(doing, len(made), len(made))
                 rows += found
                 samples.setdefault(way.label, {}).setdefault(arm.key, {})[seed] = ranks

@@ -15,6 +15,7 @@ from velatura import judges
 from velatura.evaluation.arms import Arm
 from velatura.judges import style
 from velatura.judges.move import apart
+from velatura.judges.views import opened
 from velatura.perception.style import style_change
 from velatura.reports.result import Row
 from velatura.reports.statistics import mean_interval, wilson
@@ -32,8 +33,8 @@ def judged(
     made: Sequence[Path],
     judge: judges.StyleJudge,
     artist: str,
-    training: Sequence[Path] | None,
-    real: Sequence[Path],
+    training: Sequence[Path | Tensor] | None,
+    real: Sequence[Path | Tensor],
     seed: int | None,
     recipe: str | None,
     genre: OnGenre | None = None,
@@ -45,7 +46,9 @@ def judged(
     beside that of real pictures to each other (``frechet_real``). ``genre`` gives the place of the artist's genre for
     each picture: ``genre_shift`` is the share above 3, as in the paper.
     """
-    ranks = judge.ranks(list(made), known_as(artist, judge.classes))
+    seen = list(opened(made))  # read once, looked at in three ways
+    ranks = judge.ranks(seen, known_as(artist, judge.classes))
+    device = str(judge.extractor.device)
     about = {**_about(arm, artist), "recipe": recipe, "seed": seed}
     n = len(ranks)
     counts = {"style_top1": (ranks == 1).sum(), "style_top3": (ranks <= 3).sum()}
@@ -54,13 +57,13 @@ def judged(
         counts["genre_shift"] = (genre(made) > 3).sum()
     rows = [_share(metric, int(count), n, about) for metric, count in counts.items()]
     if training is not None:
-        copies = judges.copy_rate(list(made), list(training))
+        copies = judges.copy_rate(seen, training, device=device)
         rows.append(_share("copy_rate", copies.copied, n, about))
         fresh = ranks[copies.distances >= copies.threshold]
         if len(fresh):
             rows.append(_share("style_shift_top3_no_copies", int((fresh > 3).sum()), len(fresh), about))
         if len(real) >= 16 and n >= 8:
-            found = judges.fidelity(list(made), list(real))
+            found = judges.fidelity(seen, real, device=device)
             rows.append(Row("frechet", found.distance, found.n, **about))
             rows.append(Row("frechet_real", found.bias, found.n, **about))
     return rows, ranks

@@ -33,23 +33,24 @@ def tasks(setup: Setup) -> list[Task]:
         found.setdefault(task.what, task)
 
     p, count = setup.protocol, len(setup.training)
-    add(Task("teaching the judge", "teaching the judge", len(setup.held_back)))
+    add(Task("teaching the judge", f"teaching the judge on {p.device}", len(setup.held_back)))
     for arm in p.arms:
         if arm.method not in PLAIN:
             done = count if (setup.protected(arm) / "figures.json").exists() else 0
-            kind = f"protecting {arm.method}, {p.effort}, {setup.resolution} px, {'+'.join(setup.extractors(arm))}"
+            own = "+".join(setup.extractors(arm))
+            kind = f"protecting {arm.method}, {p.effort}, {setup.resolution} px, {own} on {p.device}"
             kind += f", files of {setup.side} px" if setup.larger else ""
             add(Task(f"protecting: {untreated(arm).key}", kind, count, done, arm))
         if arm.dropping:
             units = count + 2 * len(setup.pairs)
             done = units if setup.sifted(arm).exists() else 0
-            add(Task(f"sifting: {setup.sifted(arm).stem}", "sifting", units, done))
+            add(Task(f"sifting: {setup.sifted(arm).stem}", f"sifting on {p.device}", units, done))
         if arm.then:
             done = count if (setup.treated(arm) / "figures.json").exists() else 0
-            kind = f"treating by {arm.then}, {setup.side} px"
+            kind = f"treating by {arm.then}, {setup.side} px on {p.device}"
             add(Task(f"treating: {whole_set(arm).key}", kind, count, done, (arm.then, setup.side)))
         if arm.method == "real":
-            add(Task("judging: real", "judging", count))
+            add(Task("judging: real", f"judging on {p.device}", count))
             continue
         for way in setup.ways:
             for seed in p.seeds:
@@ -75,6 +76,6 @@ def _add_mimic(setup: Setup, add: Callable[[Task], None], arm: Arm, way: Way, se
     kind = f"generating from {how}, {p.sampling_steps} steps, {on}"
     add(Task(f"generating: {named(made, way, seed)}", kind, count, first, way))
     if arm.denoised:
-        kind = f"treating by {arm.denoised}, {s.resolution} px"
+        kind = f"treating by {arm.denoised}, {s.resolution} px on {p.device}"
         add(Task(f"denoising: {named(arm, way, seed)}", kind, count, there, (arm.denoised, s.resolution)))
-    add(Task(f"judging: {named(arm, way, seed)}", "judging", count))
+    add(Task(f"judging: {named(arm, way, seed)}", f"judging on {p.device}", count))

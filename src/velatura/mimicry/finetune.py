@@ -276,7 +276,7 @@ def _prior(pipeline: Any, settings: Settings, work: Path) -> Tensor:
     """Latents of the model's own pictures before training, which DreamBooth holds on to; kept for a resumed run."""
     path = work / "prior.pt"
     if path.exists():
-        return torch.load(path, weights_only=True)  # type: ignore[no-any-return]
+        return torch.load(path, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
     prompts = [PRIOR_PROMPT] * settings.prior_pictures
     made = [
         denoising.encode(pipeline.vae, m.picture.to(pipeline.device)).cpu()
@@ -307,7 +307,7 @@ def _kept(path: Path, mark: str) -> dict[str, Any] | None:
     """What a stopped run left, if it is of this one."""
     if not path.exists():
         return None
-    state: dict[str, Any] = torch.load(path, weights_only=True)
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     if state["mark"] != mark:
         raise InputError(
             f"{path.parent} is left of a run with other pictures or settings: delete it, or use another name"

@@ -102,7 +102,7 @@ def unit(activations: list[torch.Tensor]) -> list[torch.Tensor]:
     return [x / (x.pow(2).sum(1, keepdim=True).clamp_min(1e-12).sqrt() + 1e-10) for x in activations]
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def load(net: Net = "alex", device: str = "cpu") -> LPIPS:
     """The network with its published weights, float32, frozen; made once and reused."""
     module = LPIPS(net)

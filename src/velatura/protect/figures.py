@@ -65,7 +65,7 @@ class Visibility:
     """
 
     def __init__(self, artwork: Artwork, original: Tensor, delta: Tensor, short_side: int, device: str) -> None:
-        self.module = lpips.load("alex", device)
+        self.module = lpips.load("alex", str(original.device))
         self.artwork, self.delta, self.short_side, self.device = artwork, delta, short_side, device
         self.whole = self._features(original)
         self.size = closest(artwork, short_side)

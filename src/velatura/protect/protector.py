@@ -305,15 +305,16 @@ class Protector:
 
         def window(pictures: Tensor, where: tuple[slice, slice], index: int, count: int) -> Tensor:
             def report(step: Step) -> None:
-                if on_step is not None:
-                    on_step(replace(step, index=index * step.total + step.index, total=count * step.total))
+                assert on_step is not None
+                on_step(replace(step, index=index * step.total + step.index, total=count * step.total))
 
             part = target[:, :, where[0], where[1]]
             alpha = None if shown is None else shown[:, :, where[0], where[1]].to(self.device)
             near = None if detail is None else same_part(detail, original, where).to(self.device)
             found = glaze(
                 pictures, part,
-                extractors=self.extractors, settings=settings, on_step=report, opacity=alpha, detail=near,
+                extractors=self.extractors, settings=settings, on_step=report if on_step is not None else None,
+                opacity=alpha, detail=near,
                 start=self.start(pictures, part, settings, alpha) if at_once else None,
             )  # fmt: skip
             return found.delta
