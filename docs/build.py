@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from parts import application, cloaks, lab
+from parts import application, cloaks, lab, methods
 from parts.figures import ROOT
 
 PAGES = (
@@ -25,6 +25,7 @@ PARTS = {
     "objectives": cloaks.objectives,
     "hardening": cloaks.hardening,
     "transfer": cloaks.transfer,
+    "methods": methods.methods,
     "seconds": cloaks.seconds,
     "purifier": lab.purifier,
     "robustness": lab.robustness,

@@ -28,7 +28,7 @@ def stale(tree: dict[str, Any]) -> str:
     return " **Of an earlier autoencoder of the miniature, smaller and faster; not measured again yet.**"
 
 
-PRODUCT = ("velatura", "banded")
+PRODUCT = ("velatura", "banded", "scattered")
 
 
 def cold(named: Mapping[str, Mapping[str, Any]]) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from velatura.evaluation.methods import BOUNDED, THROUGH_UNET, Work
 from velatura.evaluation.recipes import Recipe
 from velatura.perception.color_difference import colour_cast
 from velatura.protect import Protector, Settings
+from velatura.styles import catalogue
 
 
 @pytest.mark.parametrize(
@@ -110,6 +112,29 @@ def test_every_method_uses_the_same_budget_and_only_cloaks_have_an_aim(make_scen
     for method in ("noise", "shuffled"):
         assert mean[method]["latent_remaining"] > 0.85
     assert mean["velatura"]["colour_cast"] <= 1.05 * colour_bound(Arm("velatura", 0.1), 64)
+
+
+def test_a_body_of_work_goes_one_way_or_each_picture_its_own(
+    make_scene: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures, asked = [make_scene(64, 72, seed) for seed in range(3)], []
+    usual = Protector.choose
+    # Of these pictures alone, or of all, it is another style; what is made of it is no matter here.
+    styles = [style.name for style in catalogue.load().styles]
+
+    def choose(self: Protector, looks: Sequence[Any], **options: Any) -> Any:
+        asked.append(len(looks))
+        self.settings = replace(self.settings, style=styles[len(asked)])
+        return usual(self, looks, **options)
+
+    monkeypatch.setattr(Protector, "choose", choose)
+    found = {}
+    for method in ("velatura", "scattered"):
+        monkeypatch.setitem(METHODS, method, METHODS["noise"])
+        settings = Settings(models=("mini",), effort="fast", resolutions=(64,))
+        found[method] = protect(Arm(method, 0.1), Protector(settings), pictures, 0).style
+    assert asked == [3, 1, 1, 1]
+    assert found == {"velatura": styles[1], "scattered": ", ".join(sorted(styles[2:5]))}
 
 
 def test_the_published_cloak_scaled_to_the_bound_on_colours(make_scene: Callable[..., Tensor]) -> None:

@@ -63,7 +63,14 @@ def test_a_start_is_worth_steps(make_scene) -> None:
 
 @pytest.mark.parametrize(
     ("method", "begun"),
-    [("glaze", False), ("glaze-bounded", False), ("velatura", True), ("banded", True), ("shuffled", True)],
+    [
+        ("glaze", False),
+        ("glaze-bounded", False),
+        ("velatura", True),
+        ("banded", True),
+        ("scattered", True),
+        ("shuffled", True),
+    ],
 )
 def test_which_arms_begin_as_the_product_does(make_scene, starts: list[Any], method: str, begun: bool) -> None:
     pictures = [make_scene(64, 72, seed) for seed in range(2)]

@@ -161,7 +161,7 @@ def _number(text: str) -> float | None:
 
 @dataclass(frozen=True)
 class Protection:
-    """Pictures of an arm as PNG files, figures of each (LPIPS, colour cast, decoded shift, ...), and their T."""
+    """Pictures of an arm as PNG files, figures of each (LPIPS, colour cast, decoded shift, ...), and T, or all Ts."""
 
     files: list[bytes]
     figures: list[dict[str, Any]]
@@ -199,8 +199,12 @@ def protect(
     artworks = [read(png(x)) for x in pictures]
     originals = [protector.working(artwork) for artwork in artworks]
     protector.settings = replace(protector.settings, band=BAND if arm.method in DRAW_AS_GLAZE else None)
-    choice = protector.choose([protector.look(artwork) for artwork in artworks])
-    targets = [protector.paint(x, choice) for x in originals]
+    looks = [protector.look(artwork) for artwork in artworks]
+    if arm.method == "scattered":
+        choices = [protector.choose([look]) for look in looks]
+    else:
+        choices = [protector.choose(looks)] * len(looks)
+    targets = [protector.paint(x, choice) for x, choice in zip(originals, choices, strict=True)]
     assert arm.budget is not None
     cast = colour_bound(arm, protector.settings.working)
     protector.settings = replace(protector.settings, budget=arm.budget, cast=cast, seed=seed)
@@ -214,7 +218,7 @@ def protect(
         figures.append(measure(protector.extractors, eye, x, protector.working(saved), t))
         if on_picture is not None:
             on_picture(i + 1, len(originals))
-    return Protection(files, figures, choice.style.name)
+    return Protection(files, figures, ", ".join(sorted({choice.style.name for choice in choices})))
 
 
 def measure(

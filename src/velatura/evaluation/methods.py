@@ -163,7 +163,7 @@ def _own(effort: GlazeSettings, budget: float) -> GlazeSettings:
 
 # Every method's settings, from the optimiser's of an effort (:data:`~velatura.protect.EFFORTS`) and the budget.
 SETTINGS: dict[str, Callable[[GlazeSettings, float], Any]] = {
-    **dict.fromkeys(("banded", "glaze", "glaze-bounded", "shuffled", "velatura"), _own),
+    **dict.fromkeys(("banded", "glaze", "glaze-bounded", "scattered", "shuffled", "velatura"), _own),
     "advdm": lambda _, budget: AdvDMSettings(budget, steps=STEPS, rounds=6),
     "application": lambda _, budget: ApplicationSettings(budget, rounds=RADII),
     "aspl": lambda _, budget: ASPLSettings(budget, turns=15, rounds=6),
@@ -186,6 +186,7 @@ def settings_of(method: str, effort: GlazeSettings, budget: float, *, larger: bo
 
 
 # "velatura" is what `velatura protect` does by default, "banded" the same but for T, which it draws as Glaze does,
+# "scattered" the same with a T of its own for each picture,
 # "glaze" the objective as published, with the same steps; "glaze-bounded" its δ, scaled down until it keeps the
 # product's bound on colours as well, which leaves part of its LPIPS unused; "application" the early Glaze application.
 METHODS: dict[str, Maker] = {
@@ -202,6 +203,7 @@ METHODS: dict[str, Maker] = {
     "mist": partial(_advdm, method="mist"),
     "noise": _noise,
     "photoguard": _each(photoguard, "photoguard"),
+    "scattered": _velatura,
     "shuffled": _shuffled,
     "styleguard": _each(styleguard, "styleguard"),
     "veil": _each(decoded, "veil"),
@@ -209,11 +211,11 @@ METHODS: dict[str, Maker] = {
 }
 # Those whose colour cast is bounded, and by how much of the product's bound; the others are as published.
 BOUNDED = {
-    **dict.fromkeys(("banded", "blend", "decoded", "glaze-bounded", "hardened", "instant", "velatura"), 1.0),
-    **{"shuffled": 1.0, "veil": 0.9},  # shuffled: of the product's own deltas
+    **dict.fromkeys(("banded", "blend", "decoded", "glaze-bounded", "hardened", "instant", "scattered"), 1.0),
+    **{"velatura": 1.0, "shuffled": 1.0, "veil": 0.9},  # shuffled: of the product's own deltas
 }
 # Those that do as `velatura protect` does: begin from the instant cloak, and look at larger files from close by.
-AS_PRODUCT = ("banded", "shuffled", "velatura")
+AS_PRODUCT = ("banded", "scattered", "shuffled", "velatura")
 # Those whose T is drawn as Glaze draws it; the others share the T of `velatura protect` (styles/choose.py).
 DRAW_AS_GLAZE = ("application", "banded", "glaze", "glaze-bounded")
 THROUGH_UNET = ("advdm", "aspl", "mist")  # which need a whole text-to-image model, and depend on its U-Net

@@ -10,7 +10,7 @@ from velatura.evaluation.arms import Arm
 _CONTROLS = ("base", "real", "clean")
 # The full depth of the table of countermeasures (docs/countermeasures.md), named before it was first run.
 EIGHT = ("jpeg quality=75", "upscale", "bilateral", "resize", "vae", "impress", "diffuse", "learned")
-# Controls, cloaks of others, our own; but "banded", which is ours with another T,
+# Controls, cloaks of others, our own; but "banded" and "scattered", which are ours with other Ts,
 # and "instant", which knows the miniature only.
 _METHODS = (
     *("noise", "shuffled", "glaze", "glaze-bounded", "application", "photoguard", "styleguard"),

@@ -1,0 +1,68 @@
+"""Every cloak beside the others: what mimics do, and what the mimic's model sees."""
+
+from __future__ import annotations
+
+from velatura.reports import tables
+from velatura.reports.result import Row, load
+
+from .figures import ROOT, interval
+
+MARGIN = 0.05  # of style shift, top 3: declared before the run
+
+
+def methods() -> str:
+    """The plan's results, as far as it has been run, and what became of the aims."""
+    parts: list[str] = []
+    for path in sorted((ROOT / "results/evaluation").glob("methods-*.json")):
+        found = load(path)
+        artist = found.settings["artist"]
+        parts += [
+            f"**{artist}** ({found.device}, one mimic an arm)",
+            "",
+            "| LPIPS | cloak | style shift, top 1 | top 3 | Velatura's lead in top 3 | decoded shift | LPIPS as saved | colour cast, ΔE |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
+        cells = [cell for cell in tables.cells(found.rows) if cell.arm not in ("real", "base")]
+        for cell in sorted(cells, key=lambda c: (c.budget is not None, -(c.budget or 0))):
+            own = [r for r in found.rows if (r.arm, r.cloak, r.budget) == (cell.arm, cell.cloak, cell.budget)]
+            budget = "" if cell.budget is None else f"{cell.budget:g}"
+            figures = [_of(own, "style_shift_top1", ".0%"), _of(own, "style_shift_top3", ".0%")]
+            figures.append(_of(found.rows, f"gain_over_{cell.name}_top3", ".0%", cell.budget))
+            figures += [_of(own, "decoded_shift", ".2f"), _of(own, "lpips", ".3f", ends=False)]
+            parts.append(f"| {budget} | {cell.name} | {' | '.join(figures)} | {_of(own, 'colour_cast', '.1f', ends=False)} |")
+        parts += ["", *_aims(found.rows), "", "Flags: " + ("; ".join(found.flags) or "none") + ".", ""]
+    return "\n".join(parts).strip() or "Not measured yet (results/evaluation/methods-ARTIST.json)."
+
+
+def _of(rows: list[Row], metric: str, shape: str, budget: float | None = None, *, ends: bool = True) -> str:
+    """A figure; of the lead over another arm, that of ``velatura`` at ``budget``."""
+    lead = metric.startswith("gain_over_")
+    for row in rows:
+        if row.metric == metric and (not lead or (row.cloak, row.budget) == ("velatura", budget)):
+            return interval(vars(row), shape) if ends and row.low is not None else f"{row.value:{shape}}"
+    return ""
+
+
+def _aims(rows: list[Row]) -> list[str]:
+    """What the aims that were set beforehand became, at each budget."""
+    lines = []
+    for budget in sorted({row.budget for row in rows if row.cloak == "velatura"} - {None}, reverse=True):
+        at = [row for row in rows if row.budget == budget]
+        shift = {row.cloak or row.arm: row.value for row in at if row.metric == "decoded_shift"}
+        leads = {
+            row.metric.removeprefix("gain_over_").removesuffix("_top3"): row
+            for row in at
+            if row.cloak == "velatura" and row.metric.startswith("gain_over_") and row.metric.endswith("_top3")
+        }
+        ahead = [f"{name} {'yes' if (leads[name].low or 0) > 0 else 'no'}" for name in ("noise", "shuffled")]
+        said = {"yes": [], "no": [], "open": []}
+        for name, row in leads.items():
+            low, high = row.low or 0, row.high or 0
+            said["yes" if low > -MARGIN else "no" if high < -MARGIN else "open"].append(name)
+        worse = "; ".join(f"{word}: {', '.join(names)}" for word, names in said.items() if names)
+        of = [f"{shift['velatura'] / shift[name] - 1:+.0%} on `{name}`" for name in ("glaze", "glaze-bounded") if name in shift]
+        lines.append(
+            f"- At {budget:g}: decoded shift {', '.join(of)} (aim: +25 % on the published objective). Ahead in style shift "
+            f"(95 %, paired): {', '.join(ahead)}. Not inferior by {MARGIN:.0%} (95 %): {worse}."
+        )
+    return lines
