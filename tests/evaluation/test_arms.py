@@ -19,8 +19,10 @@ from velatura.evaluation.arms import NO_BOUND, colour_bound, countermeasure, pro
 from velatura.evaluation.figures import cloak_rows, compared, known_as
 from velatura.evaluation.methods import BOUNDED, THROUGH_UNET, Work
 from velatura.evaluation.recipes import Recipe
+from velatura.images import read
 from velatura.perception.color_difference import colour_cast
 from velatura.protect import Protector, Settings
+from velatura.protect.protector import png
 from velatura.styles import catalogue
 
 
@@ -118,6 +120,7 @@ def test_a_body_of_work_goes_one_way_or_each_picture_its_own(
     make_scene: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures, asked = [make_scene(64, 72, seed) for seed in range(3)], []
+    painted: dict[str, list[Tensor]] = {}
     usual = Protector.choose
     # Of these pictures alone, or of all, it is another style; what is made of it is no matter here.
     styles = [style.name for style in catalogue.load().styles]
@@ -130,11 +133,21 @@ def test_a_body_of_work_goes_one_way_or_each_picture_its_own(
     monkeypatch.setattr(Protector, "choose", choose)
     found = {}
     for method in ("velatura", "scattered"):
-        monkeypatch.setitem(METHODS, method, METHODS["noise"])
+
+        def make(protector: Protector, work: Work, method: str = method) -> list[Tensor]:
+            painted[method] = list(work.targets)
+            return METHODS["noise"](protector, work)
+
+        monkeypatch.setitem(METHODS, method, make)
         settings = Settings(models=("mini",), effort="fast", resolutions=(64,))
         found[method] = protect(Arm(method, 0.1), Protector(settings), pictures, 0).style
     assert asked == [3, 1, 1, 1]
     assert found == {"velatura": styles[1], "scattered": ", ".join(sorted(styles[2:5]))}
+    for i, style in enumerate(styles[2:5]):
+        wanted = Protector(replace(settings, style=style))
+        target = wanted.paint(pictures[i], usual(wanted, [wanted.look(read(png(pictures[i])))]))
+        own, common = (float((painted[method][i] - target).abs().mean()) for method in ("scattered", "velatura"))
+        assert own < 0.01 < 0.05 < common, "8 bits of the file lie between"
 
 
 def test_the_published_cloak_scaled_to_the_bound_on_colours(make_scene: Callable[..., Tensor]) -> None:

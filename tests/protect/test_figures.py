@@ -36,7 +36,7 @@ def test_the_budget_bounds_what_is_seen_from_close_by_and_the_file_itself_is_rep
     original = working(large, 64)
     delta = 0.08 * torch.randn(original.shape, generator=torch.Generator().manual_seed(0))
     saved = as_saved(large, apply(large, delta))
-    look = Visibility(large, original, delta, 64, "cpu")
+    look = Visibility(large, original, delta, 64)
     close = look.close(saved)
     before, after = (at_size(image, 128, 192) for image in (large.image, saved))
     parts = [[tensor(image)[..., top : top + 128, :] for image in (before, after)] for _, top in look.boxes]
@@ -45,7 +45,7 @@ def test_the_budget_bounds_what_is_seen_from_close_by_and_the_file_itself_is_rep
     figures = look.figures(saved)
     assert figures["lpips_crops"] == close
     assert figures["lpips_native_crops"] > 1.2 * close, "larger still, the same grain shows more"
-    small = Visibility(large, working(large, 256), torch.zeros(1, 3, 384, 256), 256, "cpu")
+    small = Visibility(large, working(large, 256), torch.zeros(1, 3, 384, 256), 256)
     assert small.figures(saved) == {"lpips_crops": None, "lpips_native_crops": None}
 
 

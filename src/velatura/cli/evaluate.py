@@ -126,6 +126,8 @@ def evaluate_command(
     """
     from velatura.evaluation import Setup, plans, schedule
 
+    if background and processes > 1:
+        raise InputError("--background: its parts go to the workers, so expected no --processes; start more workers")
     several = plans.plan(plan).artists
     if several and (len(art) < 2 or not all(path.is_dir() for path in art)):
         raise InputError(f"plan {plan}: expected the folders of two artists or more, got {len(art)} path(s)")

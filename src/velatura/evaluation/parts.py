@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from velatura.evaluation import experiment, measures
 from velatura.evaluation.arms import PLAIN, Arm
@@ -45,6 +46,7 @@ class _Plan:
 
     def __init__(self) -> None:
         self.parts: list[Part] = []
+        self.painted: dict[Path, int] = {}  # by folder: the base model paints the same whatever a mimic trains
         self._numbers: dict[str, int] = {}
 
     def add(self, what: str, after: list[int], do: Callable[[Say], object]) -> int:
@@ -76,7 +78,10 @@ def _made(plan: _Plan, setup: Setup, arm: Arm, way: Way, seed: int, before: list
     if arm.method != "base":
         train = partial(experiment.train_mimic, setup, painted, way, seed)
         needed = [plan.add(training_of(painted, way, seed), needed, train)]
-    what = f"generating: {named(painted, way, seed)}"
-    made = plan.add(what, needed, partial(experiment.paint, setup, painted, way, seed))
+    folder = setup.samples(painted, way, seed)
+    if folder not in plan.painted:
+        paint = partial(experiment.paint, setup, painted, way, seed)
+        plan.painted[folder] = plan.add(f"generating: {named(painted, way, seed)}", needed, paint)
+    made = plan.painted[folder]
     if arm.denoised:
         plan.add(f"denoising: {named(arm, way, seed)}", [made], partial(experiment.paint, setup, arm, way, seed))

@@ -60,7 +60,7 @@ PLANS: dict[str, Plan] = {
         (*_CONTROLS, "noise:0.1", "shuffled:0.1", "photoguard:0.1", "glaze:0.1", "velatura:0.1"),
     ),
     "methods": Plan(
-        "every cloak that is built, at LPIPS 0.05 and 0.1",
+        "the cloaks of others and ours, at LPIPS 0.05 and 0.1",
         (*_CONTROLS, *(f"{method}:{budget}" for budget in (0.05, 0.1) for method in _METHODS)),
     ),
     "budgets": Plan(

@@ -21,6 +21,7 @@ from velatura.countermeasures.detect import Features, features
 from velatura.countermeasures.pairs import Pair, in_folder, opened
 from velatura.diffusion import extractors
 from velatura.diffusion import pipeline as models
+from velatura.diffusion.device import pick_device
 from velatura.errors import InputError
 from velatura.evaluation.arms import PLAIN, Arm, colour_bound, countermeasure
 from velatura.evaluation.methods import AS_PRODUCT, BOUNDED, DRAW_AS_GLAZE, THROUGH_UNET, settings_of
@@ -118,6 +119,7 @@ class Setup:
 
     def __init__(self, protocol: Protocol, out: Path) -> None:
         self.protocol, self.out = protocol, out
+        pick_device(protocol.device)  # refuses, and sets what fp32 means there
         self.training, self.held_back = split(protocol.art, protocol.training)
         self.texts = captions.of_folder(self.training, protocol.artist)
         pipeline = models.load(protocol.model, protocol.device)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -20,6 +21,7 @@ from velatura.errors import InputError, VelaturaError
 from velatura.evaluation.arms import PLAIN
 from velatura.evaluation.parts import Part, parts
 from velatura.evaluation.protocol import Protocol, Say, Setup
+from velatura.evaluation.schedule import tasks
 
 
 def do_parts(setup: Setup, processes: int, say: Say) -> None:
@@ -27,38 +29,41 @@ def do_parts(setup: Setup, processes: int, say: Say) -> None:
 
     A part that fails stops those that need it, and only those; what failed is said in the end.
     """
-    threads = max(1, (os.cpu_count() or 1) // processes)
+    whole = dict(enumerate(parts(setup)[:-1]))
+    left = {task.what for task in tasks(setup) if task.left}
+    done = {number for number, part in whole.items() if part.what not in left}
+    waiting = [number for number in whole if number not in done]
+    if not waiting:
+        return
+    threads = max(1, torch.get_num_threads() // processes)
     _measure_precisions(setup, threads)
-    waiting: dict[int, Part] = dict(enumerate(parts(setup)[:-1]))
-    names = {number: part.what for number, part in waiting.items()}
-    done: set[int] = set()
     failed: list[str] = []
     context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
     pool = ProcessPoolExecutor(processes, context, _begin, (setup.protocol, setup.out, threads))
     try:
         running: dict[Future[str], int] = {}
-        while waiting or running:
-            ready = [number for number, part in waiting.items() if done.issuperset(part.after)]
+        while True:
+            ready = [number for number in waiting if done.issuperset(whole[number].after)]
             for number in ready[: processes - len(running)]:
                 running[pool.submit(_do, number)] = number
-                del waiting[number]
+                waiting.remove(number)
             if not running:
                 break
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 number = running.pop(future)
                 if wrong := future.result():
-                    failed.append(f"{names[number]}: {wrong}")
+                    failed.append(f"{whole[number].what}: {wrong}")
                 else:
                     done.add(number)
-                    say(names[number], 1, 1)
-    except BrokenProcessPool:
-        raise InputError(
-            f"expected memory for {processes} processes, got one that was killed: the same command with fewer "
-            f"--processes continues in {setup.out}"
-        ) from None
-    except BaseException:
+                    say(whole[number].what, 1, 1)
+    except BaseException as error:
         for process in multiprocessing.active_children():
             process.terminate()
+        if isinstance(error, BrokenProcessPool | torch.OutOfMemoryError):
+            raise InputError(
+                f"expected memory for {processes} processes, and one of them ended early: the same command with fewer "
+                f"--processes continues in {setup.out}"
+            ) from None
         raise
     finally:
         pool.shutdown(cancel_futures=True)
@@ -68,27 +73,47 @@ def do_parts(setup: Setup, processes: int, say: Say) -> None:
 
 def _measure_precisions(setup: Setup, threads: int) -> None:
     """While nothing else runs; the processes find the answers in the cache."""
+    if setup.protocol.device != "cpu":
+        return
     usual = torch.get_num_threads()
-    torch.set_num_threads(threads)
     arms = (arm for arm in setup.protocol.arms if arm.folder is None and arm.method not in PLAIN)
-    for name in sorted({name for arm in arms for name in setup.extractors(arm)}):
-        device.tune(extractors.load(name, setup.protocol.device))
-    torch.set_num_threads(usual)
+    torch.set_num_threads(threads)
+    try:
+        for name in sorted({name for arm in arms for name in setup.extractors(arm)}):
+            device.tune(extractors.load(name))
+    finally:
+        torch.set_num_threads(usual)
 
 
+_order: list[tuple[Protocol, Path]] = []
 _parts: list[Part] = []
 
 
 def _begin(protocol: Protocol, out: Path, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
-    _parts[:] = parts(Setup(protocol, out))
+    _order[:] = [(protocol, out)]
+
+
+def _end_with_parent() -> None:
+    """Whatever ended it: a process left behind would wait for ever, and keep its share of the GPU."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _do(number: int) -> str:
     """What went wrong, in a line: errors of ours do not all travel between processes, and one arm stops no other."""
     try:
+        if not _parts:
+            _parts[:] = parts(Setup(*_order[0]))
         _parts[number].do(lambda what, done, total: None)
-    except (VelaturaError, OSError, RuntimeError) as error:  # of torch's, a GPU without memory
-        return str(error).partition("\n")[0] or type(error).__name__
+    except torch.OutOfMemoryError:  # the next part would fail here as well
+        raise
+    except VelaturaError as error:
+        return str(error)
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
     return ""

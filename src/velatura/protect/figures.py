@@ -64,9 +64,9 @@ class Visibility:
     Made once for a picture, since the original's features are the same for every candidate.
     """
 
-    def __init__(self, artwork: Artwork, original: Tensor, delta: Tensor, short_side: int, device: str) -> None:
+    def __init__(self, artwork: Artwork, original: Tensor, delta: Tensor, short_side: int) -> None:
         self.module = lpips.load("alex", str(original.device))
-        self.artwork, self.delta, self.short_side, self.device = artwork, delta, short_side, device
+        self.artwork, self.delta, self.short_side, self.device = artwork, delta, short_side, original.device
         self.whole = self._features(original)
         self.size = closest(artwork, short_side)
         self.boxes = busiest_boxes(*self.size, delta)

@@ -329,7 +329,7 @@ class Protector:
         Where the file lost part of δ (a small or a grey one), it grows again, up to ``largest`` times, until ``enough``
         of the budget is used. Returns the file, what is read back from it, LPIPS of its crops, and the scale.
         """
-        visibility = Visibility(artwork, original, delta, self.settings.working, self.device)
+        visibility = Visibility(artwork, original, delta, self.settings.working)
         if not self.settings.budget:
             data = encode(artwork, apply(artwork, delta.cpu()))
             saved = read(data)
