@@ -19,8 +19,8 @@ def methods() -> str:
         parts += [
             f"**{artist}** ({found.device}, {len(found.settings['seeds'])} mimic an arm)",
             "",
-            "| LPIPS | cloak | style shift, top 1 | top 3 | Velatura's lead in top 3 | decoded shift | LPIPS as saved | colour cast, ΔE |",
-            "|---|---|---|---|---|---|---|---|",
+            "| LPIPS | cloak | style shift, top 1 | top 3 | Velatura's lead in top 3 | decoded shift | LPIPS as saved | ΔE, flat | colour cast, ΔE |",
+            "|---|---|---|---|---|---|---|---|---|",
         ]
         cells = [cell for cell in tables.cells(found.rows) if cell.arm not in ("real", "base")]
         for cell in sorted(cells, key=lambda c: (c.budget is not None, -(c.budget or 0))):
@@ -29,7 +29,8 @@ def methods() -> str:
             figures = [_of(own, "style_shift_top1", ".0%"), _of(own, "style_shift_top3", ".0%")]
             figures.append(_of(found.rows, f"gain_over_{cell.name}_top3", ".0%", cell.budget))
             figures += [_of(own, "decoded_shift", ".2f"), _of(own, "lpips", ".3f", ends=False)]
-            parts.append(f"| {budget} | {cell.name} | {' | '.join(figures)} | {_of(own, 'colour_cast', '.1f', ends=False)} |")
+            figures += [_of(own, metric, ".1f", ends=False) for metric in ("delta_e_flat", "colour_cast")]
+            parts.append(f"| {budget} | {cell.name} | {' | '.join(figures)} |")
         parts += ["", *_aims(found.rows), "", "Flags: " + ("; ".join(found.flags) or "none") + ".", ""]
     return "\n".join(parts).strip() or "Not measured yet (results/evaluation/methods-ARTIST.json)."
 
@@ -60,7 +61,11 @@ def _aims(rows: list[Row]) -> list[str]:
             low, high = row.low or 0, row.high or 0
             said["yes" if low > -MARGIN else "no" if high < -MARGIN else "open"].append(name)
         worse = "; ".join(f"{word}: {', '.join(names)}" for word, names in said.items() if names)
-        of = [f"{shift['velatura'] / shift[name] - 1:+.0%} on `{name}`" for name in ("glaze", "glaze-bounded") if name in shift]
+        of = [
+            f"{shift['velatura'] / shift[name] - 1:+.0%} on `{name}`"
+            for name in ("glaze", "glaze-bounded")
+            if name in shift
+        ]
         lines.append(
             f"- At {budget:g}: decoded shift {', '.join(of)} (aim: +25 % on the published objective). Ahead in style shift "
             f"(95 %, paired): {', '.join(ahead)}. Not inferior by {MARGIN:.0%} (95 %): {worse}."
