@@ -28,7 +28,7 @@ from torch import Tensor
 
 from velatura import __version__
 from velatura.diffusion import extractors
-from velatura.diffusion.device import pick_device
+from velatura.diffusion.device import pick_device, processor
 from velatura.diffusion.extractors import Extractor, Precision
 from velatura.perception import lpips
 from velatura.protect.settings import EFFORTS, for_larger_files
@@ -190,7 +190,7 @@ def run(output: Path, reference_steps: int, device: str, chosen: list[str], coun
     settings = {
         "picture": "512 x 512",
         "threads": torch.get_num_threads(),
-        "processor": torch.cuda.get_device_name() if device == "cuda" else None,
+        "processor": torch.cuda.get_device_name() if device == "cuda" else processor(),
         "load_before": load,
         "torch": torch.__version__,
         "larger_files": asdict(for_larger_files(EFFORTS["default"])),

@@ -39,7 +39,7 @@ def tune(extractor: Extractor) -> str:
     """
     if extractor.device.type != "cpu":
         return extractor.precision
-    key = f"{platform.machine()}|{_processor()}|{torch.get_num_threads()}|{torch.__version__}|{extractor.sha256[:16]}"
+    key = f"{platform.machine()}|{processor()}|{torch.get_num_threads()}|{torch.__version__}|{extractor.sha256[:16]}"
     path = _cache()
     known: dict[str, str] = {}
     with contextlib.suppress(OSError, ValueError):  # no cache yet, or a damaged one: measure again
@@ -89,7 +89,8 @@ def _cache() -> Path:
     return Path(root) / "precision.json"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name, as its maker gives it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
