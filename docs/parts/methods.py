@@ -66,8 +66,9 @@ def _aims(rows: list[Row]) -> list[str]:
             for name in ("glaze", "glaze-bounded")
             if name in shift
         ]
+        there = f"decoded shift {', '.join(of)} (aim: +25 % on the published objective). " if of else ""
         lines.append(
-            f"- At {budget:g}: decoded shift {', '.join(of)} (aim: +25 % on the published objective). Ahead in style shift "
-            f"(95 %, paired): {', '.join(ahead)}. Not inferior by {MARGIN:.0%} (95 %): {worse}."
+            f"- At {budget:g}: {there}Ahead in style shift (95 %, paired): {', '.join(ahead)}. "
+            f"Not inferior by {MARGIN:.0%} (95 %): {worse}."
         )
     return lines
