@@ -206,7 +206,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, default=Path("results/speed.json"))
     parser.add_argument("--reference-steps", type=int, default=3, help="timed steps of the full-size encoder")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=list(SIZES), help="megapixels; 0.3 at least")
     parser.add_argument("--runs", type=int, default=3, help="of each size; the median counts")
     args = parser.parse_args()
