@@ -17,7 +17,8 @@ def methods() -> str:
         found = load(path)
         artist = found.settings["artist"]
         parts += [
-            f"**{artist}** ({found.device}, {len(found.settings['seeds'])} mimic an arm)",
+            f"**{artist}** ([{path.stem}](../results/evaluation/{path.name}), {found.device}, "
+            f"{len(found.settings['seeds'])} mimic an arm)",
             "",
             "| LPIPS | cloak | style shift, top 1 | top 3 | Velatura's lead in top 3 | decoded shift | LPIPS as saved | ΔE, flat | colour cast, ΔE |",
             "|---|---|---|---|---|---|---|---|---|",

@@ -37,10 +37,12 @@ def test_what_fails_stops_only_what_needs_it_and_nothing_is_done_twice(
     }  # fmt: skip
     arms = [Arm.parse(text) for text in ("clean", f"theirs={tmp_path / 'theirs'}", "base")]
     setup = Setup(Protocol(art, "ada", arms, **about), tmp_path / "out")
+    begun: list[str] = []
     done: list[str] = []
     with pytest.raises(VelaturaError, match=r"^protecting: theirs: .*\.png: is not a picture") as wrong:
-        side_by_side.do_parts(setup, 2, lambda what, share, total: done.append(what))
+        side_by_side.do_parts(setup, 2, lambda what, share, total: (done if share else begun).append(what))
     assert "generating: theirs" not in str(wrong.value), "what needs it was not even tried"
+    assert begun == ["6 parts, 2 at a time"]
     plain = {"fine-tuning: clean", "generating: clean", "generating: base"}
     assert {what.partition(",")[0] for what in done} == plain
 

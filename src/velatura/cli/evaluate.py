@@ -250,10 +250,9 @@ def _carry_out(
             total=100, disable=not sys.stderr.isatty(), dynamic_ncols=True,
             bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}",
         ) as bar:  # fmt: skip
-            say = _teller(progress, bar)
             if processes > 1:
-                side_by_side.do_parts(setup, processes, say)
-            return carry_out(setup, say)
+                side_by_side.do_parts(setup, processes, _teller(cost.side_by_side(progress), bar))
+            return carry_out(setup, _teller(progress, bar))
     except KeyboardInterrupt:
         raise Cancelled(f"cancelled: the same command continues in {setup.out}") from None
     finally:

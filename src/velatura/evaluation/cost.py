@@ -118,3 +118,24 @@ class Progress:
     def _learn(self, kind: str, spent: float, units: int) -> None:
         if units >= FEWEST_UNITS and spent > 0:
             self.rates[kind] = spent / units
+
+
+def side_by_side(
+    progress: Callable[[str, int, int], tuple[float, float]], clock: Callable[[], float] = time.monotonic
+) -> Callable[[str, int, int], tuple[float, float]]:
+    """A progress whose stages run several at once: what is left by the share that was done since it began.
+
+    A process's own rates say how much work there is, not how fast several do it.
+    """
+    start: tuple[float, float] | None = None
+
+    def tell(what: str, done: int, total: int) -> tuple[float, float]:
+        nonlocal start
+        share, left = progress(what, done, total)
+        start = start or (clock(), share)
+        began, before = start
+        if share > before:
+            left = (clock() - began) * (1 - share) / (share - before)
+        return share, left
+
+    return tell

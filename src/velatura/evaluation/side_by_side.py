@@ -38,6 +38,7 @@ def do_parts(setup: Setup, processes: int, say: Say) -> None:
     threads = max(1, torch.get_num_threads() // processes)
     _measure_precisions(setup, threads)
     failed: list[str] = []
+    say(f"{len(waiting)} parts, {processes} at a time", 0, len(waiting))
     context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
     pool = ProcessPoolExecutor(processes, context, _begin, (setup.protocol, setup.out, threads))
     try:
