@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from parts.figures import cell, cold, flagged, interval, optional, result, stale
+from parts.figures import ROOT, cell, cold, flagged, interval, optional, result, stale
 from velatura import weights
+from velatura.reports.result import load
 from velatura.styles import catalogue
 
 SHOWN = (
@@ -76,7 +77,10 @@ def cloak_table(budgets: tuple[float, ...] = (0.05, 0.1, 0.2)) -> str:
         "measured on the miniature's own autoencoder, which the cloaks were made on.",
     ]
     lines[-1] += (
-        f" PhotoGuard: {tree['settings']['photoguard']} (its paper takes 200)." + stale(tree) + " " + cold({"": tree})
+        f" PhotoGuard: {tree['settings']['photoguard']} (its paper takes 200)."
+        + stale(tree)
+        + " "
+        + cold({"": load(ROOT / "results/cloaks.json")})
     )
     flags = [flag for flag in tree["flags"] if any(f" at {budget}:" in flag for budget in budgets)]
     if flags:

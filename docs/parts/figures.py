@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from velatura import weights
+from velatura.reports.result import Result, load
 
 ROOT = Path(__file__).parents[2]
 
@@ -15,6 +16,11 @@ ROOT = Path(__file__).parents[2]
 def result(name: str) -> dict[str, Any]:
     tree: dict[str, Any] = json.loads((ROOT / "results" / f"{name}.json").read_text())
     return tree
+
+
+def runs(pattern: str) -> dict[str, Result]:
+    """Results of experiments with mimics, by the names of their files."""
+    return {path.stem: load(path) for path in sorted((ROOT / "results/evaluation").glob(f"{pattern}.json"))}
 
 
 def optional(name: str) -> dict[str, Any] | None:
@@ -31,12 +37,12 @@ def stale(tree: dict[str, Any]) -> str:
 PRODUCT = ("velatura", "banded", "scattered")
 
 
-def cold(named: Mapping[str, Mapping[str, Any]]) -> str:
+def cold(named: Mapping[str, Result]) -> str:
     """A sentence on results, by name, whose cloaks of Velatura began from nothing, as those that ship do no longer."""
     before = [
-        name for name, tree in named.items()
-        if "instant" not in tree["weights"] and tree["settings"].get("effort") != "paper"
-        and any((r.get("cloak") or "").partition("@")[0] in PRODUCT for r in tree["rows"])
+        name for name, found in named.items()
+        if "instant" not in found.weights and found.settings.get("effort") != "paper"
+        and any((row.cloak or "").partition("@")[0] in PRODUCT for row in found.rows)
     ]  # fmt: skip
     if not before:
         return ""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 
-from parts.figures import ROOT, cold, interval, result, share, stale
+from parts.figures import ROOT, cold, interval, result, runs, share, stale
 from velatura import weights
 from velatura.evaluation.plans import PLANS
 from velatura.reports import page as reports
 from velatura.reports import prediction, tables
-from velatura.reports.result import load
+from velatura.reports.result import Result, load
 
 HEAD = (
     "| artist · mimic | the mimic trained on | LPIPS | style shift, top 1 | top 3 | top 3, over noise | judge on the view, top 3 |",
@@ -68,16 +68,16 @@ def mimicry() -> str:
 
 def evaluation() -> str:
     """Every result of results/evaluation, with its flags and its words, and whether fast figures predict slow ones."""
-    files = sorted((ROOT / "results/evaluation").glob("*.json"))
-    if not files:
+    every = runs("*")
+    if not every:
         return "Nothing is measured yet: results/evaluation holds no result."
-    runs = [reports.Run(file.stem, load(file)) for file in files]
-    text = re.sub(r"^##", "###", reports.markdown(runs), flags=re.M).strip()
+    pages = [reports.Run(name, found) for name, found in every.items()]
+    text = re.sub(r"^##", "###", reports.markdown(pages), flags=re.M).strip()
     unet = weights.sha256(weights.require_pipeline("mini") / "unet")
-    earlier = [run.name for run in runs if run.result.weights.get("unet") != unet]
+    earlier = [name for name, found in every.items() if found.weights.get("unet") != unet]
     if earlier:
         text = f"**Of an earlier U-Net of the miniature, a weaker mimic: {', '.join(earlier)}.**\n\n{text}"
-    if words := cold({file.stem: json.loads(file.read_text()) for file in files}):
+    if words := cold(every):
         text = f"{words}\n\n{text}"
     return text
 
@@ -85,23 +85,26 @@ def evaluation() -> str:
 def axes() -> str:
     """The results of every ready plan, shortly: what the mimic does, over noise, and what the fast figure said."""
     columns = ("style_shift_top1", "style_shift_top3", "gain_over_noise_top3", "view_shift_top3")
-    parts = []
+    parts: list[str] = []
+    used: dict[str, Result] = {}
     for name, plan in PLANS.items():
         lines = []
-        for path in sorted((ROOT / "results/evaluation").glob(f"{name}-*.json")):
-            found = tables.cells(load(path).rows)
+        for file, made in runs(f"{name}-*").items():
+            used[file] = made
+            found = tables.cells(made.rows)
             recipes = {cell.recipe for cell in found} - {None}
+            slug = made.settings["artist"].replace(" ", "-")
+            variant = file.removeprefix(f"{name}-").removesuffix(slug).strip("-")
             for cell in found:
                 if cell.arm == "real":
                     continue
                 about = cell.name + (f" then {cell.countermeasure}" if cell.countermeasure else "")
-                where = " · ".join(filter(None, (cell.artist, cell.recipe if len(recipes) > 1 else None)))
+                where = " · ".join(filter(None, (cell.artist, variant, cell.recipe if len(recipes) > 1 else None)))
                 budget = "" if cell.budget is None else f"{cell.budget:g}"
                 lines.append(f"| {where} | {about} | {budget} | " + " | ".join(figure(cell, m) for m in columns) + " |")
         if lines:
             parts += [f"**`{name}`: {plan.says}.**", "", *HEAD, *lines, ""]
-    every = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "results/evaluation").glob("*.json"))}
-    parts.append(cold({name: tree for name, tree in every.items() if name.partition("-")[0] in PLANS}))
+    parts.append(cold(used))
     return "\n".join(parts).strip() or "Nothing is measured yet: results/evaluation holds no result of a plan."
 
 
@@ -121,8 +124,8 @@ def headline() -> str:
         "|---|---|---|---|---|---|",
     ]
     flags = []
-    for path in sorted((ROOT / "results/evaluation").glob("headline-*.json")):
-        found = load(path)
+    every = runs("headline-*")
+    for found in every.values():
         for cell in tables.cells(found.rows):
             if cell.arm == "real":
                 continue
@@ -139,12 +142,7 @@ def headline() -> str:
         "",
         "Flags: " + "; ".join(flags) + ".",
         "",
-        cold(
-            {
-                path.stem: json.loads(path.read_text())
-                for path in sorted((ROOT / "results/evaluation").glob("headline-*.json"))
-            }
-        ),
+        cold(every),
     ]
     return "\n".join(lines).strip()
 
@@ -211,13 +209,13 @@ def robustness() -> str:
                 parts.append(f"| `{tables.row_name(cell)}` | {' | '.join(entries)} |")
             parts.append("")
         parts += ["Flags: " + "; ".join(found.flags) + ".", "", f"`{found.command}`", ""]
-        if words := cold({path.stem: json.loads(path.read_text())}):
+        if words := cold({path.stem: found}):
             parts += [words, ""]
     if not parts:
         return "Not measured yet (results/robustness)."
     full = [
-        (path.stem, [c for c in tables.cells(load(path).rows) if c.countermeasure])
-        for path in sorted((ROOT / "results/evaluation").glob("countermeasures-*.json"))
+        (name, [c for c in tables.cells(found.rows) if c.countermeasure])
+        for name, found in runs("countermeasures-*").items()
     ]
     if full and (found_pairs := prediction.predictions([*full, *tabled])):
         parts += [

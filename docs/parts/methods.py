@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from velatura.reports import tables
-from velatura.reports.result import Row, load
+from velatura.reports.result import Row
 
-from .figures import ROOT, interval
+from .figures import interval, runs
 
 MARGIN = 0.05  # of style shift, top 3; it and the aim below are those of the task that asked for the plan
 
@@ -13,11 +13,10 @@ MARGIN = 0.05  # of style shift, top 3; it and the aim below are those of the ta
 def methods() -> str:
     """The plan's results, as far as it has been run, and what became of the aims."""
     parts: list[str] = []
-    for path in sorted((ROOT / "results/evaluation").glob("methods-*.json")):
-        found = load(path)
+    for name, found in runs("methods-*").items():
         artist = found.settings["artist"]
         parts += [
-            f"**{artist}** ([{path.stem}](../results/evaluation/{path.name}), {found.device}, "
+            f"**{artist}** ([{name}](../results/evaluation/{name}.json), {found.device}, "
             f"{len(found.settings['seeds'])} mimic an arm)",
             "",
             "| LPIPS | cloak | style shift, top 1 | top 3 | Velatura's lead in top 3 | decoded shift | LPIPS as saved | ΔE, flat | colour cast, ΔE |",

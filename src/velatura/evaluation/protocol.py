@@ -195,7 +195,7 @@ class Setup:
     @property
     def larger(self) -> bool:
         """Whether files are larger than the working resolution, and cloaks made for how they look."""
-        return self.side > self.resolution and Settings(effort=self.protocol.effort).looks_close
+        return self.side > self.resolution and not Settings(effort=self.protocol.effort).as_published
 
     def at_once(self, arm: Arm) -> bool:
         """Whether the instant cloak has a part in an arm's.
@@ -206,7 +206,7 @@ class Setup:
         if arm.folder is not None or arm.method not in AS_PRODUCT:
             return arm.folder is None and arm.method == "instant"
         usual = not arm.on and self.extractors(arm) == (self.protocol.model,)
-        return usual and Settings(effort=self.protocol.effort).starts_at_once
+        return usual and not Settings(effort=self.protocol.effort).as_published
 
     def cloak_settings(self, method: str, budget: float) -> Any:
         """What a method's cloaks are made with."""

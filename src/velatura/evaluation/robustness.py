@@ -69,7 +69,7 @@ class Robustness:
     @property
     def at_once(self) -> bool:
         """Whether the cloaks begin from the instant one: those of the product, made on the mimic's own model."""
-        return self.method in AS_PRODUCT and not self.cloak_models and Settings(effort=self.effort).starts_at_once
+        return self.method in AS_PRODUCT and not self.cloak_models and not Settings(effort=self.effort).as_published
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:

@@ -249,7 +249,7 @@ class Protector:
     def weights(self) -> dict[str, str]:
         """sha256 of every network that had a part in the picture and its figures."""
         embedded = ["lpips-alex", "lpips-vgg"]
-        if self.settings.starts_at_once:
+        if not self.settings.as_published:
             embedded.append("instant")
         if self.pipeline is None:
             embedded += ["style-predict", "style-transform"]
@@ -275,7 +275,7 @@ class Protector:
 
     def detail(self, artwork: Artwork) -> Tensor | None:
         """What the cloak's visibility is bounded by besides: the picture larger, if its file is; not as published."""
-        return look.detail(artwork, self.settings.working) if self.settings.looks_close else None
+        return None if self.settings.as_published else look.detail(artwork, self.settings.working)
 
     def start(
         self, pictures: Tensor, targets: Tensor, settings: GlazeSettings, opacity: Tensor | None = None
@@ -301,7 +301,7 @@ class Protector:
         :meth:`detail` gives; ``at_once``: begin from the instant cloak, unless the effort is as published.
         """
         settings = replace(self.recipe(detail), grey=grey)
-        at_once &= self.settings.starts_at_once
+        at_once &= not self.settings.as_published
 
         def window(pictures: Tensor, where: tuple[slice, slice], index: int, count: int) -> Tensor:
             def report(step: Step) -> None:

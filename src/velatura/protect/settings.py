@@ -101,28 +101,23 @@ class Settings:
         return EFFORTS[self.effort].steps
 
     @property
+    def as_published(self) -> bool:
+        """Whether all is as in Glaze's paper: T from a band, δ from nothing, colours unbounded, one resolution."""
+        return self.effort == "paper"
+
+    @property
     def drawn_from(self) -> tuple[float, float] | None:
-        """The band that T is drawn from: at effort "paper", as published."""
-        return self.band or (BAND if self.effort == "paper" else None)
-
-    @property
-    def looks_close(self) -> bool:
-        """Whether the cloaks of larger files are made for how those look; as published they are not."""
-        return self.effort != "paper"
-
-    @property
-    def starts_at_once(self) -> bool:
-        """Whether cloaks begin from the instant one; as published they begin from nothing."""
-        return self.effort != "paper"
+        """The band that T is drawn from: as published, Glaze's."""
+        return self.band or (BAND if self.as_published else None)
 
     def cloak(self) -> GlazeSettings:
         several = self.resolutions if len(self.resolutions) > 1 else ()
-        cast = self.cast or (None if self.effort == "paper" else CAST_PER_LPIPS * self.budget)
+        cast = self.cast or (None if self.as_published else CAST_PER_LPIPS * self.budget)
         return replace(EFFORTS[self.effort], budget=self.budget, cast=cast, resolutions=several)
 
     def fingerprint(self) -> str:
         """Changes with anything that changes the protected picture: a re-run with another one does not skip."""
         kept = {k: v for k, v in asdict(self).items() if k not in ("device", "offline")} | asdict(self.cloak())
-        kept |= {"closest": CLOSEST, "larger": asdict(for_larger_files(self.cloak())) if self.looks_close else None}
-        kept |= {"start": weights.sha256(weights.embedded("instant")) if self.starts_at_once else None}
+        kept |= {"closest": CLOSEST, "larger": None if self.as_published else asdict(for_larger_files(self.cloak()))}
+        kept |= {"start": None if self.as_published else weights.sha256(weights.embedded("instant"))}
         return sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
