@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -86,3 +87,12 @@ def test_exit_status_and_one_line(arguments: list[str], status: int, says: str) 
     assert "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if line and not line.startswith(("Usage", "Try"))]
     assert len(lines) <= 1, done.stderr
+
+
+def test_waiting_threads_leave_the_processor_to_others_unless_the_user_says_otherwise() -> None:
+    ask = "import atexit, os, sys; sys.argv = ['velatura', '--version']; from velatura.cli import main; "
+    ask += "atexit.register(lambda: print(os.environ['OMP_WAIT_POLICY'])); main()"
+    plain = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    for given, found in ((plain, "PASSIVE"), (plain | {"OMP_WAIT_POLICY": "active"}, "active")):
+        done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, env=given)
+        assert done.stdout.split()[-1] == found

@@ -71,6 +71,9 @@ def app() -> None:
 def main() -> None:
     """Run the command line: an error that is meant for a person is one line; 1 is failed, 2 wrong usage."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    # Before torch is imported. Threads that wait actively take the processor from whatever else runs, and from each
+    # other then: beside other busy programs steps take far longer so, and on an idle machine no less.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         status = app.main(standalone_mode=False)
     except click.exceptions.Exit as stop:
