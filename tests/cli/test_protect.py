@@ -171,6 +171,17 @@ def test_any_failure_costs_one_line(art: Path, tmp_path: Path, monkeypatch: pyte
     assert "long trace" not in done.stderr
 
 
+def test_what_cannot_be_written_is_refused_before_a_style_is_tried(
+    tmp_path: Path, make_scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(png(make_scene(64, 72, 1)), tmp_path / "a.png")
+    Image.open(tmp_path / "a.png").save(tmp_path / "a.gif")
+    monkeypatch.setattr(Protector, "choose", lambda *rest, **more: pytest.fail("a style was tried"))
+    done = run(tmp_path / "a.gif", "-o", tmp_path / "out", *QUICK)
+    assert done.exit_code == 1
+    assert "256 colours of a GIF" in done.stderr
+
+
 def test_a_folder_that_cannot_be_made(art: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = run(art / "one.png", "-o", tmp_path / "file" / "out", *QUICK)

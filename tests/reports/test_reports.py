@@ -12,7 +12,7 @@ from PIL import Image
 
 from velatura.errors import InputError
 from velatura.reports.result import Result, Row, to_json
-from velatura.reports.sheet import amplified, sheet
+from velatura.reports.sheet import amplified, legible, sheet
 from velatura.reports.statistics import mean_interval, wilson
 from velatura.reports.verdict import verdict
 
@@ -41,6 +41,11 @@ def test_interval_covers_the_true_mean_about_95_times_in_100(n: int) -> None:
         _, low, high = mean_interval(generator.normal(1.0, 1.0, n).tolist())
         hits += low <= 1.0 <= high
     assert 0.93 <= hits / 2000 <= 0.97
+
+
+def test_no_letter_of_latin_script_becomes_a_box_on_a_sheet() -> None:
+    assert legible("Albrecht Dürer, Łódź, ΔE 3 · e\u0301te\u0301") == "Albrecht Durer, Lodz, ΔE 3 · ete"
+    assert legible("plain: 100 %") == "plain: 100 %"
 
 
 def test_sheet_shows_every_panel_in_its_place() -> None:

@@ -95,6 +95,7 @@ class Batch:
     def _choice(self, off: bool) -> Choice | None:
         """One T for the whole batch, from up to two dozen of its pictures, those done before among them."""
         from velatura.images import read_guarded
+        from velatura.images.prepare import format_of
         from velatura.protect.protector import MOST_FOR_CENTROID
         from velatura.styles.choose import TRIED
 
@@ -105,7 +106,9 @@ class Batch:
             for task in asked:
                 # Reported when its turn comes.
                 with contextlib.suppress(VelaturaError, OSError, RuntimeError):
-                    looks.append(self.protector.look(read_guarded(task.source, page=self.settings.page)))
+                    artwork = read_guarded(task.source, page=self.settings.page)
+                    format_of(artwork, self.settings.delivery)
+                    looks.append(self.protector.look(artwork))
                 bar.update()
             if not looks:
                 return None

@@ -55,7 +55,8 @@ def show_command(name: str, catalogue: Path | None, neighbours: int) -> None:
     book = load(catalogue)
     style = book.find(name)
     click.echo(f"{style.name}: {style.artist}, {style.dates or 'undated'}; {style.movement or 'movement not given'}")
-    click.echo(f"{style.pictures} pictures; {style.licence or 'licence not given'}")
+    plural = "" if style.pictures == 1 else "s"
+    click.echo(f"{style.pictures} picture{plural}; {style.licence or 'licence not given'}")
     ranked = [(d, s) for d, s in book.ranking(style.centroid) if s.name != style.name]
     for title, part in (("nearest", ranked[:neighbours]), ("farthest", ranked[-neighbours:][::-1])):
         click.echo(f"{title}:")

@@ -146,9 +146,9 @@ def arms(name: str, other: tuple[str, ...] = ()) -> list[Arm]:
 
 def listed() -> str:
     """All plans, for people."""
-    lines = []
+    lines, wide = [], max(map(len, PLANS)) + 2
     for name, chosen in PLANS.items():
-        lines.append(f"{name:12}{chosen.says}")
+        lines.append(f"{name:{wide}}{chosen.says}")
         ways = f"; mimic: {', '.join(recipe or 'as --method says' for recipe in chosen.recipes)}"
-        lines.append(f"{'':12}{', '.join(chosen.arms)}{ways if len(chosen.recipes) > 1 else ''}")
+        lines.append(f"{'':{wide}}{', '.join(chosen.arms)}{ways if len(chosen.recipes) > 1 else ''}")
     return "\n".join(lines)

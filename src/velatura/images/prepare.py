@@ -20,9 +20,7 @@ def prepared(artwork: Artwork, delivery: Delivery) -> Artwork:
 
     Raises :class:`ImageError` where the format cannot hold the picture, or the metadata cannot be changed.
     """
-    format = delivery.format or artwork.format
-    if format not in WRITTEN:
-        raise unwritable(artwork)
+    format = format_of(artwork, delivery)
     artwork = _resized(artwork, *delivery.size(artwork.width, artwork.height))
     kept = metadata.bare(artwork.metadata) if delivery.strip_all else artwork.metadata
     artwork = _converted(replace(artwork, metadata=kept), format, delivery.quality)
@@ -36,6 +34,14 @@ def prepared(artwork: Artwork, delivery: Delivery) -> Artwork:
         raise ImageError(f"{artwork.name}: EXIF or XMP is larger than a JPEG can hold (64 kB); try --strip-all")
     notes = (f"left out: {what}" for what in kept.lost if what not in artwork.metadata.lost)
     return replace(artwork, metadata=kept, notes=(*artwork.notes, *notes))
+
+
+def format_of(artwork: Artwork, delivery: Delivery) -> Written:
+    """The format that it leaves in; raises :class:`ImageError` where that cannot be written."""
+    format = delivery.format or artwork.format
+    if format not in WRITTEN:
+        raise unwritable(artwork)
+    return format
 
 
 def _changed(kept: Metadata, delivery: Delivery) -> Metadata:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from textwrap import wrap
 
 import numpy as np
@@ -20,6 +23,27 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
+def legible(text: str) -> str:
+    """Letters without their marks where Pillow's font would draw an empty box: Durer, not D▯rer.
+
+    Of other scripts the boxes stay: the reports have the names as they are.
+    """
+    return "".join(map(_drawable, unicodedata.normalize("NFC", text)))
+
+
+@lru_cache(maxsize=4096)
+def _drawable(letter: str) -> str:
+    if letter.isascii() or _shape(letter) != _shape("\uffff"):
+        return letter
+    with contextlib.suppress(ValueError, KeyError):  # no name; no such letter
+        return unicodedata.lookup(unicodedata.name(letter).partition(" WITH ")[0])
+    return letter
+
+
+def _shape(letter: str) -> bytes:
+    return bytes(font(16).getmask(letter))
+
+
 def sheet(panels: Sequence[tuple[str, Pixels]], *, title: str, lines: Sequence[str], columns: int = 3) -> bytes:
     """PNG bytes: a title, lines of text, then captioned panels in rows of ``columns``, each fitted into 480 px."""
     pictures = [(caption, _fitted(pixels, 480)) for caption, pixels in panels]
@@ -31,12 +55,12 @@ def sheet(panels: Sequence[tuple[str, Pixels]], *, title: str, lines: Sequence[s
     rows = -(-len(pictures) // columns)
     page = Image.new("RGB", (width, top + rows * (cell_h + GAP)), BACKGROUND)
     draw = ImageDraw.Draw(page)
-    draw.text((GAP, GAP), title, INK, font(22))
+    draw.text((GAP, GAP), legible(title), INK, font(22))
     for i, line in enumerate(wrapped):
-        draw.text((GAP, GAP + 32 + 21 * i), line, FAINT, font(15))
+        draw.text((GAP, GAP + 32 + 21 * i), legible(line), FAINT, font(15))
     for i, (caption, picture) in enumerate(pictures):
         left, y = GAP + (i % columns) * (cell_w + GAP), top + (i // columns) * (cell_h + GAP)
-        draw.text((left, y), caption, INK, font(16))
+        draw.text((left, y), legible(caption), INK, font(16))
         page.paste(picture, (left, y + 24))
     out = io.BytesIO()
     page.save(out, "PNG")
