@@ -69,7 +69,8 @@ def test_amplified_is_grey_where_nothing_changed() -> None:
         ({"sd15": 0.3, "mini": 0.2}, 0.0, "fair", "mini"),
         ({"sd15": 0.08}, 0.0, "weak", "8%"),
         ({"mini": 0.9}, 0.0, "fair", "not shown against a full-size model"),
-        ({"sd15": 0.2}, 0.19, "weak", "no better than noise"),
+        ({"sd15": 0.2}, 0.2, "weak", "no better than noise"),
+        ({"sd15": 0.2}, 0.19, "weak", "hardly better than noise"),
     ],
 )
 def test_verdict(changes: dict[str, float], noise: float, word: str, says: str) -> None:

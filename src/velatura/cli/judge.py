@@ -62,8 +62,9 @@ def _judged(folder: Path, artists: tuple[Path, ...], training: Path | None, devi
     from velatura.diffusion.device import pick_device
     from velatura.images.formats import READ
     from velatura.judges import fit
-    from velatura.judges.style import ranks
+    from velatura.judges.style import ranks, require_sklearn
 
+    require_sklearn()
     names = [path.resolve().name for path in artists]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise InputError(f"--artist: expected folders of different names, got {twice[0]} twice")

@@ -84,7 +84,7 @@ def join(
     on_picture: OnPicture | None = None,
 ) -> tuple[tuple[str, ...], Tensor, Tensor]:
     """Classes, labels ``(N,)`` and features ``(N, V, K)`` of the embedded artists that stay and of the victims."""
-    _require_sklearn()
+    require_sklearn()
     counts = {name: len(pictures) for name, pictures in victims.items()}
     for name, count in counts.items():
         if count < FEWEST:
@@ -112,7 +112,7 @@ def regress(features: Tensor, labels: Tensor, strength: float) -> tuple[Tensor, 
 
     Every view of a picture counts, and every artist the same, however many pictures there are of each.
     """
-    _require_sklearn()
+    require_sklearn()
     from sklearn.linear_model import LogisticRegression
 
     views = features.shape[1]
@@ -130,6 +130,7 @@ def ranks(probabilities: Tensor, column: int | Tensor) -> Tensor:
     return 1 + (probabilities > own[:, None]).sum(1)
 
 
-def _require_sklearn() -> None:
+def require_sklearn() -> None:
+    """Raises :class:`MissingExtra` where the judge could not be fitted: before pictures are read for it."""
     if importlib.util.find_spec("sklearn") is None:
         raise MissingExtra("the style judge", "lab")

@@ -38,7 +38,8 @@ def verdict(view_change: Mapping[str, float], *, noise_change: float | None, sca
     if noise_change is not None:
         reason += f" (random noise of equal visibility: {noise_change:.0%})"
         if change <= noise_change + MARGIN:
-            word, reason = "weak", reason + ": no better than noise"
+            same = round(change, 2) <= round(noise_change, 2)
+            word, reason = "weak", f"{reason}: {'no' if same else 'hardly'} better than noise"
     miniature_only = set(view_change) <= set(scale_models)
     sentence = f"{word}: {reason}; measured on {', '.join(view_change)}"
     if miniature_only:
