@@ -19,7 +19,7 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from velatura.errors import InputError
-from velatura.reports.sheet import BACKGROUND, FAINT, GAP, INK, font, legible
+from velatura.reports.sheet import BACKGROUND, FAINT, GAP, INK, write
 
 NAME = "pictures.json"
 SHOWN = 8  # rows of a sheet
@@ -68,12 +68,12 @@ def drawn(found: Sequence[Sheet]) -> bytes:
     page = Image.new("RGB", (GAP + cell * max(len(sheet.columns) for sheet in found), sum(heights)), BACKGROUND)
     draw = ImageDraw.Draw(page)
     for top, sheet, rows, labels in zip(accumulate(heights, initial=0), found, shown, named, strict=False):
-        draw.text((GAP, top + GAP), legible(sheet.heading), INK, font(18))
+        write(draw, (GAP, top + GAP), sheet.heading, INK, 18)
         for i, words in enumerate(labels):
-            draw.text((GAP + i * cell, top + head - line * len(words)), legible("\n".join(words)), INK, font(13))
+            write(draw, (GAP + i * cell, top + head - line * len(words)), "\n".join(words), INK, 13)
         for row, ((caption, _), cells) in enumerate(zip(sheet.rows, rows, strict=True)):
             y = top + head + row * (cell + line)
-            draw.text((GAP, y), legible(caption), FAINT, font(13))
+            write(draw, (GAP, y), caption, FAINT, 13)
             for i, picture in enumerate(cells):
                 if picture is not None:
                     page.paste(picture, (GAP + i * cell, y + line))

@@ -44,6 +44,11 @@ def _shape(letter: str) -> bytes:
     return bytes(font(16).getmask(letter))
 
 
+def write(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, ink: tuple[int, int, int], size: int) -> None:
+    """Text on a page, ``size`` px high, its upper left corner at ``place``."""
+    draw.text(place, legible(text), ink, font(size))
+
+
 def sheet(panels: Sequence[tuple[str, Pixels]], *, title: str, lines: Sequence[str], columns: int = 3) -> bytes:
     """PNG bytes: a title, lines of text, then captioned panels in rows of ``columns``, each fitted into 480 px."""
     pictures = [(caption, _fitted(pixels, 480)) for caption, pixels in panels]
@@ -55,12 +60,12 @@ def sheet(panels: Sequence[tuple[str, Pixels]], *, title: str, lines: Sequence[s
     rows = -(-len(pictures) // columns)
     page = Image.new("RGB", (width, top + rows * (cell_h + GAP)), BACKGROUND)
     draw = ImageDraw.Draw(page)
-    draw.text((GAP, GAP), legible(title), INK, font(22))
+    write(draw, (GAP, GAP), title, INK, 22)
     for i, line in enumerate(wrapped):
-        draw.text((GAP, GAP + 32 + 21 * i), legible(line), FAINT, font(15))
+        write(draw, (GAP, GAP + 32 + 21 * i), line, FAINT, 15)
     for i, (caption, picture) in enumerate(pictures):
         left, y = GAP + (i % columns) * (cell_w + GAP), top + (i // columns) * (cell_h + GAP)
-        draw.text((left, y), legible(caption), INK, font(16))
+        write(draw, (left, y), caption, INK, 16)
         page.paste(picture, (left, y + 24))
     out = io.BytesIO()
     page.save(out, "PNG")
