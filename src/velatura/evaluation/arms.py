@@ -36,9 +36,10 @@ class Arm:
 
     ``folder`` holds pictures protected elsewhere, under the names of the originals. ``share``: how much of the mimic's
     training set is protected, the rest being clean (1: all). ``on``: the models that the cloak is made on ("mimic": the
-    mimic's own); none: what the protocol says. What the mimic does about it, in this order: ``dropping``: the detector
-    whose findings it leaves out; ``then``: the countermeasure that its pictures go through before training, with its
-    settings (``jpeg quality=50``); ``denoised``: the one that the pictures which it generates go through.
+    mimic's own); none: what the protocol says. ``towards``: T's name, or a part of it that no other has; none: as the
+    protocol says or the method chooses. What the mimic does about it, in this order: ``dropping``: the detector whose
+    findings it leaves out; ``then``: the countermeasure that its pictures go through before training, with its settings
+    (``jpeg quality=50``); ``denoised``: the one that the pictures which it generates go through.
     """
 
     method: str
@@ -46,6 +47,7 @@ class Arm:
     folder: Path | None = None
     share: float = 1.0
     on: tuple[str, ...] = ()
+    towards: str = ""
     then: str = ""
     dropping: str = ""
     denoised: str = ""
@@ -67,6 +69,8 @@ class Arm:
             )
         if self.on and (self.folder is not None or self.method in (*PLAIN, "noise")):
             raise InputError(f"arm {self.method}: is not made on a model, so expected nothing after 'on'")
+        if self.towards and (self.folder is not None or self.method in (*PLAIN, "noise", "scattered")):
+            raise InputError(f"arm {self.method}: has no target style of its own, so expected nothing after 'towards'")
         if self.measures and self.method in ("base", "real"):
             raise InputError(f"arm {self.method}: trains on no pictures, so expected nothing after it")
         if self.dropping and self.dropping not in DETECTORS:
@@ -81,13 +85,15 @@ class Arm:
     def parse(cls, text: str) -> Arm:
         """``clean``, ``noise:0.05``, ``velatura:0.1@0.5`` (half of the pictures), ``label=FOLDER``.
 
-        ``velatura:0.1 on mini+taesd``: made on these models. ``label:0.1=FOLDER``: to be compared with noise of LPIPS
-        0.1. ``velatura:0.1 then jpeg quality=50``: through a countermeasure before training; ``... denoised nlm``: what
-        is generated, through another; ``velatura:0.1@0.5 dropping trained``: less what a detector finds.
+        ``velatura:0.1 on mini+taesd``: made on these models; ``... towards hieronymus-bosch``: T by name.
+        ``label:0.1=FOLDER``: to be compared with noise of LPIPS 0.1. ``velatura:0.1 then jpeg quality=50``: through a
+        countermeasure before training; ``... denoised nlm``: what is generated, through another; ``velatura:0.1@0.5
+        dropping trained``: less what a detector finds.
         """
         whole, (text, _, denoised) = text, text.partition(" denoised ")
         text, _, then = text.partition(" then ")
         text, _, dropping = text.partition(" dropping ")
+        text, _, towards = text.partition(" towards ")
         head, mark, tail = text.rpartition("@")
         share = _number(tail) if mark else None
         rest = head if mark and (share is not None or "=" not in text) else text
@@ -100,8 +106,9 @@ class Arm:
         on = tuple(name.strip() for name in models.split("+") if name.strip())
         share = 1.0 if share is None else share
         place = Path(folder) if folder else None
-        then, dropping, denoised = (" ".join(words.split()) for words in (then, dropping, denoised))
-        return cls(method, _number(budget) if budget else None, place, share, on, then, dropping, denoised)
+        given = {"towards": towards, "then": then, "dropping": dropping, "denoised": denoised}
+        words = {key: " ".join(value.split()) for key, value in given.items()}
+        return cls(method, _number(budget) if budget else None, place, share, on, **words)
 
     @property
     def measures(self) -> str:
@@ -128,15 +135,17 @@ class Arm:
         """What was done to the pictures, as results name it beside the budget: ``velatura on mini@0.5``."""
         if self.kind != "cloaked" and self.share == 1:
             return None
-        return self.method + self._on(" on ") + ("" if self.share == 1 else f"@{self.share:g}")
+        aim = f" towards {self.towards}" if self.towards else ""
+        return self.method + self._on(" on ") + aim + ("" if self.share == 1 else f"@{self.share:g}")
 
     @property
     def key(self) -> str:
         """A name for files and lists."""
         budget = "" if self.budget is None else f"-{self.budget:g}"
         share = "" if self.share == 1 else f"@{self.share:g}"
-        steps = (("dropping", self.dropping), ("then", self.then), ("denoised", self.denoised))
-        done = "".join(f"-{word}-{what.replace(' ', '-')}" for word, what in steps if what)
+        words = ("towards", "dropping", "then", "denoised")
+        steps = ((word, str(getattr(self, word)).replace(" ", "-")) for word in words)
+        done = "".join(f"-{word}-{what}" for word, what in steps if what)
         return f"{self.method}{budget}{self._on('-on-')}{share}{done}"
 
     def _on(self, word: str) -> str:

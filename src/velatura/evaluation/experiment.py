@@ -118,7 +118,7 @@ def protect_arm(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
         if arm.folder is None:
             settings = Settings(
                 models=setup.extractors(arm), effort=protocol.effort, resolutions=(setup.resolution,),
-                style=protocol.style, device=protocol.device,
+                style=setup.style(arm), device=protocol.device,
             )  # fmt: skip
             made = protect(
                 arm, Protector(settings), originals, 0, lambda done, total: say(doing, done, total),

@@ -135,7 +135,8 @@ def compared(arms: Sequence[Arm], ranks: Mapping[str, Mapping[int, Tensor]], art
         for method in every if arm.method == OWN else ("noise", "glaze"):
             wanted = (method, arm.budget, arm.share, arm.measures)
             same = (a for a in arms if (a.method, a.budget, a.share, a.measures) == wanted)
-            control = next((a for a in same if method == "noise" or a.on == arm.on), None)
+            towards = (arm.on, arm.towards)
+            control = next((a for a in same if method == "noise" or (a.on, a.towards) == towards), None)
             if control is None or control == arm:
                 continue
             pairs = [(ranks[arm.key][s], ranks[control.key][s]) for s in ranks[arm.key] if s in ranks[control.key]]

@@ -128,8 +128,8 @@ class Setup:
         self.ways = [self._way(pipeline, recipe) for recipe in recipes]
         self.guidance = generate.usual_guidance(pipeline) if protocol.guidance is None else protocol.guidance
         del pipeline
-        if protocol.style is not None:
-            catalogue.load().find(protocol.style)
+        for name in filter(None, (protocol.style, *(arm.towards for arm in protocol.arms))):
+            catalogue.load().find(name)
         if any(way.recipe.strength is not None for way in self.ways) and not protocol.contents:
             raise InputError("img2img: expected pictures to paint over (--contents), by others than the artist")
         if any(way.recipe.one for way in self.ways) and any(arm.share < 1 for arm in protocol.arms):
@@ -171,6 +171,10 @@ class Setup:
         """What an arm's cloak is made on."""
         names = arm.on or self.protocol.extractors
         return tuple(self.protocol.model if name == "mimic" else name for name in names)
+
+    def style(self, arm: Arm) -> str | None:
+        """T's name, where an arm or the protocol says it."""
+        return arm.towards or self.protocol.style
 
     def _models(self, arm: Arm) -> list[str]:
         names = self.extractors(arm)
@@ -216,7 +220,7 @@ class Setup:
         """Folder of an arm's pictures (all of them, whatever share a mimic gets) and their figures."""
         whole = untreated(arm)
         # What is done about a cloak has no part in it.
-        made = {key: value for key, value in asdict(whole).items() if key not in ("dropping", "denoised")}
+        made = {key: value for key, value in asdict(whole).items() if key not in ("towards", "dropping", "denoised")}
         about: list[Any] = [made, self.art_digests, self.resolution, self.side]
         if arm.folder is not None:
             about.append([_digest(path) for path in self.elsewhere(arm)])
@@ -225,7 +229,7 @@ class Setup:
             about += [self.extractors(arm), self._models(arm), asdict(settings)]
             if arm.method != "noise":
                 about += [weights.sha256(weights.embedded(name)) for name in PAINTING]
-                about += [self.protocol.style] if self.protocol.style is not None else []
+                about += [named] if (named := self.style(arm)) is not None else []
                 about.append(BAND if arm.method in DRAW_AS_GLAZE else (FAR, DRAWN, TRIED, style.SIDE, style.LAYERS))
             if self.side > CLOSEST * self.resolution:
                 about.append(CLOSEST)
