@@ -36,6 +36,7 @@ from velatura.styles import catalogue
         ("glaze2:0.1=a b/c@d", "glaze2-0.1", "cloaked"),
         ("glaze:0.1 on mini+models/taesd@0.25", "glaze-0.1-on-mini+taesd@0.25", "cloaked"),
         ("shuffled:0.2", "shuffled-0.2", "shuffled"),
+        ("glaze:0.1 towards el greco", "glaze-0.1-towards-el-greco", "cloaked"),
     ],
 )
 def test_arms_are_named(text: str, key: str, kind: str) -> None:
@@ -55,6 +56,8 @@ def test_arms_are_named(text: str, key: str, kind: str) -> None:
         ("a/b=folder", "choose another"),
         ("noise:0.1@half", "METHOD:BUDGET"),
         ("noise:0.1 on mini", "not made on a model"),
+        ("noise:0.1 towards bosch", "no target style of its own"),
+        ("scattered:0.1 towards bosch", "no target style of its own"),
     ],
 )
 def test_wrong_arms_are_one_line(text: str, says: str) -> None:
@@ -65,6 +68,7 @@ def test_wrong_arms_are_one_line(text: str, says: str) -> None:
 def test_results_tell_shares_and_models_apart() -> None:
     named = {text: Arm.parse(text).cloak for text in ("clean", "noise:0.1", "noise:0.1@0.5", "velatura:0.1 on a+b@0.5")}
     assert list(named.values()) == [None, None, "noise@0.5", "velatura on a+b@0.5"]
+    assert Arm.parse("velatura:0.1 on a towards b@0.5 then blur").cloak == "velatura on a towards b@0.5"
     assert Arm.parse("mine=a@b/c").folder == Path("a@b/c")
 
 
@@ -193,8 +197,9 @@ def test_our_own_gain_is_over_every_other_arm() -> None:
     assert rows["velatura", "gain_over_mist_top3"].value == 0.5
 
 
-def test_gain_over_the_published_objective_is_of_the_same_model_and_share() -> None:
-    arms = [Arm.parse(t) for t in ("glaze:0.1", "glaze:0.1 on b", "velatura:0.1", "velatura:0.1@0.5")]
+def test_gain_over_the_published_objective_is_of_the_same_model_target_and_share() -> None:
+    texts = ("glaze:0.1 towards c", "glaze:0.1", "glaze:0.1 on b", "velatura:0.1", "velatura:0.1@0.5")
+    arms = [Arm.parse(text) for text in texts]
     ranks = {arm.key: {0: torch.tensor([1, 9]), 1: torch.tensor([9, 9])} for arm in arms}
     ranks["glaze-0.1"] = {0: torch.tensor([1, 1])}
     rows = [r for r in compared(arms, ranks, "ada", "full") if r.metric == "gain_over_glaze_top3"]

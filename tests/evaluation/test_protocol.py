@@ -160,6 +160,20 @@ def test_cloaks_for_files_larger_than_what_the_mimic_sees_are_made_for_how_those
     assert usual.protected(arms[0]) != setup.protected(arms[0])
 
 
+def test_an_arm_may_name_its_target_style(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
+    arms = [Arm.parse(f"velatura:0.1{words}") for words in ("", " towards bosch", " towards marc")]
+    setup = Setup(Protocol(art, "ada", arms, model=str(tiny_model), style="leighton", **SMALL), tmp_path / "out")
+    styles = []
+    for arm in arms:
+        protect_arm(setup, arm, lambda *_: None)
+        styles.append(json.loads((setup.protected(arm) / "figures.json").read_text())["style"])
+    wanted = ("frederic-leighton", "hieronymus-bosch", "franz-marc")
+    assert all(style.startswith(name) for style, name in zip(styles, wanted, strict=True))
+    assert len({setup.mimic(arm, setup.ways[0], 0) for arm in arms}) == 3
+    with pytest.raises(InputError, match="style 'nobody'"):
+        Setup(Protocol(art, "ada", [Arm.parse("glaze:0.1 towards nobody")], model=str(tiny_model)), tmp_path / "out")
+
+
 def test_the_instant_cloak_is_refused_on_other_models_before_anything_starts(
     tiny_model: Path, art: list[Path], tmp_path: Path
 ) -> None:

@@ -93,11 +93,11 @@ class Arm:
         whole, (text, _, denoised) = text, text.partition(" denoised ")
         text, _, then = text.partition(" then ")
         text, _, dropping = text.partition(" dropping ")
-        text, _, towards = text.partition(" towards ")
         head, mark, tail = text.rpartition("@")
         share = _number(tail) if mark else None
         rest = head if mark and (share is not None or "=" not in text) else text
         label, _, folder = rest.partition("=")
+        label, _, towards = label.partition(" towards ") if not folder else (label, "", "")
         made, _, models = label.partition(" on ") if not folder else (label, "", "")
         method, _, budget = made.strip().partition(":")
         wrong = (budget and _number(budget) is None) or (mark and share is None and "=" not in text)
