@@ -184,6 +184,8 @@ class Batch:
             return
         counts = [f"{self.words.count(word)} {word}" for word in ("strong", "fair", "weak") if word in self.words]
         line = f"{len(self.words)} protected" + (f" ({', '.join(counts)})" if counts else "")
+        if self.settings.budget == 0:
+            line = f"{len(self.words)} copied without a cloak (intensity 0), not protected"
         if done:
             line += f", {done} done before"
         if self.failed:

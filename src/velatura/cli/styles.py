@@ -36,12 +36,13 @@ def list_command(catalogue: Path | None, as_json: bool) -> None:
         keys = ("name", "artist", "movement", "dates", "licence", "pictures")
         click.echo(to_json([{key: getattr(style, key) for key in keys} for style in styles]), nl=False)
         return
-    wide = max(len(style.name) for style in styles)
-    for style in styles:
-        movement = style.movement or "-"
-        click.echo(
-            f"{style.name:{wide}}  {style.pictures:3}  {movement:32}  {style.artist}, {style.dates or 'undated'}"
-        )
+    rows = [
+        (style.name, str(style.pictures), style.movement or "-", f"{style.artist}, {style.dates or 'undated'}")
+        for style in styles
+    ]
+    wide = max(len(row[0]) for row in rows)
+    for name, pictures, movement, artist in [("style", "pictures", "movement", "artist, dates"), *rows]:
+        click.echo(f"{name:{wide}}  {pictures:>8}  {movement:32}  {artist}")
 
 
 @styles_group.command("show")
