@@ -64,7 +64,7 @@ class Protected:
         style = self.report["style"]
         panels = [
             ("original", _pixels(self.original)),
-            (f"protected (LPIPS {figures['lpips']:.3f})", _pixels(self.saved)),
+            (f"protected: visibility {figures['lpips']:.3f} (LPIPS)", _pixels(self.saved)),
             (f"difference, {GAIN:.0f} times amplified", amplified(difference, GAIN)),
             (f"painted target: {style['artist']}", _pixels(self.target)),
             ("what the model sees: original", _pixels(self.view.before)),

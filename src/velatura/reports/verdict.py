@@ -44,7 +44,8 @@ def verdict(view_change: Mapping[str, float], *, noise_change: float | None, sca
     sentence = f"{word}: {reason}; measured on {', '.join(view_change)}"
     if miniature_only:
         word = "fair" if word == "strong" else word
-        sentence = f"{word}; not shown against a full-size model: {reason}; measured on {', '.join(view_change)} alone"
+        measured = f"measured on {', '.join(view_change)} alone, a scale model"
+        sentence = f"{word}; not shown against a full-size model: {reason}; {measured}"
     return Verdict(word, sentence, _advice(word, miniature_only))
 
 
