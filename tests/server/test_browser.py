@@ -95,6 +95,10 @@ def hand_in(page: Any, *, by_drop: bool) -> None:
         files = [{"name": n, "mimeType": "image/png", "buffer": d} for n, d in pictures.items()]
         page.locator("#files").set_input_files(files)
     page.get_by_role("button", name="Protect 3 pictures").wait_for()
+    page.get_by_role("link", name="What it does").first.click()
+    page.wait_for_url("**/about")
+    page.go_back()  # nothing is lost by a look at another page
+    page.get_by_role("button", name="Protect 3 pictures").wait_for()
     assert page.locator("#pictures li").count() == 3
 
 

@@ -125,6 +125,10 @@ if (form) {
     };
   };
 
+  // So that a look at another page, or a reload, loses nothing: in this tab only, and gone with it.
+  const kept = { read: () => JSON.parse(sessionStorage.getItem("pictures") || "[]"),
+    write: (list) => sessionStorage.setItem("pictures", JSON.stringify(list)) };
+
   const refresh = () => {
     const count = pictures.size;
     $("#submit").disabled = !count || arriving > 0;
@@ -156,6 +160,7 @@ if (form) {
     remove.setAttribute("aria-label", `Leave out ${picture.name}`);
     remove.addEventListener("click", async () => {
       pictures.delete(picture.id);
+      kept.write([...pictures.values()]);
       item.remove();
       refresh();
       api(`/pictures/${picture.id}`, { method: "DELETE" }).catch(() => {});
@@ -180,6 +185,7 @@ if (form) {
           method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" },
         });
         pictures.set(picture.id, picture);
+        kept.write([...pictures.values()]);
         thumbnail(picture);
       } catch (error) {
         problem(error.message);
@@ -187,6 +193,23 @@ if (form) {
       arriving -= 1;
       refresh();
     }
+  };
+
+  const again = async () => {
+    const list = kept.read();
+    arriving += list.length;
+    refresh();
+    for (const picture of list) {
+      // What the server has deleted since, or shows to somebody else only, is left out.
+      const there = await fetch(`/api/pictures/${picture.id}/thumbnail`).catch(() => null);
+      if (there?.ok && !pictures.has(picture.id)) {
+        pictures.set(picture.id, picture);
+        thumbnail(picture);
+      }
+      arriving -= 1;
+      refresh();
+    }
+    kept.write([...pictures.values()]);
   };
 
   for (const input of [$("#files"), $("#folder")]) {
@@ -309,6 +332,7 @@ if (form) {
     $("#submit-state").textContent = "Queueing…";
     try {
       const job = await post("/jobs", { pictures: [...pictures.keys()], ...wish() }, { "Idempotency-Key": key });
+      kept.write([]);
       location.assign(`/jobs/${job.id}`);
     } catch (error) {
       key = crypto.randomUUID();
@@ -319,4 +343,5 @@ if (form) {
 
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
   refresh();
+  again();
 }
