@@ -55,7 +55,7 @@ def test_a_stage_that_was_skipped_is_not_waited_for() -> None:
 def test_several_stages_at_once_are_timed_together() -> None:
     now = 5.0
     progress = Progress(TASKS[:2], {"protect": 2.0, "train": 0.5}, clock=lambda: 0.0)
-    tell = cost.side_by_side(progress, clock=lambda: now)
+    tell = cost.by_share(progress, clock=lambda: now)
     assert tell("2 parts, 2 at a time", 0, 2) == (0.0, 70.0)
     now = 9.0
     assert tell("protecting: a", 1, 1) == (pytest.approx(2 / 7), pytest.approx(10.0))  # 20 of 70 in 4 s

@@ -252,7 +252,7 @@ def _carry_out(
             bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}",
         ) as bar:  # fmt: skip
             if processes > 1:
-                side_by_side.do_parts(setup, processes, _teller(cost.side_by_side(progress), bar))
+                side_by_side.do_parts(setup, processes, _teller(cost.by_share(progress), bar))
             return carry_out(setup, _teller(progress, bar))
     except KeyboardInterrupt:
         raise Cancelled(f"cancelled: the same command continues in {setup.out}") from None

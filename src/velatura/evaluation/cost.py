@@ -120,7 +120,7 @@ class Progress:
             self.rates[kind] = spent / units
 
 
-def side_by_side(
+def by_share(
     progress: Callable[[str, int, int], tuple[float, float]], clock: Callable[[], float] = time.monotonic
 ) -> Callable[[str, int, int], tuple[float, float]]:
     """A progress whose stages run several at once: what is left by the share that was done since it began.
