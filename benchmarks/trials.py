@@ -35,9 +35,10 @@ from velatura.perception.style import style, style_change
 from velatura.protect import Protector, Settings
 from velatura.protect.protector import Look
 from velatura.protect.settings import EFFORTS
-from velatura.protect.trial import MOST_PICTURES, SETTINGS, changed, cloaked
+from velatura.protect.trial import MOST_PICTURES, SETTINGS, cloaked, seen, strayed
 from velatura.reports.prediction import spearman
 from velatura.reports.result import Result, Row
+from velatura.styles import transfer
 from velatura.styles.catalogue import Style
 from velatura.styles.choose import centroid, choose
 
@@ -51,15 +52,16 @@ def measured(
     eye, column = protector.style_model, judge.index(name)
     full = replace(EFFORTS["default"], budget=SETTINGS.budget, cast=SETTINGS.cast)
     asked, others = looks[:MOST_PICTURES], torch.cat([look.square for look in looks[MOST_PICTURES:]])
-    plain = judge.probabilities(others)[:, column]
+    plain, own = judge.probabilities(others)[:, column], seen([look.square for look in looks], eye)
     tried: dict[str, dict[str, float]] = {}
 
     def trial(style: Style) -> float:
-        far = changed([look.square for look in asked], style.vector, eye)
-        now = judge.probabilities(cloaked(others, style.vector, eye, full))
+        far = strayed([look.square for look in asked], own, style.vector, eye)
+        painted = transfer.paint(others, torch.tensor([style.vector]))
+        now = judge.probabilities(cloaked(others, painted, eye, full))
         shifts = {f"view_shift_top{top}": float((ranks(now, column) > top).float().mean()) for top in (1, 3)}
         lost = plain.clamp_min(1e-4).log() - now[:, column].clamp_min(1e-4).log()
-        tried[style.name] = {"view_change": far, **shifts, "log_odds_lost": float(lost.mean())}
+        tried[style.name] = {"strayed": far, **shifts, "log_odds_lost": float(lost.mean())}
         print(name, style.name, {key: round(value, 2) for key, value in tried[style.name].items()}, flush=True)
         return far
 
@@ -93,9 +95,9 @@ def run(args: argparse.Namespace) -> None:
         styles.append(torch.cat([style(eye.view(look.square)) for look in looks]))
         kept, tried = measured(protector, judge, name, looks, args.seed)
         about = {"artist": name, "seed": args.seed}
-        pair = (np.array([f[key] for f in tried.values()]) for key in ("view_change", "log_odds_lost"))
-        rows.append(Row("rank_correlation", spearman(*pair), len(tried), recipe="view_change", **about))
-        totals.setdefault(("rank_correlation", "view_change"), []).append(rows[-1].value)
+        pair = (np.array([f[key] for f in tried.values()]) for key in ("strayed", "log_odds_lost"))
+        rows.append(Row("rank_correlation", spearman(*pair), len(tried), recipe="strayed", **about))
+        totals.setdefault(("rank_correlation", "strayed"), []).append(rows[-1].value)
         for figure in ("view_shift_top1", "view_shift_top3", "log_odds_lost"):
             values = {style: f[figure] for style, f in tried.items()}
             found = {"tried": values[kept], "drawn": sum(values.values()) / len(values), "best": max(values.values())}

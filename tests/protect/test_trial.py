@@ -7,7 +7,7 @@ from velatura.diffusion import extractors
 from velatura.images import read
 from velatura.protect import Protector, Settings
 from velatura.protect.protector import png
-from velatura.protect.trial import MOST_PICTURES, changed, small
+from velatura.protect.trial import MOST_PICTURES, seen, small, strayed
 from velatura.styles import catalogue, choose, transfer
 
 
@@ -17,9 +17,19 @@ def test_a_trial_tells_a_far_style_from_ones_own(make_scene) -> None:
     assert all(square.shape == (1, 3, 128, 128) for square in squares)
     own = torch.cat([transfer.style_vector(square) for square in squares]).mean(0).tolist()
     far = catalogue.load().find("wang-ximeng").vector
-    assert changed(squares, far, eye) > 1.2 * changed(squares, own, eye) > 0
+    home = seen(squares, eye)
+    assert strayed(squares, home, far, eye) > 1.2 * strayed(squares, home, own, eye) > 0
     many = squares * MOST_PICTURES
-    assert changed(many, own, eye) == changed(many[:MOST_PICTURES], own, eye), "a few are enough"
+    assert strayed(many, home, own, eye) == strayed(many[:MOST_PICTURES], home, own, eye), "a few are enough"
+
+
+def test_a_trial_asks_how_far_from_all_of_the_artists_pictures_not_from_the_few_that_are_tried(make_scene) -> None:
+    eye = extractors.load("mini")
+    square = small(read(png(make_scene(136, 136))))
+    vector = catalogue.load().find("wang-ximeng").vector
+    aim = transfer.paint(square, torch.tensor([vector]))
+    near = strayed([square], seen([square, aim, aim], eye), vector, eye)
+    assert near < strayed([square], seen([square], eye), vector, eye)
 
 
 def test_a_protector_keeps_the_style_of_the_best_trial(make_scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +39,9 @@ def test_a_protector_keeps_the_style_of_the_best_trial(make_scene, monkeypatch: 
     choice = protector.choose(looks, on_trial=lambda: done.append(1))
     assert len(done) == 3
     assert "farthest in a trial of 3" in choice.reason
-    far = changed([looks[0].square], choice.style.vector, protector.style_model)
+    far = strayed(
+        [looks[0].square], seen([looks[0].square], protector.style_model), choice.style.vector, protector.style_model
+    )
     quick = protector.choose(looks, quick=True)
     assert len(done) == 3
     assert "drawn" in quick.reason

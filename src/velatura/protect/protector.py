@@ -6,6 +6,7 @@ import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from velatura.protect.figures import View, Visibility, views, visible
 from velatura.protect.fitting import fitted_scale
 from velatura.protect.publishing import after_platform, notes
 from velatura.protect.settings import Settings, for_larger_files
-from velatura.protect.trial import changed, small
+from velatura.protect.trial import seen, small, strayed
 from velatura.reports.checks import flags
 from velatura.reports.sheet import amplified, sheet
 from velatura.reports.verdict import Verdict, verdict
@@ -131,8 +132,11 @@ class Protector:
         if name is None and earlier is not None:
             name, reason = earlier, "kept from the pictures done before"
 
+        squares = [look.square for look in looks]
+        own = cache(lambda: seen(squares, self.style_model))
+
         def trial(style: Style) -> float:
-            found = changed([look.square for look in looks], style.vector, self.style_model)
+            found = strayed(squares, own(), style.vector, self.style_model)
             if on_trial is not None:
                 on_trial()
             return found

@@ -1,8 +1,12 @@
-"""A short cloak of a few pictures towards a style, to see how far it would change theirs, before that becomes T.
+"""A short cloak of a few pictures towards a style, to see how far it would take them, before that becomes T.
 
 Where Ω's pictures are far from the artist's, a cloak may still not get there within its budget; and what the model sees
 half-way may still look like the artist. Only a cloak shows it (benchmarks/trials.py). It is made on the miniature at
 128 px whatever the model and the intensity of the real ones, so it takes seconds and an artist's T depends on neither.
+
+How much a cloak changes a picture is not the question, nor how near it comes to its target: an artist's own pictures
+differ much among themselves, and a target may be near them. It is how far from them all the style that the model sees
+is then, and with it that of the target, which a mimic learns the rest of the way to (benchmarks/trial_mimics.py).
 """
 
 from __future__ import annotations
@@ -11,13 +15,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from velatura.cloaks import GlazeSettings, glaze
 from velatura.diffusion.extractors import Extractor
 from velatura.images import Artwork, working
 from velatura.images.resample import middle
-from velatura.perception.style import style, style_change
+from velatura.perception.style import style
 from velatura.protect.settings import CAST_PER_LPIPS, EFFORTS
 from velatura.styles import transfer
 
@@ -33,19 +38,25 @@ def small(artwork: Artwork) -> Tensor:
     return middle(working(artwork, SIDE), SIDE)
 
 
-def changed(squares: Sequence[Tensor], vector: Sequence[float], eye: Extractor) -> float:
-    """How far cloaks towards the style ``vector`` change that of ``squares`` in ``eye``'s view (``style_change``).
+@torch.no_grad()
+def seen(squares: Sequence[Tensor], eye: Extractor) -> Tensor:
+    """Styles of pictures in ``eye``'s view, ``(B, 6048)``."""
+    return torch.cat([style(eye.view(square.to(eye.device))) for square in squares])
 
-    Of the mean style of the first three squares.
+
+def strayed(squares: Sequence[Tensor], own: Tensor, vector: Sequence[float], eye: Extractor) -> float:
+    """How far a style ``vector`` takes pictures from the styles ``own``, ``(B, 6048)``, of all of the artist's.
+
+    Of the first :data:`MOST_PICTURES` squares: 1 less the cosine to the mean of ``own``, of cloaks and of painted
+    targets, as ``eye`` sees both; the sum of their means.
     """
     pictures = torch.cat(list(squares[:MOST_PICTURES])).to(eye.device)
-    both = (pictures, cloaked(pictures, vector, eye, SETTINGS))
-    with torch.no_grad():
-        before, after = (style(eye.view(x)).mean(0, keepdim=True) for x in both)
-    return float(style_change(before, after))
-
-
-def cloaked(pictures: Tensor, vector: Sequence[float], eye: Extractor, settings: GlazeSettings) -> Tensor:
-    """Pictures ``(B, 3, 128, 128)`` with a cloak towards the style ``vector``, not yet in files."""
     painted = transfer.paint(pictures, torch.tensor([list(vector)], device=pictures.device))
+    home = own.mean(0, keepdim=True)
+    views = (seen([x], eye) for x in (cloaked(pictures, painted, eye, SETTINGS), painted))
+    return sum(float((1 - F.cosine_similarity(view, home)).mean()) for view in views)
+
+
+def cloaked(pictures: Tensor, painted: Tensor, eye: Extractor, settings: GlazeSettings) -> Tensor:
+    """Pictures ``(B, 3, 128, 128)`` with a cloak towards the ``painted`` ones, not yet in files."""
     return (pictures + glaze(pictures, painted, extractors=[eye], settings=settings).delta).clamp(0, 1)
