@@ -30,7 +30,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from targets import Totals, means
 from torch import Tensor
 
 from velatura import __version__
@@ -85,7 +84,6 @@ def run(args: argparse.Namespace) -> None:
     protector = Protector(Settings(models=("mini",), resolutions=(128,)))
     eye = protector.style_model
     rows: list[Row] = []
-    totals: Totals = {}
     for path in args.results:
         result = load(path)
         artist = result.settings["artist"]
@@ -107,13 +105,10 @@ def run(args: argparse.Namespace) -> None:
         for key in next(iter(tried.values())):
             values = np.array([found[key] for found in tried.values()])
             rows.append(Row("rank_correlation", spearman(values, shift), len(shift), recipe=key, **about))
-            totals.setdefault(("rank_correlation", key), []).append(rows[-1].value)
             kept[key] = float(shift[values.argmax()])
         for key, value in kept.items():
             rows.append(Row("style_shift", value, len(shift), recipe=key, **about))
-            totals.setdefault(("style_shift", key), []).append(value)
     settings = {"pictures": args.each, "results": [path.name for path in args.results]}
-    rows += means(totals, 0)
     Result("trial-mimics", __version__, 0, "cpu", settings, protector.weights(), rows).save(args.output)
 
 

@@ -48,6 +48,7 @@ PARTS = {
     "effort": cloaks.effort,
     "targets": cloaks.targets,
     "trials": cloaks.trials,
+    "trial-mimics": cloaks.trial_mimics,
     "closer": cloaks.closer,
     "instant": cloaks.instant,
     "surrogate": cloaks.surrogate,

@@ -32,6 +32,7 @@ from velatura.judges.views import square
 from velatura.mimicry import captions, finetune, generate
 from velatura.perception import style
 from velatura.protect.settings import CLOSEST, EFFORTS, Settings
+from velatura.protect.trial import strayed
 from velatura.styles import catalogue
 from velatura.styles.choose import BAND, DRAWN, FAR, TRIED
 
@@ -230,7 +231,8 @@ class Setup:
             if arm.method != "noise":
                 about += [weights.sha256(weights.embedded(name)) for name in PAINTING]
                 about += [named] if (named := self.style(arm)) is not None else []
-                about.append(BAND if arm.method in DRAW_AS_GLAZE else (FAR, DRAWN, TRIED, style.SIDE, style.LAYERS))
+                ours = (FAR, DRAWN, TRIED, style.SIDE, style.LAYERS, strayed.__name__)
+                about.append(BAND if arm.method in DRAW_AS_GLAZE else ours)
             if self.side > CLOSEST * self.resolution:
                 about.append(CLOSEST)
             if self.at_once(arm):
