@@ -2,7 +2,8 @@
 
     velatura evaluate ../shared/art/paintings/kate-greenaway --training 14 -n 4 -o runs/mimicry/kate-greenaway \\
         --artist "kate greenaway" --arm base --arm clean --arm noise:0.1 --arm "velatura:0.1 towards caravaggio" ...
-    python benchmarks/trial_mimics.py ../shared/art results/evaluation/targets-*.json
+    python benchmarks/trial_mimics.py ../shared/art results/evaluation/targets-kate-greenaway.json \\
+        results/evaluation/targets-ivan-aivazovsky.json
 
 The experiments say what the mimic of each artist does with cloaks towards several styles of those that
 ``styles.choose`` may draw. This cloaks ``--each`` of the training pictures towards each as ``protect.trial`` does, and

@@ -236,7 +236,7 @@ def trial_mimics() -> str:
         "",
         f"Of each figure Spearman's ρ, over {n} styles a column, with the style shift of mimics (mean of top 1 and top 3; Greenaway at LPIPS 0.1, Aivazovsky at 0.05; one mimic a "
         "style), and the style shift of the style that it keeps. Those in italics are of the whole cloaks and VGG16's, which no trial may look at. The rule was chosen on the "
-        "first two columns, before the last was judged. `python benchmarks/trial_mimics.py ../shared/art results/evaluation/targets-*.json` "
+        "first two columns, before the last was judged. `python benchmarks/trial_mimics.py ../shared/art results/evaluation/targets-....json` "
         "([results](RESULTS/cloaks/trial-mimics.json), [other styles](RESULTS/cloaks/trial-mimics-blind.json), [the mimics](evaluation-results.md#targets-kate-greenaway)).",
     ]
     return "\n".join(lines)
