@@ -31,7 +31,7 @@ from targets import KNOWN, UNKNOWN, Totals, means
 from velatura import __version__, judges
 from velatura.images import read
 from velatura.judges.style import StyleJudge, ranks
-from velatura.perception.style import style, style_change
+from velatura.perception.style import style_change
 from velatura.protect import Protector, Settings
 from velatura.protect.protector import Look
 from velatura.protect.settings import EFFORTS
@@ -46,13 +46,13 @@ MORE = tuple(f"paintings/{name}" for name in ("walter-crane", "aubrey-beardsley"
 
 
 def measured(
-    protector: Protector, judge: StyleJudge, name: str, looks: list[Look], seed: int
+    protector: Protector, judge: StyleJudge, name: str, looks: list[Look], own: torch.Tensor, seed: int
 ) -> tuple[str, dict[str, dict[str, float]]]:
-    """The style that the trial keeps, and the figures of all that were tried."""
+    """The style that the trial keeps, and the figures of all that were tried. ``own``: styles of all looks."""
     eye, column = protector.style_model, judge.index(name)
     full = replace(EFFORTS["default"], budget=SETTINGS.budget, cast=SETTINGS.cast)
     asked, others = looks[:MOST_PICTURES], torch.cat([look.square for look in looks[MOST_PICTURES:]])
-    plain, own = judge.probabilities(others)[:, column], seen([look.square for look in looks], eye)
+    plain = judge.probabilities(others)[:, column]
     tried: dict[str, dict[str, float]] = {}
 
     def trial(style: Style) -> float:
@@ -92,8 +92,8 @@ def run(args: argparse.Namespace) -> None:
         paths = sorted((args.art / artist).glob("*.jpg"))
         judge = judges.fit({name: paths[::2]} if artist in UNKNOWN else {})
         looks = [protector.look(read(path)) for path in paths[1::2][: MOST_PICTURES + args.each]]
-        styles.append(torch.cat([style(eye.view(look.square)) for look in looks]))
-        kept, tried = measured(protector, judge, name, looks, args.seed)
+        styles.append(seen([look.square for look in looks], eye))
+        kept, tried = measured(protector, judge, name, looks, styles[-1], args.seed)
         about = {"artist": name, "seed": args.seed}
         pair = (np.array([f[key] for f in tried.values()]) for key in ("strayed", "log_odds_lost"))
         rows.append(Row("rank_correlation", spearman(*pair), len(tried), recipe="strayed", **about))

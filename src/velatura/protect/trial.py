@@ -15,14 +15,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from velatura.cloaks import GlazeSettings, glaze
 from velatura.diffusion.extractors import Extractor
 from velatura.images import Artwork, working
 from velatura.images.resample import middle
-from velatura.perception.style import style
+from velatura.perception.style import style, style_change
 from velatura.protect.settings import CAST_PER_LPIPS, EFFORTS
 from velatura.styles import transfer
 
@@ -47,14 +46,14 @@ def seen(squares: Sequence[Tensor], eye: Extractor) -> Tensor:
 def strayed(squares: Sequence[Tensor], own: Tensor, vector: Sequence[float], eye: Extractor) -> float:
     """How far a style ``vector`` takes pictures from the styles ``own``, ``(B, 6048)``, of all of the artist's.
 
-    Of the first :data:`MOST_PICTURES` squares: 1 less the cosine to the mean of ``own``, of cloaks and of painted
-    targets, as ``eye`` sees both; the sum of their means.
+    Of the first :data:`MOST_PICTURES` squares: mean ``style_change`` from the mean of ``own`` to their cloaks and to
+    their painted targets, as ``eye`` sees both; the sum of the two.
     """
     pictures = torch.cat(list(squares[:MOST_PICTURES])).to(eye.device)
     painted = transfer.paint(pictures, torch.tensor([list(vector)], device=pictures.device))
     home = own.mean(0, keepdim=True)
     views = (seen([x], eye) for x in (cloaked(pictures, painted, eye, SETTINGS), painted))
-    return sum(float((1 - F.cosine_similarity(view, home)).mean()) for view in views)
+    return sum(float(style_change(home, view).mean()) for view in views)
 
 
 def cloaked(pictures: Tensor, painted: Tensor, eye: Extractor, settings: GlazeSettings) -> Tensor:
