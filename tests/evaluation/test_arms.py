@@ -37,6 +37,7 @@ from velatura.styles import catalogue
         ("glaze:0.1 on mini+models/taesd@0.25", "glaze-0.1-on-mini+taesd@0.25", "cloaked"),
         ("shuffled:0.2", "shuffled-0.2", "shuffled"),
         ("glaze:0.1 towards el greco", "glaze-0.1-towards-el-greco", "cloaked"),
+        ("velatura:0.1 at fast on mini@0.5", "velatura-0.1-at-fast-on-mini@0.5", "cloaked"),
     ],
 )
 def test_arms_are_named(text: str, key: str, kind: str) -> None:
@@ -57,6 +58,8 @@ def test_arms_are_named(text: str, key: str, kind: str) -> None:
         ("noise:0.1@half", "METHOD:BUDGET"),
         ("noise:0.1 on mini", "not made on a model"),
         ("noise:0.1 towards bosch", "no target style of its own"),
+        ("velatura:0.1 at once", "effort: expected one of fast, default, max, paper, got 'once'"),
+        ("photoguard:0.1 at fast", "no effort to choose"),
         ("scattered:0.1 towards bosch", "no target style of its own"),
     ],
 )
@@ -68,7 +71,7 @@ def test_wrong_arms_are_one_line(text: str, says: str) -> None:
 def test_results_tell_shares_and_models_apart() -> None:
     named = {text: Arm.parse(text).cloak for text in ("clean", "noise:0.1", "noise:0.1@0.5", "velatura:0.1 on a+b@0.5")}
     assert list(named.values()) == [None, None, "noise@0.5", "velatura on a+b@0.5"]
-    assert Arm.parse("velatura:0.1 on a towards b@0.5 then blur").cloak == "velatura on a towards b@0.5"
+    assert Arm.parse("velatura:0.1 at max on a towards b@0.5 then blur").cloak == "velatura at max on a towards b@0.5"
     assert Arm.parse("mine=a@b/c").folder == Path("a@b/c")
 
 
@@ -204,6 +207,19 @@ def test_gain_over_the_published_objective_is_of_the_same_model_target_and_share
     ranks["glaze-0.1"] = {0: torch.tensor([1, 1])}
     rows = [r for r in compared(arms, ranks, "ada", "full") if r.metric == "gain_over_glaze_top3"]
     assert [(r.cloak, r.value, r.n) for r in rows] == [("velatura", 0.5, 2)]
+
+
+def test_another_effort_is_compared_with_the_usual_one_and_with_others_of_its_own() -> None:
+    texts = ("velatura:0.1", "velatura:0.1 at fast", "glaze:0.1", "glaze:0.1 at fast", "photoguard:0.1", "noise:0.1")
+    arms = [Arm.parse(text) for text in texts]
+    ranks = {arm.key: {0: torch.tensor([9, 1])} for arm in arms}
+    ranks["glaze-0.1"] = ranks["velatura-0.1"] = {0: torch.tensor([9, 9])}
+    rows = {(r.cloak, r.metric): r.value for r in compared(arms, ranks, "ada", "full") if r.metric.endswith("top3")}
+    fast = {metric: value for (cloak, metric), value in rows.items() if cloak == "velatura at fast"}
+    wanted = {"velatura": -0.5, "glaze": 0.0, "photoguard": 0.0, "noise": 0.0}
+    assert fast == {f"gain_over_{method}_top3": value for method, value in wanted.items()}
+    assert rows["velatura", "gain_over_glaze_top3"] == 0.0
+    assert ("velatura", "gain_over_velatura_top3") not in rows
 
 
 def test_pictures_protected_elsewhere_have_the_figures_that_need_no_target() -> None:

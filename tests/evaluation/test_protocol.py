@@ -24,6 +24,7 @@ from velatura.evaluation.experiment import protect_arm
 from velatura.evaluation.protocol import split
 from velatura.evaluation.schedule import tasks
 from velatura.images import read, save, working
+from velatura.protect import EFFORTS
 from velatura.protect.protector import png
 from velatura.reports.pictures import sheets
 from velatura.styles import catalogue
@@ -149,14 +150,14 @@ def test_cloaks_for_files_larger_than_what_the_mimic_sees_are_made_for_how_those
     arms = [Arm.parse("velatura:0.1")]
     protocol = Protocol(art, "ada", arms, model=str(tiny_model), recipes=("", "x1.5"), **SMALL)
     setup = Setup(protocol, tmp_path / "out")
-    assert setup.larger
-    assert setup.cloak_settings("velatura", 0.1).mask > 0
+    assert setup.larger(arms[0])
+    assert setup.cloak_settings(arms[0]).mask > 0
     figures = protect_arm(setup, arms[0], lambda what, done, total: None)
     assert all(0 < f["lpips"] <= 0.1 for f in figures)
     made = [working(read(path), 96) for path in setup.protected(arms[0]).glob("*.png")]
     assert [min(x.shape[-2:]) for x in made] == [96] * 4
     usual = Setup(replace(protocol, recipes=("",)), tmp_path / "out")
-    assert not usual.larger
+    assert not usual.larger(arms[0])
     assert usual.protected(arms[0]) != setup.protected(arms[0])
 
 
@@ -172,6 +173,15 @@ def test_an_arm_may_name_its_target_style(tiny_model: Path, art: list[Path], tmp
     assert len({setup.mimic(arm, setup.ways[0], 0) for arm in arms}) == 3
     with pytest.raises(InputError, match="style 'nobody'"):
         Setup(Protocol(art, "ada", [Arm.parse("glaze:0.1 towards nobody")], model=str(tiny_model)), tmp_path / "out")
+
+
+def test_an_arm_may_name_its_effort(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
+    efforts = ("default", "default", "fast", "paper")
+    arms = [Arm("velatura", 0.1), *(Arm.parse(f"velatura:0.1 at {effort}") for effort in efforts[1:])]
+    setup = Setup(Protocol(art, "ada", arms, model=str(tiny_model), **SMALL | {"effort": "default"}), tmp_path / "out")
+    assert [setup.cloak_settings(arm).steps for arm in arms] == [EFFORTS[name].steps for name in efforts]
+    assert [setup.at_once(arm) for arm in arms] == [True, True, True, False]
+    assert len({setup.protected(arm).name.rpartition("-")[2] for arm in arms}) == 3  # "at default" is the usual one
 
 
 def test_the_instant_cloak_is_refused_on_other_models_before_anything_starts(

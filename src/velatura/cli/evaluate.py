@@ -59,11 +59,11 @@ def _list_plans(ctx: click.Context, parameter: click.Parameter, wanted: bool) ->
     "--arm",
     "arms",
     multiple=True,
-    help="An arm: clean, noise:0.05, velatura:0.1@0.5 (half of the pictures), 'velatura:0.1 on mini+taesd', "
-    "'velatura:0.1 towards hieronymus-bosch' (its T), or LABEL=FOLDER (LABEL:0.1=FOLDER) of protected pictures; "
-    "'velatura:0.1 then jpeg quality=50': through a "
-    "countermeasure first; '... denoised nlm': its pictures through one after; 'velatura:0.1@0.5 dropping trained': "
-    "without those that a detector finds. Repeatable.",
+    help="An arm: clean, noise:0.05, velatura:0.1@0.5 (half of the pictures), 'velatura:0.1 at fast' (its "
+    "effort), 'velatura:0.1 on mini+taesd', 'velatura:0.1 towards hieronymus-bosch' (its T), or LABEL=FOLDER "
+    "(LABEL:0.1=FOLDER) of protected pictures; 'velatura:0.1 then jpeg quality=50': through a countermeasure first; "
+    "'... denoised nlm': its pictures through one after; 'velatura:0.1@0.5 dropping trained': without those "
+    "that a detector finds. Repeatable.",
 )
 @click.option("--artist", help="Name in captions and prompts; else the folder's name.")
 @click.option(

@@ -15,11 +15,11 @@ from velatura.countermeasures.detect import DETECTORS
 from velatura.countermeasures.settings import parse as parse_settings
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError
-from velatura.evaluation.methods import BOUNDED, DRAW_AS_GLAZE, METHODS, NO_BOUND, Work
+from velatura.evaluation.methods import BOUNDED, DRAW_AS_GLAZE, FOLLOW_EFFORT, METHODS, NO_BOUND, Work
 from velatura.images import read
 from velatura.perception.lpips import lpips
 from velatura.perception.pixels import ssim
-from velatura.protect import Protector
+from velatura.protect import EFFORTS, Protector
 from velatura.protect.figures import views, visible
 from velatura.protect.protector import png
 from velatura.protect.settings import CAST_PER_LPIPS
@@ -35,17 +35,19 @@ class Arm:
     """One arm: ``kind`` as in HOUSE.md (contract 6); ``method`` of :data:`METHODS`, or a label with a ``folder``.
 
     ``folder`` holds pictures protected elsewhere, under the names of the originals. ``share``: how much of the mimic's
-    training set is protected, the rest being clean (1: all). ``on``: the models that the cloak is made on ("mimic": the
-    mimic's own); none: what the protocol says. ``towards``: T's name, or a part of it that no other has; none: as the
-    protocol says or the method chooses. What the mimic does about it, in this order: ``dropping``: the detector whose
-    findings it leaves out; ``then``: the countermeasure that its pictures go through before training, with its settings
-    (``jpeg quality=50``); ``denoised``: the one that the pictures which it generates go through.
+    training set is protected, the rest being clean (1: all). ``at``: the cloak's effort; none: what the protocol says.
+    ``on``: the models that it is made on ("mimic": the mimic's own); none: what the protocol says. ``towards``: T's
+    name, or a part of it that no other has; none: as the protocol says or the method chooses. What the mimic does about
+    it, in this order: ``dropping``: the detector whose findings it leaves out; ``then``: the countermeasure that its
+    pictures go through before training, with its settings (``jpeg quality=50``); ``denoised``: the one that the
+    pictures which it generates go through.
     """
 
     method: str
     budget: float | None = None
     folder: Path | None = None
     share: float = 1.0
+    at: str = ""
     on: tuple[str, ...] = ()
     towards: str = ""
     then: str = ""
@@ -67,6 +69,10 @@ class Arm:
             raise InputError(
                 f"arm {self.method}: expected an LPIPS budget above 0 and up to 1, as in {self.method}:0.05"
             )
+        if self.at and (self.folder is not None or self.method not in FOLLOW_EFFORT):
+            raise InputError(f"arm {self.method}: has no effort to choose, so expected nothing after 'at'")
+        if self.at and self.at not in EFFORTS:
+            raise InputError(f"effort: expected one of {', '.join(EFFORTS)}, got {self.at!r}")
         if self.on and (self.folder is not None or self.method in (*PLAIN, "noise")):
             raise InputError(f"arm {self.method}: is not made on a model, so expected nothing after 'on'")
         if self.towards and (self.folder is not None or self.method in (*PLAIN, "noise", "scattered")):
@@ -85,7 +91,8 @@ class Arm:
     def parse(cls, text: str) -> Arm:
         """``clean``, ``noise:0.05``, ``velatura:0.1@0.5`` (half of the pictures), ``label=FOLDER``.
 
-        ``velatura:0.1 on mini+taesd``: made on these models; ``... towards hieronymus-bosch``: T by name.
+        ``velatura:0.1 at fast``: made with this effort; ``... on mini+taesd``: on these models; ``... towards
+        hieronymus-bosch``: T by name.
         ``label:0.1=FOLDER``: to be compared with noise of LPIPS 0.1. ``velatura:0.1 then jpeg quality=50``: through a
         countermeasure before training; ``... denoised nlm``: what is generated, through another; ``velatura:0.1@0.5
         dropping trained``: less what a detector finds.
@@ -99,6 +106,7 @@ class Arm:
         label, _, folder = rest.partition("=")
         label, _, towards = label.partition(" towards ") if not folder else (label, "", "")
         made, _, models = label.partition(" on ") if not folder else (label, "", "")
+        made, _, effort = made.partition(" at ") if not folder else (made, "", "")
         method, _, budget = made.strip().partition(":")
         wrong = (budget and _number(budget) is None) or (mark and share is None and "=" not in text)
         if wrong:
@@ -106,9 +114,9 @@ class Arm:
         on = tuple(name.strip() for name in models.split("+") if name.strip())
         share = 1.0 if share is None else share
         place = Path(folder) if folder else None
-        given = {"towards": towards, "then": then, "dropping": dropping, "denoised": denoised}
+        given = {"at": effort, "towards": towards, "then": then, "dropping": dropping, "denoised": denoised}
         words = {key: " ".join(value.split()) for key, value in given.items()}
-        return cls(method, _number(budget) if budget else None, place, share, on, **words)
+        return cls(method, _number(budget) if budget else None, place, share, on=on, **words)
 
     @property
     def measures(self) -> str:
@@ -132,21 +140,23 @@ class Arm:
 
     @property
     def cloak(self) -> str | None:
-        """What was done to the pictures, as results name it beside the budget: ``velatura on mini@0.5``."""
+        """What was done to the pictures, as results name it beside the budget: ``velatura at fast on mini@0.5``."""
         if self.kind != "cloaked" and self.share == 1:
             return None
         aim = f" towards {self.towards}" if self.towards else ""
-        return self.method + self._on(" on ") + aim + ("" if self.share == 1 else f"@{self.share:g}")
+        effort = f" at {self.at}" if self.at else ""
+        return self.method + effort + self._on(" on ") + aim + ("" if self.share == 1 else f"@{self.share:g}")
 
     @property
     def key(self) -> str:
         """A name for files and lists."""
         budget = "" if self.budget is None else f"-{self.budget:g}"
+        effort = f"-at-{self.at}" if self.at else ""
         share = "" if self.share == 1 else f"@{self.share:g}"
         words = ("towards", "dropping", "then", "denoised")
         steps = ((word, str(getattr(self, word)).replace(" ", "-")) for word in words)
         done = "".join(f"-{word}-{what}" for word, what in steps if what)
-        return f"{self.method}{budget}{self._on('-on-')}{share}{done}"
+        return f"{self.method}{budget}{effort}{self._on('-on-')}{share}{done}"
 
     def _on(self, word: str) -> str:
         return word + "+".join(Path(name).name for name in self.on) if self.on else ""

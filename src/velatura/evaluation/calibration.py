@@ -68,17 +68,17 @@ def _protecting(setup: Setup, arm: Arm) -> float:
     if arm.folder is not None:
         return 0.1
     settings = Settings(
-        models=setup.extractors(arm), effort=setup.protocol.effort, resolutions=(setup.resolution,),
+        models=setup.extractors(arm), effort=setup.effort(arm), resolutions=(setup.resolution,),
         device=setup.protocol.device,
     )  # fmt: skip
     watch, side = _Stopwatch(), setup.resolution
     picture = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
     protector, near = Protector(settings), None
-    if setup.larger and arm.method in AS_PRODUCT:
+    if setup.larger(arm) and arm.method in AS_PRODUCT:
         near = torch.rand(1, 3, *[min(setup.side, CLOSEST * side)] * 2)
     with suppress(Cancelled):
         protector.cloak(picture.to(protector.device), picture.flip(-1).to(protector.device), watch, detail=near)
-    steps = EFFORTS[setup.protocol.effort].steps * DEARER.get(arm.method, 1)
+    steps = EFFORTS[setup.effort(arm)].steps * DEARER.get(arm.method, 1)
     return watch.seconds * (GRADIENTS.get(arm.method, steps) + FITTING)
 
 

@@ -117,7 +117,7 @@ def protect_arm(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
         originals = [working(read(path), setup.side) for path in setup.training]
         if arm.folder is None:
             settings = Settings(
-                models=setup.extractors(arm), effort=protocol.effort, resolutions=(setup.resolution,),
+                models=setup.extractors(arm), effort=setup.effort(arm), resolutions=(setup.resolution,),
                 style=setup.style(arm), device=protocol.device,
             )  # fmt: skip
             made = protect(
@@ -240,11 +240,12 @@ def _settings(setup: Setup) -> dict[str, Any]:
 
 
 def _methods(setup: Setup) -> dict[str, Any]:
-    """What each cloak was made with, by method; less the budget, which the arm says."""
+    """What each cloak was made with, by method and its own effort; less the budget, which the arm says."""
     found = {}
-    for method in dict.fromkeys(arm.method for arm in setup.protocol.arms if arm.method in SETTINGS):
-        settings = asdict(setup.cloak_settings(method, 0.0))
-        found[method] = {key: value for key, value in settings.items() if key not in ("budget", "cast")}
+    for arm in (arm for arm in setup.protocol.arms if arm.method in SETTINGS):
+        settings = asdict(setup.cloak_settings(arm))
+        name = arm.method + (f" at {arm.at}" if arm.at else "")
+        found[name] = {key: value for key, value in settings.items() if key not in ("budget", "cast")}
     return found
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from velatura import judges
 from velatura.evaluation.arms import Arm
+from velatura.evaluation.methods import FOLLOW_EFFORT
 from velatura.judges import style
 from velatura.judges.move import apart
 from velatura.judges.views import opened
@@ -124,7 +125,7 @@ def dropped_rows(arm: Arm, artist: str, counts: Mapping[str, tuple[int, int]]) -
 
 def compared(arms: Sequence[Arm], ranks: Mapping[str, Mapping[int, Tensor]], artist: str, recipe: str) -> list[Row]:
     """Gain of each cloak over noise and over the published objective, picture by picture (same prompts, same seeds);
-    of this package's own over every other arm.
+    of this package's own over every other arm, and at another effort over the usual one.
 
     ``gain_over_METHOD_top1|top3``: difference of style shift at the same budget and share, with a t-interval over the
     pairs of all seeds, which takes them for independent.
@@ -135,8 +136,9 @@ def compared(arms: Sequence[Arm], ranks: Mapping[str, Mapping[int, Tensor]], art
         for method in every if arm.method == OWN else ("noise", "glaze"):
             wanted = (method, arm.budget, arm.share, arm.measures)
             same = (a for a in arms if (a.method, a.budget, a.share, a.measures) == wanted)
-            towards = (arm.on, arm.towards)
-            control = next((a for a in same if method == "noise" or (a.on, a.towards) == towards), None)
+            effort = arm.at if method in FOLLOW_EFFORT and method != arm.method else ""
+            alike = (arm.on, arm.towards, effort)
+            control = next((a for a in same if method == "noise" or (a.on, a.towards, a.at) == alike), None)
             if control is None or control == arm:
                 continue
             pairs = [(ranks[arm.key][s], ranks[control.key][s]) for s in ranks[arm.key] if s in ranks[control.key]]

@@ -218,4 +218,6 @@ BOUNDED = {
 AS_PRODUCT = ("banded", "scattered", "shuffled", "velatura")
 # Those whose T is drawn as Glaze draws it; the others share the T of `velatura protect` (styles/choose.py).
 DRAW_AS_GLAZE = ("application", "banded", "glaze", "glaze-bounded")
+# Those whose optimiser follows the effort; the others' steps are their own.
+FOLLOW_EFFORT = ("blend", "decoded", "glaze", "glaze-bounded", "hardened", "veil", *AS_PRODUCT)
 THROUGH_UNET = ("advdm", "aspl", "mist")  # which need a whole text-to-image model, and depend on its U-Net

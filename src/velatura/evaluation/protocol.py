@@ -107,6 +107,7 @@ def split(art: Sequence[Path], count: int | None, seed: int = 0) -> tuple[list[P
     return paths[:wanted], rest
 
 
+ELSEWHERE = ("at", "towards", "dropping", "denoised")  # of an arm: in its settings and T, or no part of its pictures
 PAINTING = ("styles", "style-predict", "style-transform")  # what T and its pictures come from
 
 
@@ -197,10 +198,13 @@ class Setup:
             found.append(same[0])
         return found
 
-    @property
-    def larger(self) -> bool:
-        """Whether files are larger than the working resolution, and cloaks made for how they look."""
-        return self.side > self.resolution and not Settings(effort=self.protocol.effort).as_published
+    def effort(self, arm: Arm) -> str:
+        """Of an arm's cloak."""
+        return arm.at or self.protocol.effort
+
+    def larger(self, arm: Arm) -> bool:
+        """Whether files are larger than the working resolution, and the cloak made for how they look."""
+        return self.side > self.resolution and not Settings(effort=self.effort(arm)).as_published
 
     def at_once(self, arm: Arm) -> bool:
         """Whether the instant cloak has a part in an arm's.
@@ -211,22 +215,21 @@ class Setup:
         if arm.folder is not None or arm.method not in AS_PRODUCT:
             return arm.folder is None and arm.method == "instant"
         usual = not arm.on and self.extractors(arm) == (self.protocol.model,)
-        return usual and not Settings(effort=self.protocol.effort).as_published
+        return usual and not Settings(effort=self.effort(arm)).as_published
 
-    def cloak_settings(self, method: str, budget: float) -> Any:
-        """What a method's cloaks are made with."""
-        return settings_of(method, EFFORTS[self.protocol.effort], budget, larger=self.larger)
+    def cloak_settings(self, arm: Arm) -> Any:
+        """What an arm's cloak is made with."""
+        return settings_of(arm.method, EFFORTS[self.effort(arm)], arm.budget or 0, larger=self.larger(arm))
 
     def protected(self, arm: Arm) -> Path:
         """Folder of an arm's pictures (all of them, whatever share a mimic gets) and their figures."""
         whole = untreated(arm)
-        # What is done about a cloak has no part in it.
-        made = {key: value for key, value in asdict(whole).items() if key not in ("towards", "dropping", "denoised")}
+        made = {key: value for key, value in asdict(whole).items() if key not in ELSEWHERE}
         about: list[Any] = [made, self.art_digests, self.resolution, self.side]
         if arm.folder is not None:
             about.append([_digest(path) for path in self.elsewhere(arm)])
         else:
-            settings = self.cloak_settings(arm.method, arm.budget or 0)
+            settings = self.cloak_settings(arm)
             about += [self.extractors(arm), self._models(arm), asdict(settings)]
             if arm.method != "noise":
                 about += [weights.sha256(weights.embedded(name)) for name in PAINTING]

@@ -38,8 +38,8 @@ def tasks(setup: Setup) -> list[Task]:
         if arm.method not in PLAIN:
             done = count if (setup.protected(arm) / "figures.json").exists() else 0
             own = "+".join(setup.extractors(arm))
-            kind = f"protecting {arm.method}, {p.effort}, {setup.resolution} px, {own} on {p.device}"
-            kind += f", files of {setup.side} px" if setup.larger else ""
+            kind = f"protecting {arm.method}, {setup.effort(arm)}, {setup.resolution} px, {own} on {p.device}"
+            kind += f", files of {setup.side} px" if setup.larger(arm) else ""
             add(Task(f"protecting: {untreated(arm).key}", kind, count, done, arm))
         if arm.dropping:
             units = count + 2 * len(setup.pairs)
