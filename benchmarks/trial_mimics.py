@@ -16,8 +16,8 @@ the artist's training pictures, whose mean style is home (o):
 - ``latent``: 1 - |Φ(a) - Φ(t)|² / |Φ(x) - Φ(t)|²: how much of the way, in the space where cloaks are optimised;
 - ``alike``: 1 - LPIPS(a, t) / LPIPS(x, t) of the views, by AlexNet: decoded shift without VGG16, which is the judges';
 - ``change x latent``;
-- ``cloak from home``, ``target from home``: mean ``style_change`` of o and each a, or each t; ``strayed``, their sum,
-  is what the trial keeps the greatest of.
+- ``cloak from home``, ``target from home``: mean ``style_change`` of o and each a, or each t. The first is what the
+  trial keeps the greatest of; ``strayed``, their sum, what it kept for a while.
 
 ``rank_correlation`` (Spearman, over an artist's styles) with the mimic's style shift, the mean of top 1 and top 3, and,
 for comparison, of that with figures of the experiments themselves (``as judged: ...``), which no trial may look at;
@@ -39,7 +39,7 @@ from velatura.images import read
 from velatura.perception.lpips import lpips
 from velatura.perception.style import style, style_change
 from velatura.protect import Protector, Settings
-from velatura.protect.trial import MOST_PICTURES, SETTINGS, cloaked, seen, small
+from velatura.protect.trial import MOST_PICTURES, SETTINGS, cloaked, from_home, seen, small
 from velatura.reports.prediction import spearman
 from velatura.reports.result import Result, Row, load
 from velatura.styles import transfer
@@ -53,11 +53,11 @@ def figures(x: Tensor, a: Tensor, t: Tensor, own: Tensor, eye: Extractor) -> dic
     """Of pictures, their cloaks and their painted targets, all ``(B, 3, 128, 128)``, and the artist's styles."""
     before, after, aim = (eye.view(pictures) for pictures in (x, a, t))
     style_x, style_a, style_t = (style(view) for view in (before, after, aim))
-    mean_x, mean_a, mean_t, home = (rows.mean(0, keepdim=True) for rows in (style_x, style_a, style_t, own))
+    mean_x, mean_a, mean_t = (rows.mean(0, keepdim=True) for rows in (style_x, style_a, style_t))
     z_x, z_a, z_t = (eye.encode(pictures) for pictures in (x, a, t))
     change, painted = float(style_change(mean_x, mean_a)), float(style_change(mean_x, mean_t))
     latent = 1 - float((z_a - z_t).square().mean() / (z_x - z_t).square().mean())
-    from_home = [float(style_change(home, rows).mean()) for rows in (style_a, style_t)]
+    far = [from_home(own, rows) for rows in (style_a, style_t)]
     return {
         "change": change,
         "painted": painted,
@@ -65,9 +65,9 @@ def figures(x: Tensor, a: Tensor, t: Tensor, own: Tensor, eye: Extractor) -> dic
         "latent": latent,
         "alike": float((1 - lpips(after, aim) / lpips(before, aim)).mean()),
         "change x latent": change * latent,
-        "cloak from home": from_home[0],
-        "target from home": from_home[1],
-        "strayed": sum(from_home),
+        "cloak from home": far[0],
+        "target from home": far[1],
+        "strayed": sum(far),
     }
 
 

@@ -32,7 +32,7 @@ from velatura.judges.views import square
 from velatura.mimicry import captions, finetune, generate
 from velatura.perception import style
 from velatura.protect.settings import CLOSEST, EFFORTS, Settings
-from velatura.protect.trial import strayed
+from velatura.protect.trial import QUESTION
 from velatura.styles import catalogue
 from velatura.styles.choose import BAND, DRAWN, FAR, TRIED
 
@@ -233,9 +233,8 @@ class Setup:
             about += [self.extractors(arm), self._models(arm), asdict(settings)]
             if arm.method != "noise":
                 about += [weights.sha256(weights.embedded(name)) for name in PAINTING]
-                about += [named] if (named := self.style(arm)) is not None else []
-                ours = (FAR, DRAWN, TRIED, style.SIDE, style.LAYERS, strayed.__name__)
-                about.append(BAND if arm.method in DRAW_AS_GLAZE else ours)
+                ours = (FAR, DRAWN, TRIED, style.SIDE, style.LAYERS, QUESTION)
+                about.append(self.style(arm) or (BAND if arm.method in DRAW_AS_GLAZE else ours))
             if self.side > CLOSEST * self.resolution:
                 about.append(CLOSEST)
             if self.at_once(arm):

@@ -6,7 +6,7 @@ half-way may still look like the artist. Only a cloak shows it (benchmarks/trial
 
 How much a cloak changes a picture is not the question, nor how near it comes to its target: an artist's own pictures
 differ much among themselves, and a target may be near them. It is how far from them all the style that the model sees
-is then, and with it that of the target, which a mimic learns the rest of the way to (benchmarks/trial_mimics.py).
+is then (benchmarks/trials.py, benchmarks/trial_mimics.py).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from velatura.styles import transfer
 
 SIDE = 128
 MOST_PICTURES = 3
+QUESTION = "cloaks from home"  # what a trial asks; results of experiments are kept by it
 BUDGET = 0.1
 # At 128 px noise of equal LPIPS has four times the colour cast that it has at 512 (evaluation/arms.py).
 SETTINGS = replace(EFFORTS["fast"], budget=BUDGET, cast=4 * CAST_PER_LPIPS * BUDGET)
@@ -46,14 +47,16 @@ def seen(squares: Sequence[Tensor], eye: Extractor) -> Tensor:
 def strayed(squares: Sequence[Tensor], own: Tensor, vector: Sequence[float], eye: Extractor) -> float:
     """How far a style ``vector`` takes pictures from the styles ``own``, ``(B, 6048)``, of all of the artist's.
 
-    Of the first :data:`MOST_PICTURES` squares: mean ``style_change`` from the mean of ``own`` to their cloaks and to
-    their painted targets, as ``eye`` sees both; the sum of the two.
+    Of the first :data:`MOST_PICTURES` squares, cloaked, as ``eye`` sees them: :func:`from_home`.
     """
     pictures = torch.cat(list(squares[:MOST_PICTURES])).to(eye.device)
     painted = transfer.paint(pictures, torch.tensor([list(vector)], device=pictures.device))
-    home = own.mean(0, keepdim=True)
-    views = (seen([x], eye) for x in (cloaked(pictures, painted, eye, SETTINGS), painted))
-    return sum(float(style_change(home, view).mean()) for view in views)
+    return from_home(own, seen([cloaked(pictures, painted, eye, SETTINGS)], eye))
+
+
+def from_home(own: Tensor, styles: Tensor) -> float:
+    """Mean ``style_change`` from the mean of the artist's styles to others, both ``(B, 6048)``."""
+    return float(style_change(own.mean(0, keepdim=True), styles).mean())
 
 
 def cloaked(pictures: Tensor, painted: Tensor, eye: Extractor, settings: GlazeSettings) -> Tensor:

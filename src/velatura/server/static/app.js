@@ -128,6 +128,7 @@ if (form) {
   // So that a look at another page, or a reload, loses nothing: in this tab only, and gone with it.
   const kept = { read: () => JSON.parse(sessionStorage.getItem("pictures") || "[]"),
     write: (list) => sessionStorage.setItem("pictures", JSON.stringify(list)) };
+  const keep = () => kept.write([...pictures.values()]);
 
   const refresh = () => {
     const count = pictures.size;
@@ -160,7 +161,7 @@ if (form) {
     remove.setAttribute("aria-label", `Leave out ${picture.name}`);
     remove.addEventListener("click", async () => {
       pictures.delete(picture.id);
-      kept.write([...pictures.values()]);
+      keep();
       item.remove();
       refresh();
       api(`/pictures/${picture.id}`, { method: "DELETE" }).catch(() => {});
@@ -185,7 +186,7 @@ if (form) {
           method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" },
         });
         pictures.set(picture.id, picture);
-        kept.write([...pictures.values()]);
+        keep();
         thumbnail(picture);
       } catch (error) {
         problem(error.message);
@@ -209,7 +210,7 @@ if (form) {
       arriving -= 1;
       refresh();
     }
-    kept.write([...pictures.values()]);
+    keep();
   };
 
   for (const input of [$("#files"), $("#folder")]) {
