@@ -186,7 +186,7 @@ def trials() -> str:
         f"{more('tried')}, by how much cloaks change {more('changed')}, by cloak and target from home {more('strayed')}. Two plain pictures by one artist differ by "
         f"a style change of {apart['one artist']:.2f} (median), by different artists {apart['different artists']:.2f}. The trial is of three pictures, the judge's of "
         f"up to {tree['settings']['pictures']} others, 128 px, LPIPS {tree['settings']['budget']:g}; none by the artists whom we report on. "
-        "`python benchmarks/trials.py ../shared/art --seed 1` ([results/cloaks/trials.json](RESULTS/cloaks/trials.json))."
+        "Today's question was chosen with these figures in view, so they do not confirm it. `python benchmarks/trials.py ../shared/art --seed 1` ([results/cloaks/trials.json](RESULTS/cloaks/trials.json))."
         + stale(tree),
     ]
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def cold(named: Mapping[str, Result]) -> str:
     before = [
         name for name, found in named.items()
         if "instant" not in found.weights and found.settings.get("effort") != "paper"
-        and any((row.cloak or "").partition("@")[0] in PRODUCT for row in found.rows)
+        and any(re.split(" (?:at|towards) |@", row.cloak or "")[0] in PRODUCT for row in found.rows)
     ]  # fmt: skip
     if not before:
         return ""

@@ -73,6 +73,8 @@ def test_results_tell_shares_and_models_apart() -> None:
     assert list(named.values()) == [None, None, "noise@0.5", "velatura on a+b@0.5"]
     assert Arm.parse("velatura:0.1 at max on a towards b@0.5 then blur").cloak == "velatura at max on a towards b@0.5"
     assert Arm.parse("mine=a@b/c").folder == Path("a@b/c")
+    assert Arm.parse("mine=a at b/c").folder == Path("a at b/c")
+    assert Arm.parse("shuffled:0.1 at fast").cloak == "shuffled at fast"
 
 
 def test_plans_have_their_controls() -> None:

@@ -176,12 +176,17 @@ def test_an_arm_may_name_its_target_style(tiny_model: Path, art: list[Path], tmp
 
 
 def test_an_arm_may_name_its_effort(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
-    efforts = ("default", "default", "fast", "paper")
+    efforts = ("default", "fast", "paper")
     arms = [Arm("velatura", 0.1), *(Arm.parse(f"velatura:0.1 at {effort}") for effort in efforts[1:])]
     setup = Setup(Protocol(art, "ada", arms, model=str(tiny_model), **SMALL | {"effort": "default"}), tmp_path / "out")
     assert [setup.cloak_settings(arm).steps for arm in arms] == [EFFORTS[name].steps for name in efforts]
-    assert [setup.at_once(arm) for arm in arms] == [True, True, True, False]
-    assert len({setup.protected(arm).name.rpartition("-")[2] for arm in arms}) == 3  # "at default" is the usual one
+    assert [setup.at_once(arm) for arm in arms] == [True, True, False]
+    assert len({setup.protected(arm).name.rpartition("-")[2] for arm in arms}) == 3
+    with pytest.raises(InputError, match="leave out 'at fast'"):
+        Setup(replace(setup.protocol, effort="fast"), tmp_path / "out")
+    drawn = Arm.parse("photoguard:0.1")  # follows no effort, but its T does
+    other = Setup(replace(setup.protocol, arms=[drawn], effort="paper"), tmp_path / "out")
+    assert setup.protected(drawn) != other.protected(drawn)
 
 
 def test_the_instant_cloak_is_refused_on_other_models_before_anything_starts(

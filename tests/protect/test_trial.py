@@ -5,9 +5,10 @@ import torch
 
 from velatura.diffusion import extractors
 from velatura.images import read
+from velatura.perception.style import style_change
 from velatura.protect import Protector, Settings
 from velatura.protect.protector import png
-from velatura.protect.trial import MOST_PICTURES, seen, small, strayed
+from velatura.protect.trial import MOST_PICTURES, SETTINGS, cloaked, cloaks_from_home, from_home, seen, small
 from velatura.styles import catalogue, choose, transfer
 
 
@@ -18,9 +19,11 @@ def test_a_trial_tells_a_far_style_from_ones_own(make_scene) -> None:
     own = torch.cat([transfer.style_vector(square) for square in squares]).mean(0).tolist()
     far = catalogue.load().find("wang-ximeng").vector
     home = seen(squares, eye)
-    assert strayed(squares, home, far, eye) > 1.2 * strayed(squares, home, own, eye) > 0
+    assert cloaks_from_home(squares, home, far, eye) > 1.2 * cloaks_from_home(squares, home, own, eye) > 0
     many = squares * MOST_PICTURES
-    assert strayed(many, home, own, eye) == strayed(many[:MOST_PICTURES], home, own, eye), "a few are enough"
+    assert cloaks_from_home(many, home, own, eye) == cloaks_from_home(many[:MOST_PICTURES], home, own, eye), (
+        "a few are enough"
+    )
 
 
 def test_a_trial_asks_how_far_from_all_of_the_artists_pictures_not_from_the_few_that_are_tried(make_scene) -> None:
@@ -28,8 +31,11 @@ def test_a_trial_asks_how_far_from_all_of_the_artists_pictures_not_from_the_few_
     square = small(read(png(make_scene(136, 136))))
     vector = catalogue.load().find("wang-ximeng").vector
     aim = transfer.paint(square, torch.tensor([vector]))
-    near = strayed([square], seen([square, aim, aim], eye), vector, eye)
-    assert near < strayed([square], seen([square], eye), vector, eye)
+    near = cloaks_from_home([square], seen([square, aim, aim], eye), vector, eye)
+    own = seen([square], eye)
+    assert near < cloaks_from_home([square], own, vector, eye)
+    cloak = seen([cloaked(square, aim, eye, SETTINGS)], eye)
+    assert cloaks_from_home([square], own, vector, eye) == from_home(own, cloak) == float(style_change(own, cloak))
 
 
 def test_a_protector_keeps_the_style_of_the_best_trial(make_scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,7 +45,7 @@ def test_a_protector_keeps_the_style_of_the_best_trial(make_scene, monkeypatch: 
     choice = protector.choose(looks, on_trial=lambda: done.append(1))
     assert len(done) == 3
     assert "farthest in a trial of 3" in choice.reason
-    far = strayed(
+    far = cloaks_from_home(
         [looks[0].square], seen([looks[0].square], protector.style_model), choice.style.vector, protector.style_model
     )
     quick = protector.choose(looks, quick=True)

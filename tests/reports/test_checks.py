@@ -92,3 +92,5 @@ def test_a_countermeasure_that_the_cloak_was_optimised_through_is_named() -> Non
     named = [replace(r, countermeasure="dropping trained, jpeg quality=50", cloak="velatura on mini@0.5") for r in after
              if r.arm == "cloaked"]  # fmt: skip
     assert any("jpeg quality=50 was seen" in d.text for d in doubts(named, {"velatura": ["jpeg"]}))
+    named = [replace(r, cloak="velatura at fast towards bosch") for r in after if r.arm == "cloaked"]
+    assert any("jpeg was seen" in d.text for d in doubts(named, {"velatura": ["jpeg"]}))

@@ -92,7 +92,7 @@ class Arm:
         """``clean``, ``noise:0.05``, ``velatura:0.1@0.5`` (half of the pictures), ``label=FOLDER``.
 
         ``velatura:0.1 at fast``: made with this effort; ``... on mini+taesd``: on these models; ``... towards
-        hieronymus-bosch``: T by name.
+        hieronymus-bosch``: T by name; in this order.
         ``label:0.1=FOLDER``: to be compared with noise of LPIPS 0.1. ``velatura:0.1 then jpeg quality=50``: through a
         countermeasure before training; ``... denoised nlm``: what is generated, through another; ``velatura:0.1@0.5
         dropping trained``: less what a detector finds.
@@ -141,11 +141,10 @@ class Arm:
     @property
     def cloak(self) -> str | None:
         """What was done to the pictures, as results name it beside the budget: ``velatura at fast on mini@0.5``."""
-        if self.kind != "cloaked" and self.share == 1:
-            return None
         aim = f" towards {self.towards}" if self.towards else ""
         effort = f" at {self.at}" if self.at else ""
-        return self.method + effort + self._on(" on ") + aim + ("" if self.share == 1 else f"@{self.share:g}")
+        name = self.method + effort + self._on(" on ") + aim + ("" if self.share == 1 else f"@{self.share:g}")
+        return name if self.kind == "cloaked" or name != self.method else None
 
     @property
     def key(self) -> str:

@@ -125,7 +125,8 @@ def dropped_rows(arm: Arm, artist: str, counts: Mapping[str, tuple[int, int]]) -
 
 def compared(arms: Sequence[Arm], ranks: Mapping[str, Mapping[int, Tensor]], artist: str, recipe: str) -> list[Row]:
     """Gain of each cloak over noise and over the published objective, picture by picture (same prompts, same seeds);
-    of this package's own over every other arm, and at another effort over the usual one.
+    of this package's own over every other arm, and at another effort over the usual one (T too is another at "paper",
+    unless the arms name it).
 
     ``gain_over_METHOD_top1|top3``: difference of style shift at the same budget and share, with a t-interval over the
     pairs of all seeds, which takes them for independent.

@@ -32,7 +32,7 @@ from velatura.judges.views import square
 from velatura.mimicry import captions, finetune, generate
 from velatura.perception import style
 from velatura.protect.settings import CLOSEST, EFFORTS, Settings
-from velatura.protect.trial import QUESTION
+from velatura.protect.trial import MADE_WITH
 from velatura.styles import catalogue
 from velatura.styles.choose import BAND, DRAWN, FAR, TRIED
 
@@ -107,7 +107,7 @@ def split(art: Sequence[Path], count: int | None, seed: int = 0) -> tuple[list[P
     return paths[:wanted], rest
 
 
-ELSEWHERE = ("at", "towards", "dropping", "denoised")  # of an arm: in its settings and T, or no part of its pictures
+ELSEWHERE = ("at", "towards", "dropping", "denoised")  # of an arm: its settings and T say it, or it changes no picture
 PAINTING = ("styles", "style-predict", "style-transform")  # what T and its pictures come from
 
 
@@ -143,6 +143,8 @@ class Setup:
         dropping = any(arm.dropping for arm in protocol.arms)
         if (dropping or any(way.hardening for way in self.ways)) and len(self.pairs) < (fewest := 2 * FEWEST_CLEAN):
             raise InputError(f"{protocol.pairs}: expected {fewest} pairs or more, got {len(self.pairs)}")
+        for arm in (arm for arm in protocol.arms if arm.at == protocol.effort):
+            raise InputError(f"arm {arm.key}: that is the effort of all arms, so leave out 'at {arm.at}'")
         for arm in protocol.arms:  # missing models and files are said before anything starts
             _ = self.elsewhere(arm) if arm.folder is not None else self._models(arm)
             for words in filter(None, (arm.then, arm.denoised)):
@@ -233,8 +235,9 @@ class Setup:
             about += [self.extractors(arm), self._models(arm), asdict(settings)]
             if arm.method != "noise":
                 about += [weights.sha256(weights.embedded(name)) for name in PAINTING]
-                ours = (FAR, DRAWN, TRIED, style.SIDE, style.LAYERS, QUESTION)
-                about.append(self.style(arm) or (BAND if arm.method in DRAW_AS_GLAZE else ours))
+                ours = (FAR, DRAWN, TRIED, style.SIDE, style.LAYERS, MADE_WITH)
+                published = arm.method in DRAW_AS_GLAZE or Settings(effort=self.effort(arm)).as_published
+                about.append(self.style(arm) or (BAND if published else ours))
             if self.side > CLOSEST * self.resolution:
                 about.append(CLOSEST)
             if self.at_once(arm):

@@ -32,7 +32,7 @@ from velatura.protect.figures import View, Visibility, views, visible
 from velatura.protect.fitting import fitted_scale
 from velatura.protect.publishing import after_platform, notes
 from velatura.protect.settings import Settings, for_larger_files
-from velatura.protect.trial import seen, small, strayed
+from velatura.protect.trial import cloaks_from_home, seen, small
 from velatura.reports.checks import flags
 from velatura.reports.sheet import amplified, sheet
 from velatura.reports.verdict import Verdict, verdict
@@ -136,7 +136,7 @@ class Protector:
         own = cache(lambda: seen(squares, self.style_model))
 
         def trial(style: Style) -> float:
-            found = strayed(squares, own(), style.vector, self.style_model)
+            found = cloaks_from_home(squares, own(), style.vector, self.style_model)
             if on_trial is not None:
                 on_trial()
             return found

@@ -12,7 +12,7 @@ is then (benchmarks/trials.py, benchmarks/trial_mimics.py).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import torch
 from torch import Tensor
@@ -27,10 +27,11 @@ from velatura.styles import transfer
 
 SIDE = 128
 MOST_PICTURES = 3
-QUESTION = "cloaks from home"  # what a trial asks; results of experiments are kept by it
 BUDGET = 0.1
 # At 128 px noise of equal LPIPS has four times the colour cast that it has at 512 (evaluation/arms.py).
 SETTINGS = replace(EFFORTS["fast"], budget=BUDGET, cast=4 * CAST_PER_LPIPS * BUDGET)
+# What T depends on: the question that a trial asks, and of what. Experiments keep their pictures by it.
+MADE_WITH = ("cloaks from home", SIDE, MOST_PICTURES, asdict(SETTINGS))
 
 
 def small(artwork: Artwork) -> Tensor:
@@ -44,7 +45,7 @@ def seen(squares: Sequence[Tensor], eye: Extractor) -> Tensor:
     return torch.cat([style(eye.view(square.to(eye.device))) for square in squares])
 
 
-def strayed(squares: Sequence[Tensor], own: Tensor, vector: Sequence[float], eye: Extractor) -> float:
+def cloaks_from_home(squares: Sequence[Tensor], own: Tensor, vector: Sequence[float], eye: Extractor) -> float:
     """How far a style ``vector`` takes pictures from the styles ``own``, ``(B, 6048)``, of all of the artist's.
 
     Of the first :data:`MOST_PICTURES` squares, cloaked, as ``eye`` sees them: :func:`from_home`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -131,7 +132,7 @@ def _seeds(rows: Sequence[Row]) -> Iterator[Doubt]:
 
 def _seen(rows: Sequence[Row], seen: Mapping[str, Sequence[str]]) -> Iterator[Doubt]:
     for row in rows:
-        method = (row.cloak or "").partition(" on ")[0].partition("@")[0]
+        method = re.split("[ @]", row.cloak or "")[0]
         done = {part.split()[0] for part in (row.countermeasure or "").split(", ") if part}
         if done & set(seen.get(method, ())):
             text = f"{named(row)}: {row.countermeasure} was seen while the cloak was optimised; others may undo it"
