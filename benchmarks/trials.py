@@ -4,10 +4,10 @@
 
 For Kate Greenaway and Ivan Aivazovsky, who may be tuned on, and some artists whom the judge knows: ``styles.choose``
 draws eight styles for three pictures, and ``protect.trial`` says how far from the artist's style each takes those
-three. Then other pictures
-by the artist are cloaked towards each of the eight with the default effort, and the style judge looks at what the
-miniature sees of them: ``view_shift_top1|top3``, the share that is not placed in the artist's style, and
-``log_probability_lost``, how far the artist's log probability falls, floored at 1e-4, against that of the plain view.
+three. Then other pictures by the artist are cloaked towards each of the eight with the default effort, and the style
+judge looks at what the miniature sees of them: ``view_shift_top1|top3``, the share that is not placed in the artist's
+style, and ``log_probability_lost``, how far the artist's log probability falls, floored at 1e-4, against that of the
+plain view.
 
 ``style_change`` of pairs of these pictures, plain, by one artist and by different ones: what a change is to be compared
 with.

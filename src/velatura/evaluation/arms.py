@@ -92,10 +92,9 @@ class Arm:
         """``clean``, ``noise:0.05``, ``velatura:0.1@0.5`` (half of the pictures), ``label=FOLDER``.
 
         ``velatura:0.1 at fast``: made with this effort; ``... on mini+taesd``: on these models; ``... towards
-        hieronymus-bosch``: T by name; in this order.
-        ``label:0.1=FOLDER``: to be compared with noise of LPIPS 0.1. ``velatura:0.1 then jpeg quality=50``: through a
-        countermeasure before training; ``... denoised nlm``: what is generated, through another; ``velatura:0.1@0.5
-        dropping trained``: less what a detector finds.
+        hieronymus-bosch``: T by name; in this order. ``label:0.1=FOLDER``: to be compared with noise of LPIPS 0.1.
+        ``velatura:0.1 then jpeg quality=50``: through a countermeasure before training; ``... denoised nlm``: what is
+        generated, through another; ``velatura:0.1@0.5 dropping trained``: less what a detector finds.
         """
         whole, (text, _, denoised) = text, text.partition(" denoised ")
         text, _, then = text.partition(" then ")
@@ -104,10 +103,12 @@ class Arm:
         share = _number(tail) if mark else None
         rest = head if mark and (share is not None or "=" not in text) else text
         label, _, folder = rest.partition("=")
-        label, _, towards = label.partition(" towards ") if not folder else (label, "", "")
-        made, _, models = label.partition(" on ") if not folder else (label, "", "")
-        made, _, effort = made.partition(" at ") if not folder else (made, "", "")
-        method, _, budget = made.strip().partition(":")
+        towards = models = effort = ""
+        if not folder:
+            label, _, towards = label.partition(" towards ")
+            label, _, models = label.partition(" on ")
+            label, _, effort = label.partition(" at ")
+        method, _, budget = label.strip().partition(":")
         wrong = (budget and _number(budget) is None) or (mark and share is None and "=" not in text)
         if wrong:
             raise InputError(f"arm {whole!r}: expected METHOD:BUDGET, as in noise:0.05, or LABEL=FOLDER")

@@ -143,9 +143,9 @@ class Setup:
         dropping = any(arm.dropping for arm in protocol.arms)
         if (dropping or any(way.hardening for way in self.ways)) and len(self.pairs) < (fewest := 2 * FEWEST_CLEAN):
             raise InputError(f"{protocol.pairs}: expected {fewest} pairs or more, got {len(self.pairs)}")
-        for arm in (arm for arm in protocol.arms if arm.at == protocol.effort):
-            raise InputError(f"arm {arm.key}: that is the effort of all arms, so leave out 'at {arm.at}'")
         for arm in protocol.arms:  # missing models and files are said before anything starts
+            if arm.at == protocol.effort:
+                raise InputError(f"arm {arm.key}: that is the effort of all arms, so leave out 'at {arm.at}'")
             _ = self.elsewhere(arm) if arm.folder is not None else self._models(arm)
             for words in filter(None, (arm.then, arm.denoised)):
                 self.attack(words)
@@ -204,9 +204,13 @@ class Setup:
         """Of an arm's cloak."""
         return arm.at or self.protocol.effort
 
+    def as_published(self, arm: Arm) -> bool:
+        """Whether that effort makes all as in Glaze's paper (``Settings.as_published``)."""
+        return Settings(effort=self.effort(arm)).as_published
+
     def larger(self, arm: Arm) -> bool:
         """Whether files are larger than the working resolution, and the cloak made for how they look."""
-        return self.side > self.resolution and not Settings(effort=self.effort(arm)).as_published
+        return self.side > self.resolution and not self.as_published(arm)
 
     def at_once(self, arm: Arm) -> bool:
         """Whether the instant cloak has a part in an arm's.
@@ -217,7 +221,7 @@ class Setup:
         if arm.folder is not None or arm.method not in AS_PRODUCT:
             return arm.folder is None and arm.method == "instant"
         usual = not arm.on and self.extractors(arm) == (self.protocol.model,)
-        return usual and not Settings(effort=self.effort(arm)).as_published
+        return usual and not self.as_published(arm)
 
     def cloak_settings(self, arm: Arm) -> Any:
         """What an arm's cloak is made with."""
@@ -236,8 +240,8 @@ class Setup:
             if arm.method != "noise":
                 about += [weights.sha256(weights.embedded(name)) for name in PAINTING]
                 ours = (FAR, DRAWN, TRIED, style.SIDE, style.LAYERS, MADE_WITH)
-                published = arm.method in DRAW_AS_GLAZE or Settings(effort=self.effort(arm)).as_published
-                about.append(self.style(arm) or (BAND if published else ours))
+                as_glaze = arm.method in DRAW_AS_GLAZE or self.as_published(arm)
+                about.append(self.style(arm) or (BAND if as_glaze else ours))
             if self.side > CLOSEST * self.resolution:
                 about.append(CLOSEST)
             if self.at_once(arm):
