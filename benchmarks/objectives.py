@@ -164,7 +164,7 @@ def cloak(course: Course, recipe: Recipe, budget: float, side: int) -> Tensor:
         if recipe.cast is not None:
             bound = recipe.cast * CAST_PER_LPIPS * budget * max(1.0, FULL_SIDE / side)
         short = EFFORTS["default"]
-        names = ("alpha", "alpha_start", "steps", "learning_rate", "decay", "beta2", "gamma")
+        names = ("alpha", "alpha_start", "steps", "learning_rate", "decay", "beta2", "gamma", "gamma_start")
         settings = replace(DescentSettings(budget, cast=bound, **{name: getattr(short, name) for name in names}),
                            mask=recipe.mask, **recipe.changes)  # fmt: skip
         delta = descend(course.x, objective, course.seen, settings, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from parts.figures import ROOT, cell, cold, flagged, interval, optional, result, stale
+from parts.figures import ROOT, cell, earlier, flagged, interval, optional, result, stale
 from velatura import weights
 from velatura.reports.result import load
 from velatura.styles import catalogue
@@ -80,7 +80,7 @@ def cloak_table(budgets: tuple[float, ...] = (0.05, 0.1, 0.2)) -> str:
         f" PhotoGuard: {tree['settings']['photoguard']} (its paper takes 200)."
         + stale(tree)
         + " "
-        + cold({"": load(ROOT / "results/cloaks.json")})
+        + earlier({"": load(ROOT / "results/cloaks.json")})
     )
     flags = [flag for flag in tree["flags"] if any(f" at {budget}:" in flag for budget in budgets)]
     if flags:
@@ -108,10 +108,26 @@ def speed() -> str:
 
 
 def effort() -> str:
-    lines = ["| recipe | latent remaining ↓ |", "|---|---|"]
-    for r in result("effort")["rows"]:
-        lines.append(f"| {r['recipe']} | {r['value']:.3f} ({r['low']:.3f}–{r['high']:.3f}) |")
-    lines += ["", stale(result("effort")).strip()]
+    tree = result("effort")
+    rows = {(r["recipe"], r["budget"], r["metric"]): r for r in tree["rows"]}
+    recipes, budgets = dict.fromkeys(r["recipe"] for r in tree["rows"]), sorted({r["budget"] for r in tree["rows"]})
+    named = ("latent remaining ↓", "style changed in the view ↑", "over the default's")
+    columns = [f"{name}, LPIPS {budget:g}" for budget in budgets for name in named]
+    lines = [f"| recipe | {' | '.join(columns)} |", "|---" * (1 + len(columns)) + "|"]
+    for recipe in recipes:
+        cells = []
+        for budget in budgets:
+            cells += [f"{rows[recipe, budget, metric]['value']:.3f}" for metric in ("latent_remaining", "view_change")]
+            cells.append(
+                "" if recipe == tree["rows"][0]["recipe"] else interval(rows[recipe, budget, "view_gain"], ".3f")
+            )
+        lines.append(f"| {recipe} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        f"{len(tree['settings']['pictures'])} pictures of the tuning artists, {tree['settings']['side']} px squares, two targets each, from the instant cloak and within their budgets, "
+        "means, and of differences picture by picture 95 % t-intervals ([results/effort.json](RESULTS/effort.json))."
+        + stale(tree),
+    ]
     return "\n".join(lines)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,17 +38,38 @@ def stale(tree: dict[str, Any]) -> str:
 PRODUCT = ("velatura", "banded", "scattered")
 
 
-def cold(named: Mapping[str, Result]) -> str:
-    """A sentence on results, by name, whose cloaks of Velatura began from nothing, as those that ship do no longer."""
-    before = [
-        name for name, found in named.items()
-        if "instant" not in found.weights and found.settings.get("effort") != "paper"
+def earlier(named: Mapping[str, Result]) -> str:
+    """A sentence on results, by name, whose cloaks of Velatura are not made as those that ship."""
+    ours = {
+        name: found for name, found in named.items()
+        if found.settings.get("effort") != "paper"
         and any(re.split(" (?:at|towards) |@", row.cloak or "")[0] in PRODUCT for row in found.rows)
-    ]  # fmt: skip
-    if not before:
+    }  # fmt: skip
+    nothing = [name for name, found in ours.items() if "instant" not in found.weights]
+    light = [name for name, found in ours.items() if not _heavy_at_first(found)]
+    said = []
+    if nothing:
+        said.append(f"began from nothing{_which(nothing, named)}; those of today begin from the instant one")
+    if light:
+        said.append(
+            f"{'there ' if nothing == light else ''}had a bound on colours that weighed less at first"
+            f"{'' if nothing == light else _which(light, named)}, and got less far within it than today's do"
+        )
+    return f"**Velatura's cloaks {'. They '.join(said)}.**" if said else ""
+
+
+def _heavy_at_first(found: Result) -> bool:
+    made = found.settings.get("methods", {})
+    return any(value.get("gamma_start") for name, value in made.items() if name.partition(" ")[0] in PRODUCT)
+
+
+def _which(some: Sequence[str], named: Mapping[str, Result]) -> str:
+    if len(named) == 1:
         return ""
-    which = "" if len(named) == 1 else f" in {', '.join(before)}" if len(before) < len(named) else " in all of these"
-    return f"**Velatura's cloaks{which} began from nothing; those of today begin from the instant one.**"
+    others = [name for name in named if name not in some]
+    if not others:
+        return " in all of these"
+    return f" in all but {', '.join(others)}" if len(others) < len(some) else f" in {', '.join(some)}"
 
 
 def flagged(tree: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from parts.figures import ROOT, cold, interval, result, runs, share, stale
+from parts.figures import ROOT, earlier, interval, result, runs, share, stale
 from velatura import weights
 from velatura.evaluation.plans import PLANS
 from velatura.reports import page as reports
@@ -74,10 +74,10 @@ def evaluation() -> str:
     pages = [reports.Run(name, found) for name, found in every.items()]
     text = re.sub(r"^##", "###", reports.markdown(pages), flags=re.M).strip()
     unet = weights.sha256(weights.require_pipeline("mini") / "unet")
-    earlier = [name for name, found in every.items() if found.weights.get("unet") != unet]
-    if earlier:
-        text = f"**Of an earlier U-Net of the miniature, a weaker mimic: {', '.join(earlier)}.**\n\n{text}"
-    if words := cold(every):
+    weaker = [name for name, found in every.items() if found.weights.get("unet") != unet]
+    if weaker:
+        text = f"**Of an earlier U-Net of the miniature, a weaker mimic: {', '.join(weaker)}.**\n\n{text}"
+    if words := earlier(every):
         text = f"{words}\n\n{text}"
     return text
 
@@ -104,7 +104,7 @@ def axes() -> str:
                 lines.append(f"| {where} | {about} | {budget} | " + " | ".join(figure(cell, m) for m in columns) + " |")
         if lines:
             parts += [f"**`{name}`: {plan.says}.**", "", *HEAD, *lines, ""]
-    parts.append(cold(used))
+    parts.append(earlier(used))
     return "\n".join(parts).strip() or "Nothing is measured yet: results/evaluation holds no result of a plan."
 
 
@@ -142,7 +142,7 @@ def headline() -> str:
         "",
         "Flags: " + "; ".join(flags) + ".",
         "",
-        cold(every),
+        earlier(every),
     ]
     return "\n".join(lines).strip()
 
@@ -209,7 +209,7 @@ def robustness() -> str:
                 parts.append(f"| `{tables.row_name(cell)}` | {' | '.join(entries)} |")
             parts.append("")
         parts += ["Flags: " + "; ".join(found.flags) + ".", "", f"`{found.command}`", ""]
-        if words := cold({path.stem: found}):
+        if words := earlier({path.stem: found}):
             parts += [words, ""]
     if not parts:
         return "Not measured yet (results/robustness)."

@@ -228,6 +228,24 @@ def test_glaze_keeps_a_bound_on_the_colour_cast_and_still_moves(
     assert float(aim.remaining(pictures + deltas[1.5]).mean()) < 0.97
 
 
+def test_a_bound_that_weighs_little_at_first_is_overstepped_on_the_way(
+    pictures: Tensor, targets: Tensor, mini: Extractor
+) -> None:
+    farthest = []
+    for first in (None, 0.01):
+        casts: list[float] = []
+
+        def look(step: Step, casts: list[float] = casts) -> None:
+            assert step.delta is not None
+            casts.append(float(colour_cast(pictures, (pictures + step.delta).clamp(0, 1)).max()))
+
+        settings = replace(SETTINGS["glaze"], cast=1.5, steps=20, gamma=3.0, gamma_start=first)
+        delta = glaze(pictures, targets, extractors=[mini], settings=settings, on_step=look).delta
+        assert (colour_cast(pictures, (pictures + delta).clamp(0, 1)) <= 1.5 + 1e-3).all()
+        farthest.append(max(casts))
+    assert farthest[1] > 1.3 * farthest[0]
+
+
 @pytest.mark.parametrize("power", [0.2, 0.5, 1, 2, 3, 6])
 def test_the_largest_scale_is_found_however_distance_grows(power: float) -> None:
     known = torch.tensor([0.01, 0.3, 0.9, 2.0])  # where each reaches the budget of 0.1

@@ -32,7 +32,7 @@ class DescentSettings:
     learning_rate: Adam's, in units of the [0, 1] picture. decay: cosine to zero over the run, which lets short runs
     take large steps and still settle on the budget; the published recipe has none.
     cast: q, colour cast (ΔE, ``perception.color_difference.colour_cast``); None, as published, has no bound.
-    gamma: weight of the penalty above q, in units of q; it grows along with alpha.
+    gamma: weight of the penalty above q, in units of q; it grows from gamma_start where that is given, as alpha does.
     grey: δ is the same in all channels, as a grey file will hold it.
     mask: exponent of the local activity that steps are scaled with: where the picture is busy it hides a change
     (results/cloaks/objectives.json).
@@ -47,6 +47,7 @@ class DescentSettings:
     beta2: float = 0.999
     cast: float | None = None
     gamma: float = 3.0
+    gamma_start: float | None = None
     grey: bool = False
     mask: float = 0.0
 
@@ -83,9 +84,7 @@ def descend(
     optimizer = torch.optim.Adam([delta], lr=settings.learning_rate, betas=(0.9, settings.beta2))
     for index in range(settings.steps):
         done = index / max(1, settings.steps - 1)
-        alpha = settings.alpha
-        if settings.alpha_start is not None:
-            alpha = settings.alpha_start * (alpha / settings.alpha_start) ** done
+        alpha = _grown(settings.alpha_start, settings.alpha, done)
         if settings.decay:
             rate = settings.learning_rate * (0.5 + 0.5 * math.cos(math.pi * index / settings.steps))
             optimizer.param_groups[0]["lr"] = rate
@@ -100,7 +99,7 @@ def descend(
         loss = (wanted + alpha * over).sum()
         if settings.cast is not None:
             excess = (cell_difference(colours, cells(cloaked)) / settings.cast - 1).clamp_min(0)
-            loss = loss + (settings.gamma * alpha / settings.alpha * excess).sum()
+            loss = loss + (_grown(settings.gamma_start, settings.gamma, done) * excess).sum()
         (delta.grad,) = torch.autograd.grad(loss, delta)
         optimizer.step()
         with torch.no_grad():
@@ -114,6 +113,11 @@ def descend(
     if settings.cast is not None:
         delta = within_cast(pictures, delta, settings.cast)
     return delta if opacity is None else delta / opacity.clamp_min(FAINTEST)
+
+
+def _grown(first: float | None, last: float, done: float) -> float:
+    """A penalty's weight, once ``done`` of the run is over: it grows geometrically."""
+    return last if first is None else first * (last / first) ** done
 
 
 def _shape(pictures: Tensor, mask: float) -> Tensor:

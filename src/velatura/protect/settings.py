@@ -16,9 +16,11 @@ from velatura.styles.choose import BAND
 
 # "paper" is the published re-implementation's recipe; the short ones were chosen on Kate Greenaway and Ivan Aivazovsky
 # (benchmarks/tune_effort.py).
-SHORT = GlazeSettings(steps=45, learning_rate=0.014, decay=True, alpha_start=0.3, alpha=8, beta2=0.9)
+SHORT = GlazeSettings(
+    steps=45, learning_rate=0.014, decay=True, alpha_start=0.3, alpha=8, gamma_start=0.3, gamma=3, beta2=0.9
+)
 EFFORTS: Mapping[str, GlazeSettings] = {
-    "fast": replace(SHORT, steps=20, learning_rate=0.02),
+    "fast": replace(SHORT, steps=20),
     "default": SHORT,
     "max": replace(SHORT, steps=200, learning_rate=0.01),
     "paper": GlazeSettings(),

@@ -12,7 +12,7 @@ is then (benchmarks/trials.py, benchmarks/trial_mimics.py).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import torch
 from torch import Tensor
@@ -22,14 +22,18 @@ from velatura.diffusion.extractors import Extractor
 from velatura.images import Artwork, working
 from velatura.images.resample import middle
 from velatura.perception.style import style, style_change
-from velatura.protect.settings import CAST_PER_LPIPS, EFFORTS
+from velatura.protect.settings import CAST_PER_LPIPS
 from velatura.styles import transfer
 
 SIDE = 128
 MOST_PICTURES = 3
 BUDGET = 0.1
-# At 128 px noise of equal LPIPS has four times the colour cast that it has at 512 (evaluation/arms.py).
-SETTINGS = replace(EFFORTS["fast"], budget=BUDGET, cast=4 * CAST_PER_LPIPS * BUDGET)
+# Of no effort: an artist's T must stay when efforts change. At 128 px noise of equal LPIPS has four times the colour
+# cast that it has at 512 (evaluation/arms.py).
+SETTINGS = GlazeSettings(
+    budget=BUDGET, alpha=8, alpha_start=0.3, steps=20, learning_rate=0.02, decay=True, beta2=0.9,
+    cast=4 * CAST_PER_LPIPS * BUDGET, gamma=3, gamma_start=0.1125,
+)  # fmt: skip
 # What T depends on: the question that a trial asks, and of what. Experiments keep their pictures by it.
 MADE_WITH = ("cloaks from home", SIDE, MOST_PICTURES, asdict(SETTINGS))
 
