@@ -43,18 +43,17 @@ def earlier(named: Mapping[str, Result]) -> str:
     ours = {
         name: found for name, found in named.items()
         if found.settings.get("effort") != "paper"
-        and any(re.split(" (?:at|towards) |@", row.cloak or "")[0] in PRODUCT for row in found.rows)
+        and any(re.split(" (?:at|on|towards) |@", row.cloak or "")[0] in PRODUCT for row in found.rows)
     }  # fmt: skip
     nothing = [name for name, found in ours.items() if "instant" not in found.weights]
     light = [name for name, found in ours.items() if not _heavy_at_first(found)]
     said = []
     if nothing:
         said.append(f"began from nothing{_which(nothing, named)}; those of today begin from the instant one")
-    if light:
-        said.append(
-            f"{'there ' if nothing == light else ''}had a bound on colours that weighed less at first"
-            f"{'' if nothing == light else _which(light, named)}, and got less far within it than today's do"
-        )
+    if light and light == nothing:
+        said[0] += " and get further within their bound on colours"
+    elif light:
+        said.append(f"got less far within their bound on colours{_which(light, named)} than those of today")
     return f"**Velatura's cloaks {'. They '.join(said)}.**" if said else ""
 
 
