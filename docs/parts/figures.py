@@ -53,7 +53,7 @@ def earlier(named: Mapping[str, Result]) -> str:
     if light and light == nothing:
         said[0] += " and get further within their bound on colours"
     elif light:
-        said.append(f"got less far within their bound on colours{_which(light, named)} than those of today")
+        said.append(f"got less far within their bound on colours than those of today{_which(light, named)}")
     return f"**Velatura's cloaks {'. They '.join(said)}.**" if said else ""
 
 
