@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import torch
@@ -164,9 +164,8 @@ def cloak(course: Course, recipe: Recipe, budget: float, side: int) -> Tensor:
         if recipe.cast is not None:
             bound = recipe.cast * CAST_PER_LPIPS * budget * max(1.0, FULL_SIDE / side)
         short = EFFORTS["default"]
-        names = ("alpha", "alpha_start", "steps", "learning_rate", "decay", "beta2", "gamma", "gamma_start")
-        settings = replace(DescentSettings(budget, cast=bound, **{name: getattr(short, name) for name in names}),
-                           mask=recipe.mask, **recipe.changes)  # fmt: skip
+        settings = DescentSettings(**{own.name: getattr(short, own.name) for own in fields(DescentSettings)})
+        settings = replace(settings, budget=budget, cast=bound, mask=recipe.mask, **recipe.changes)
         delta = descend(course.x, objective, course.seen, settings, None)
     return torch.cat([_grown(course.x[i : i + 1], delta[i : i + 1], budget, bound) for i in range(len(delta))])
 

@@ -63,7 +63,7 @@ def words(recipe: GlazeSettings) -> str:
     return f"{recipe.steps} steps, Adam {recipe.learning_rate:g}, β₂ {recipe.beta2:g}, α {alpha}, γ {gamma}"
 
 
-def pairs(art: Path, protector: Protector) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
+def pairs(art: Path) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
     """Squares, each as often as there are styles for it; their targets; names."""
     book, squares, targets, names = catalogue.load(), [], [], []
     for artist, styles in TARGETS.items():
@@ -76,7 +76,8 @@ def pairs(art: Path, protector: Protector) -> tuple[torch.Tensor, torch.Tensor, 
     return torch.cat(squares), torch.cat(targets), names
 
 
-def measured(protector: Protector, originals: torch.Tensor, targets: torch.Tensor) -> Iterator[tuple[str, list[Row]]]:
+def measured(protector: Protector, originals: torch.Tensor, targets: torch.Tensor) -> Iterator[list[Row]]:
+    """The rows of each recipe of the grid."""
     (eye,), usual = protector.extractors, protector.settings.cloak()
     begun = protector.start(originals, targets, usual)
     (aim,) = goals([eye], originals, targets)
@@ -94,25 +95,25 @@ def measured(protector: Protector, originals: torch.Tensor, targets: torch.Tenso
             }
         default = default or figures["view_change"]  # the grid's first
         figures["view_gain"] = [seen - usually for seen, usually in zip(figures["view_change"], default, strict=True)]
+        about = {"cloak": "velatura", "budget": usual.budget, "recipe": words(recipe)}
         rows = []
         for metric, values in figures.items():
             mean, low, high = mean_interval(values)
-            about = {"cloak": "velatura", "budget": usual.budget, "recipe": words(recipe)}
             rows.append(Row(metric, mean, len(values), low, high, **about))
-        yield words(recipe), rows
+        yield rows
 
 
 def run(art: Path, output: Path, budgets: list[float]) -> None:
+    originals, targets, names = pairs(art)
     rows: list[Row] = []
     for budget in budgets:
         cast = colour_bound(Arm("velatura", budget), SIDE)
         protector = Protector(Settings(models=("mini",), resolutions=(SIDE,), budget=budget, cast=cast))
-        originals, targets, names = pairs(art, protector)
         begun = time.perf_counter()
-        for recipe, found in measured(protector, originals, targets):
+        for found in measured(protector, originals, targets):
             rows += found
             shown = ", ".join(f"{r.metric} {r.value:.3f} ({r.low:.3f}-{r.high:.3f})" for r in found)
-            print(f"LPIPS {budget:g}: {recipe:52} {shown}, {time.perf_counter() - begun:.0f} s", flush=True)
+            print(f"LPIPS {budget:g}: {found[0].recipe:52} {shown}, {time.perf_counter() - begun:.0f} s", flush=True)
     about = {"pictures": names, "targets": TARGETS, "side": SIDE, "precision": protector.ways}
     Result("effort", __version__, 0, protector.device, about, protector.weights(), rows).save(output)
 

@@ -43,7 +43,7 @@ def earlier(named: Mapping[str, Result]) -> str:
     ours = {
         name: found for name, found in named.items()
         if found.settings.get("effort") != "paper"
-        and any(re.split(" (?:at|on|towards) |@", row.cloak or "")[0] in PRODUCT for row in found.rows)
+        and any(_method(row.cloak or "") in PRODUCT for row in found.rows)
     }  # fmt: skip
     nothing = [name for name, found in ours.items() if "instant" not in found.weights]
     light = [name for name, found in ours.items() if not _heavy_at_first(found)]
@@ -59,7 +59,12 @@ def earlier(named: Mapping[str, Result]) -> str:
 
 def _heavy_at_first(found: Result) -> bool:
     made = found.settings.get("methods", {})
-    return any(value.get("gamma_start") for name, value in made.items() if name.partition(" ")[0] in PRODUCT)
+    return any(value.get("gamma_start") for name, value in made.items() if _method(name) in PRODUCT)
+
+
+def _method(name: str) -> str:
+    """Of a cloak's name, without what an arm says of its effort, models, T and share."""
+    return re.split("[ @]", name)[0]
 
 
 def _which(some: Sequence[str], named: Mapping[str, Result]) -> str:
