@@ -54,6 +54,7 @@ def models() -> str:
 
 def cloak_table(budgets: tuple[float, ...] = (0.05, 0.1, 0.2)) -> str:
     tree = result("cloaks")
+    made = tree["settings"]["methods"]
     rows = [r for r in tree["rows"] if r["budget"] in budgets]
     lines = [
         "| LPIPS budget | cloak | latent remaining ↓ | decoded shift ↑ | LPIPS as saved | PSNR, dB | mean ΔE | colour cast, ΔE |",
@@ -73,12 +74,13 @@ def cloak_table(budgets: tuple[float, ...] = (0.05, 0.1, 0.2)) -> str:
     lines += [
         "",
         f"{n} pictures of held-out artists, 512 px squares, means with 95 % t-intervals; made by "
-        f"`python benchmarks/cloaks.py ../shared/art` ([results/cloaks.json](RESULTS/cloaks.json)). All of it "
+        f"`python benchmarks/{tree['command']}` ([results/cloaks.json](RESULTS/cloaks.json)). All of it "
         "measured on the miniature's own autoencoder, which the cloaks were made on.",
     ]
+    if attack := made.get("photoguard"):
+        lines[-1] += f" PhotoGuard: {attack['steps']} steps at each of {attack['rounds']} radii (its paper takes 200)."
     lines[-1] += (
-        f" PhotoGuard: {tree['settings']['photoguard']} (its paper takes 200)."
-        + stale(tree)
+        stale(tree)
         + " "
         + earlier({"": load(ROOT / "results/cloaks.json")})
     )

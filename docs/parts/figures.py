@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from velatura import weights
-from velatura.reports.result import Result, load
+from velatura.reports.result import Result, load, method
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,7 +42,7 @@ def earlier(named: Mapping[str, Result]) -> str:
     ours = {
         name: found for name, found in named.items()
         if found.settings.get("effort") != "paper"
-        and any(_method(row.cloak or "") in PRODUCT for row in found.rows)
+        and any(method(row.cloak) in PRODUCT for row in found.rows)
     }  # fmt: skip
     nothing = [name for name, found in ours.items() if "instant" not in found.weights]
     light = [name for name, found in ours.items() if not _heavy_at_first(found)]
@@ -59,12 +58,7 @@ def earlier(named: Mapping[str, Result]) -> str:
 
 def _heavy_at_first(found: Result) -> bool:
     made = found.settings.get("methods", {})
-    return any(value.get("gamma_start") for name, value in made.items() if _method(name) in PRODUCT)
-
-
-def _method(name: str) -> str:
-    """Of a cloak's name, without what an arm says of its effort, models, T and share."""
-    return re.split("[ @]", name)[0]
+    return any(value.get("gamma_start") for name, value in made.items() if method(name) in PRODUCT)
 
 
 def _which(some: Sequence[str], named: Mapping[str, Result]) -> str:

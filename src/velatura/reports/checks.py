@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from velatura.reports.result import Row
+from velatura.reports.result import Row, method
 
 VISIBLE_CAST = 3.0  # ΔE, colour_cast; side by side, about 1 is just visible
 NOISE_MARGIN = 0.05  # of decoded shift; less of a lead than this is none
@@ -132,9 +131,8 @@ def _seeds(rows: Sequence[Row]) -> Iterator[Doubt]:
 
 def _seen(rows: Sequence[Row], seen: Mapping[str, Sequence[str]]) -> Iterator[Doubt]:
     for row in rows:
-        method = re.split("[ @]", row.cloak or "")[0]
         done = {part.split()[0] for part in (row.countermeasure or "").split(", ") if part}
-        if done & set(seen.get(method, ())):
+        if done & set(seen.get(method(row.cloak), ())):
             text = f"{named(row)}: {row.countermeasure} was seen while the cloak was optimised; others may undo it"
             yield Doubt(text, row.cloak, row.budget)
 

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -51,6 +52,11 @@ class Result:
 
     def save(self, path: Path) -> None:
         write(to_json(asdict(self)), path)
+
+
+def method(cloak: str | None) -> str:
+    """Of a row's cloak, without what its arm says of effort, models, T and share: ``velatura at fast`` is velatura."""
+    return re.split("[ @]", cloak or "")[0]
 
 
 def write(text: str, path: Path) -> None:
