@@ -79,11 +79,7 @@ def cloak_table(budgets: tuple[float, ...] = (0.05, 0.1, 0.2)) -> str:
     ]
     if attack := made.get("photoguard"):
         lines[-1] += f" PhotoGuard: {attack['steps']} steps at each of {attack['rounds']} radii (its paper takes 200)."
-    lines[-1] += (
-        stale(tree)
-        + " "
-        + earlier({"": load(ROOT / "results/cloaks.json")})
-    )
+    lines[-1] += stale(tree) + " " + earlier({"": load(ROOT / "results/cloaks.json")})
     flags = [flag for flag in tree["flags"] if any(f" at {budget}:" in flag for budget in budgets)]
     if flags:
         lines += ["", "Flags: " + "; ".join(flags) + ". (Velatura's bound on colour may be met before LPIPS's.)"]

@@ -97,6 +97,7 @@ def test_from_pictures_to_rows_and_again(tiny_model: Path, art: list[Path], tmp_
     said.clear()
     again = run(protocol, tmp_path / "out", lambda what, done, total: said.update({what: (done, total)}))
     assert not [what for what in said if what.startswith(STAGES)]
+    assert [what for what in said if what.startswith("judging")] == ["judging: real"]
     assert again.rows == result.rows
 
 
@@ -255,15 +256,19 @@ def test_other_weights_or_pictures_never_meet_old_work(tiny_model: Path, art: li
 
     def places(setup: Setup) -> tuple[Path, ...]:
         way = setup.ways[0]
-        return setup.protected(arm), setup.mimic(arm, way, 0), setup.samples(arm, way, 0)
+        stages = (setup.protected(arm), setup.mimic(arm, way, 0), setup.samples(arm, way, 0))
+        return *stages, setup.verdict(arm, way, 0)
 
     setup = Setup(protocol, tmp_path)
     first = places(setup)
     assert places(Setup(protocol, tmp_path)) == first
     setup.digests = {**setup.digests, "unet": "another"}
-    assert [a == b for a, b in zip(places(setup), first, strict=True)] == [True, False, False]
+    assert [a == b for a, b in zip(places(setup), first, strict=True)] == [True, False, False, False]
     other = places(Setup(replace(protocol, extractors=("mimic", "mini")), tmp_path))
     assert not set(other) & set(first)
+    taught = Setup(protocol, tmp_path)
+    taught.held_back = taught.held_back[1:]
+    assert [a == b for a, b in zip(places(taught), first, strict=True)] == [True, True, True, False]
     save(setup.training[0].read_bytes() + b"\0", setup.training[0])
     assert not set(places(Setup(protocol, tmp_path))) & set(first)
 

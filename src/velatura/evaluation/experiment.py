@@ -16,7 +16,16 @@ from velatura.diffusion import extractors
 from velatura.diffusion import pipeline as models
 from velatura.evaluation import measures
 from velatura.evaluation.arms import PLAIN, Arm, changed, protect
-from velatura.evaluation.figures import Look, cloak_rows, compared, dropped_rows, judged, known_as, view_rows
+from velatura.evaluation.figures import (
+    Look,
+    Panel,
+    cloak_rows,
+    compared,
+    dropped_rows,
+    judged,
+    known_as,
+    view_rows,
+)
 from velatura.evaluation.methods import SEEN, SETTINGS
 from velatura.evaluation.protocol import Protocol, Say, Setup, untreated, whole_set
 from velatura.evaluation.recipes import Way
@@ -44,15 +53,15 @@ def carry_out(setup: Setup, say: Say) -> Result:
     """The same, of a setup whose plan was shown already."""
     protocol = setup.protocol
     judge = _judge(setup, say)
-    genre = _genre(protocol)
+    training, held_back = list(opened(setup.training)), list(opened(setup.held_back))  # large files, for every arm
+    panel = Panel(judge, protocol.artist, training, held_back, _genre(protocol))
     rows: list[Row] = []
     originals: Look | None = None  # as the judge sees them, once for all arms
     samples: dict[str, dict[str, dict[int, Tensor]]] = {}
-    training, real = list(opened(setup.training)), list(opened(setup.held_back))  # large files, for every arm
     for arm in protocol.arms:
         if arm.method == "real":
             say("judging: real", 0, len(setup.training))
-            rows += judged(arm, setup.training, judge, protocol.artist, None, real, None, None, genre)[0]
+            rows += judged(arm, setup.training, panel)[0]
             say("judging: real", len(setup.training), len(setup.training))
             continue
         if arm.method not in PLAIN:
@@ -71,11 +80,7 @@ def carry_out(setup: Setup, say: Say) -> Result:
             rows += view_rows(arm, originals, _look(judge, _seen(setup, arm)), judge, protocol.artist)
         for way in setup.ways:
             for seed in protocol.seeds:
-                made = paint(setup, arm, way, seed, say)
-                doing = f"judging: {named(arm, way, seed)}"
-                say(doing, 0, len(made))
-                found, ranks = judged(arm, made, judge, protocol.artist, training, real, seed, way.label, genre)
-                say(doing, len(made), len(made))
+                found, ranks = _verdict(setup, arm, way, seed, panel, say)
                 rows += found
                 samples.setdefault(way.label, {}).setdefault(arm.key, {})[seed] = ranks
     for label, ranks_of in samples.items():
@@ -87,6 +92,21 @@ def carry_out(setup: Setup, say: Say) -> Result:
     save(to_json(_index(setup)).encode(), setup.out / pictures.NAME)
     result.save(setup.out / "result.json")
     return result
+
+
+def _verdict(setup: Setup, arm: Arm, way: Way, seed: int, panel: Panel, say: Say) -> tuple[list[Row], Tensor]:
+    """What the judges say of an arm's pictures; kept, so that a plan that grows judges what is new."""
+    made, kept = paint(setup, arm, way, seed, say), setup.verdict(arm, way, seed)
+    if kept.exists():
+        tree = json.loads(kept.read_text(encoding="utf-8"))
+        return [Row(**row) for row in tree["rows"]], torch.tensor(tree["ranks"])
+    doing = f"judging: {named(arm, way, seed)}"
+    say(doing, 0, len(made))
+    rows, ranks = judged(arm, made, panel, seed, way.label)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    save(json.dumps({"rows": [asdict(row) for row in rows], "ranks": ranks.tolist()}).encode(), kept)
+    say(doing, len(made), len(made))
+    return rows, ranks
 
 
 def _judge(setup: Setup, say: Say) -> judges.StyleJudge:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from velatura import judges
 from velatura.evaluation.arms import Arm
 from velatura.evaluation.methods import FOLLOW_EFFORT
 from velatura.judges import style
+from velatura.judges.fidelity import FEWEST, compare
 from velatura.judges.move import apart
 from velatura.judges.views import opened
 from velatura.perception.style import style_change
@@ -29,42 +31,54 @@ CLOAK_METRICS = (
 OnGenre = Callable[[Sequence[Path]], Tensor]
 
 
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """What an artist's mimics are judged by, the same for all arms.
+
+    ``training``: what the mimic was given, and may copy; ``held_back``: what the judge has learned the artist from.
+    ``genre`` gives the place of the artist's genre for each picture.
+    """
+
+    judge: judges.StyleJudge
+    artist: str
+    training: Sequence[Path | Tensor]
+    held_back: Sequence[Path | Tensor]
+    genre: OnGenre | None = None
+
+    @cached_property
+    def real(self) -> Tensor:
+        """The judge's coordinates of the pictures held back, ``(R, K)``."""
+        return self.judge.places(self.held_back)
+
+
 def judged(
-    arm: Arm,
-    made: Sequence[Path],
-    judge: judges.StyleJudge,
-    artist: str,
-    training: Sequence[Path | Tensor] | None,
-    real: Sequence[Path | Tensor],
-    seed: int | None,
-    recipe: str | None,
-    genre: OnGenre | None = None,
+    arm: Arm, made: Sequence[Path], panel: Panel, seed: int | None = None, recipe: str | None = None
 ) -> tuple[list[Row], Tensor]:
     """Rows of one arm and seed, and the artist's rank for each picture, ``(n,)``.
 
-    ``style_top1|top3``: share placed in the artist's style; ``style_shift_top1|top3``: the rest. With ``training``,
-    also the share of copies, of style shifts among those that are none, and the Fréchet distance to real pictures
-    beside that of real pictures to each other (``frechet_real``). ``genre`` gives the place of the artist's genre for
-    each picture: ``genre_shift`` is the share above 3, as in the paper.
+    ``style_top1|top3``: share placed in the artist's style; ``style_shift_top1|top3``: the rest. Of pictures that a
+    mimic painted also the share of copies, of style shifts among those that are none, and the Fréchet distance to real
+    pictures beside that of real pictures to each other (``frechet_real``). ``genre_shift`` is the share whose genre has
+    a place above 3, as in the paper.
     """
-    seen = list(opened(made))  # read once, looked at in three ways
-    ranks = judge.ranks(seen, known_as(artist, judge.classes))
-    device = str(judge.extractor.device)
-    about = {**_about(arm, artist), "recipe": recipe, "seed": seed}
+    seen, judge = list(opened(made)), panel.judge  # read once, looked at in three ways
+    places = judge.places(seen)
+    ranks = style.ranks(judge.likely(places), judge.index(known_as(panel.artist, judge.classes)))
+    about = {**_about(arm, panel.artist), "recipe": recipe, "seed": seed}
     n = len(ranks)
     counts = {"style_top1": (ranks == 1).sum(), "style_top3": (ranks <= 3).sum()}
     counts |= {"style_shift_top1": (ranks > 1).sum(), "style_shift_top3": (ranks > 3).sum()}
-    if genre is not None:
-        counts["genre_shift"] = (genre(made) > 3).sum()
+    if panel.genre is not None:
+        counts["genre_shift"] = (panel.genre(made) > 3).sum()
     rows = [_share(metric, int(count), n, about) for metric, count in counts.items()]
-    if training is not None:
-        copies = judges.copy_rate(seen, training, device=device)
+    if arm.method != "real":
+        copies = judges.copy_rate(seen, panel.training, device=str(judge.extractor.device))
         rows.append(_share("copy_rate", copies.copied, n, about))
         fresh = ranks[copies.distances >= copies.threshold]
         if len(fresh):
             rows.append(_share("style_shift_top3_no_copies", int((fresh > 3).sum()), len(fresh), about))
-        if len(real) >= 16 and n >= 8:
-            found = judges.fidelity(seen, real, device=device)
+        if len(panel.held_back) >= 2 * FEWEST and n >= FEWEST:
+            found = compare(places, panel.real)
             rows.append(Row("frechet", found.distance, found.n, **about))
             rows.append(Row("frechet_real", found.bias, found.n, **about))
     return rows, ranks

@@ -324,6 +324,14 @@ class Setup:
         name = (way.suffix if arm.method == "base" else way.label).strip().replace(" ", "-")
         return self.out / "samples" / "-".join(part for part in (arm.key, name, str(seed), _key(about)) if part)
 
+    def verdict(self, arm: Arm, way: Way, seed: int) -> Path:
+        """File of what the judges said of those."""
+        p = self.protocol
+        about: list[Any] = [p.artist, self.art_digests, [_digest(path) for path in self.held_back]]
+        about += [weights.sha256(weights.embedded(name)) for name in ("judge-style", "lpips-vgg", "mini")]
+        about += [p.genre, p.clip] if p.genre is not None else []
+        return self.out / "verdicts" / f"{self.samples(arm, way, seed).name}-{_key(about)}.json"
+
     def prompts(self, way: Way) -> list[str]:
         """One a picture, the same in every arm."""
         p = self.protocol

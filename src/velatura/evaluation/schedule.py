@@ -78,4 +78,5 @@ def _add_mimic(setup: Setup, add: Callable[[Task], None], arm: Arm, way: Way, se
     if arm.denoised:
         kind = f"treating by {arm.denoised}, {s.resolution} px on {p.device}"
         add(Task(f"denoising: {named(arm, way, seed)}", kind, count, there, (arm.denoised, s.resolution)))
-    add(Task(f"judging: {named(arm, way, seed)}", f"judging on {p.device}", count))
+    judged = count if setup.verdict(arm, way, seed).exists() else 0
+    add(Task(f"judging: {named(arm, way, seed)}", f"judging on {p.device}", count, judged))

@@ -44,12 +44,13 @@ def fidelity(generated: Pictures, real: Pictures, *, device: str = "cpu", seed: 
         fewest = FEWEST if name == "generated" else 2 * FEWEST
         if len(rows) < fewest:
             raise InputError(f"fidelity: expected at least {fewest} {name} pictures, got {len(rows)}")
-        sets.append(rows[:, :COMPONENTS])
+        sets.append(rows)
     return compare(*sets, seed=seed)
 
 
 def compare(generated: Tensor, real: Tensor, *, seed: int = 0) -> Fidelity:
-    """The same from features ``(G, K)`` and ``(R, K)``."""
+    """The same from the judges' coordinates ``(G, K)`` and ``(R, K)``, of which the first count."""
+    generated, real = generated[:, :COMPONENTS], real[:, :COMPONENTS]
     n = min(len(generated), len(real) // 2)
     draw = torch.Generator().manual_seed(seed)
     values, floors = [], []
