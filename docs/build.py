@@ -39,6 +39,7 @@ PARTS = {
     "headline": lab.headline,
     "miniature": lab.miniature,
     "mimicry": lab.mimicry,
+    "judges": lab.judges,
     "models": cloaks.models,
     "cloaks": cloaks.cloak_table,
     "cloaks-default": partial(cloaks.cloak_table, (0.1,)),

@@ -54,7 +54,7 @@ def models() -> str:
 
 def cloak_table(budgets: tuple[float, ...] = (0.05, 0.1, 0.2)) -> str:
     tree = result("cloaks")
-    made = tree["settings"]["methods"]
+    made = tree["settings"].get("methods", {})
     rows = [r for r in tree["rows"] if r["budget"] in budgets]
     lines = [
         "| LPIPS budget | cloak | latent remaining ↓ | decoded shift ↑ | LPIPS as saved | PSNR, dB | mean ΔE | colour cast, ΔE |",

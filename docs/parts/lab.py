@@ -66,6 +66,32 @@ def mimicry() -> str:
     return "\n".join([*lines, "", "Flags: " + ("; ".join(flags) if flags else "none") + "."])
 
 
+def judges() -> str:
+    """Other judges, each embedded artist in turn as a victim."""
+    tree = result("judges")
+    lines = [
+        "| judge | a victim's pictures found, first | among three | others taken for the victim, first | among three | area under ROC, first | among three |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in dict.fromkeys(row["recipe"] for row in tree["rows"]):
+        own = {row["metric"]: row for row in tree["rows"] if row["recipe"] == name}
+        cells = [
+            interval(own[f"{what}_top{top}"], ".1%") for what in ("victim_found", "others_taken") for top in (1, 3)
+        ]
+        cells += [f"{own[f'roc_area_top{top}']['value']:.3f}" for top in (1, 3)]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    own, others = (
+        next(row["n"] for row in tree["rows"] if row["metric"] == f"{what}_top1")
+        for what in ("victim_found", "others_taken")
+    )
+    return "\n".join([
+        *lines,
+        "",
+        f"{len(tree['settings']['victims'])} artists as victims, {own} of their pictures and {others} of others' "
+        "([results/judges.json](RESULTS/judges.json), `python training/compare_judges.py ../shared/art`).",
+    ])  # fmt: skip
+
+
 def evaluation() -> str:
     """Every result of results/evaluation, with its flags and its words, and whether fast figures predict slow ones."""
     every = runs("*")

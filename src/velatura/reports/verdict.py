@@ -3,7 +3,7 @@
 It rests on ``view_change``: how far the style that the model sees has changed (``perception.style``), from 0 to 1.
 Below 0.1 (means of an arm, at 128 px on the miniature) lie noise, other pictures' cloaks and cloaks that were held too
 tight; above it most mimics missed the style more often than on noise. Not all: a style may change much and stay the
-artist's (results/evaluation/headline-vincent-van-gogh.json), which no figure of one picture alone tells. It predicts
+artist's (results/evaluation/first-trial-vincent-van-gogh.json), which no figure of one picture alone tells. It predicts
 mimics roughly, if better than ``decoded_shift``, the share of the way to the target style, which does not know how far
 the way is (docs/evaluation.md, "Do fast figures predict slow ones?").
 """
