@@ -164,7 +164,8 @@ def headline() -> str:
         "",
         "Style shift: share of the mimic's pictures that a judge does not place in the artist's style first, or among the first three, with 95 % intervals; over "
         "noise, over Glaze's objective: paired, same prompts and seeds. 3 mimics an arm, 96 pictures each, 20 training pictures, LPIPS 0.1 in each file, on the "
-        "miniature at 128 px, which cloaks were made on ([results/evaluation](RESULTS/evaluation), [what they mean](DOCS/evaluation.md), [all figures](DOCS/evaluation-results.md)).",
+        "miniature at 128 px, which cloaks were made on. **Each objective has the target style of its own choice, and that decides much**: with one for both they are closer "
+        "([what came out](DOCS/evaluation.md#what-came-out)). ([results/evaluation](RESULTS/evaluation), [what they mean](DOCS/evaluation.md), [all figures](DOCS/evaluation-results.md)).",
         "",
         "Flags: " + "; ".join(flags) + ".",
         "",
