@@ -325,9 +325,9 @@ class Setup:
         return self.out / "samples" / "-".join(part for part in (arm.key, name, str(seed), _key(about)) if part)
 
     def verdict(self, arm: Arm, way: Way, seed: int) -> Path:
-        """File of what the judges said of those."""
+        """File of what the judges said of those, a way: the base model paints one set for several."""
         p = self.protocol
-        about: list[Any] = [p.artist, self.art_digests, [_digest(path) for path in self.held_back]]
+        about: list[Any] = [way.label, p.artist, self.art_digests, [_digest(path) for path in self.held_back]]
         about += [weights.sha256(weights.embedded(name)) for name in ("judge-style", "lpips-vgg", "mini")]
         about += [p.genre, p.clip] if p.genre is not None else []
         return self.out / "verdicts" / f"{self.samples(arm, way, seed).name}-{_key(about)}.json"
