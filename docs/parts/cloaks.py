@@ -54,7 +54,7 @@ def models() -> str:
 
 def cloak_table(budgets: tuple[float, ...] = (0.05, 0.1, 0.2)) -> str:
     tree = result("cloaks")
-    made = tree["settings"].get("methods", {})
+    made = tree["settings"]["methods"]
     rows = [r for r in tree["rows"] if r["budget"] in budgets]
     lines = [
         "| LPIPS budget | cloak | latent remaining ↓ | decoded shift ↑ | LPIPS as saved | PSNR, dB | mean ΔE | colour cast, ΔE |",
@@ -79,10 +79,10 @@ def cloak_table(budgets: tuple[float, ...] = (0.05, 0.1, 0.2)) -> str:
     ]
     if attack := made.get("photoguard"):
         lines[-1] += f" PhotoGuard: {attack['steps']} steps at each of {attack['rounds']} radii (its paper takes 200)."
-    lines[-1] += stale(tree) + " " + earlier({"": load(ROOT / "results/cloaks.json")})
+    lines[-1] = f"{lines[-1]}{stale(tree)} {earlier({'': load(ROOT / 'results/cloaks.json')})}".strip()
     flags = [flag for flag in tree["flags"] if any(f" at {budget}:" in flag for budget in budgets)]
     if flags:
-        lines += ["", "Flags: " + "; ".join(flags) + ". (Velatura's bound on colour may be met before LPIPS's.)"]
+        lines += ["", "Flags: " + "; ".join(flags) + "."]
     return "\n".join(lines)
 
 
