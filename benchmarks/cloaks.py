@@ -15,16 +15,14 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from velatura import __version__
 from velatura.evaluation.arms import Arm, protect
-from velatura.evaluation.methods import BOUNDED, METHODS, SETTINGS, THROUGH_UNET
+from velatura.evaluation.methods import BOUNDED, METHODS, SETTINGS, THROUGH_UNET, made_with
 from velatura.images import read, working
 from velatura.protect import Protector, Settings
 from velatura.reports.result import Result, Row
@@ -74,19 +72,13 @@ def run(args: argparse.Namespace) -> None:
             "targets": styles,
             "resolution": args.side,
             "effort": "default",
-            "methods": {name: made_with(name, protector) for name in dict.fromkeys(name for name, _ in found)},
+            "methods": {name: made_with(SETTINGS[name](protector.settings.cloak(), 0.0)) for name, _ in found},
             "precision": protector.ways,
         }
         rows, flags = table(found, args.seed)
         Result("cloaks", __version__, args.seed, protector.device, settings, protector.weights(), rows, flags).save(
             args.output
         )
-
-
-def made_with(method: str, protector: Protector) -> dict[str, Any]:
-    """A method's settings, less its bounds, which the rows say."""
-    made = asdict(SETTINGS[method](protector.settings.cloak(), 0.0))
-    return {key: value for key, value in made.items() if key not in ("budget", "cast")}
 
 
 def table(found: dict[tuple[str, float], list[dict[str, float]]], seed: int) -> tuple[list[Row], list[str]]:

@@ -26,7 +26,7 @@ from velatura.evaluation.figures import (
     known_as,
     view_rows,
 )
-from velatura.evaluation.methods import SEEN, SETTINGS
+from velatura.evaluation.methods import SEEN, SETTINGS, made_with
 from velatura.evaluation.protocol import Protocol, Say, Setup, untreated, whole_set
 from velatura.evaluation.recipes import Way
 from velatura.evaluation.schedule import named, training_of
@@ -263,9 +263,8 @@ def _methods(setup: Setup) -> dict[str, Any]:
     """What each cloak was made with, by method and its own effort; less the budget, which the arm says."""
     found = {}
     for arm in (arm for arm in setup.protocol.arms if arm.method in SETTINGS):
-        settings = asdict(setup.cloak_settings(arm))
         name = arm.method + (f" at {arm.at}" if arm.at else "")
-        found[name] = {key: value for key, value in settings.items() if key not in ("budget", "cast")}
+        found[name] = made_with(setup.cloak_settings(arm))
     return found
 
 

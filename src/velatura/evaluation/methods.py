@@ -185,6 +185,11 @@ def settings_of(method: str, effort: GlazeSettings, budget: float, *, larger: bo
     return for_larger_files(found) if larger and method in AS_PRODUCT else found
 
 
+def made_with(settings: Any) -> dict[str, Any]:
+    """A method's settings as results list them: less its bounds, which the arm says."""
+    return {key: value for key, value in asdict(settings).items() if key not in ("budget", "cast")}
+
+
 # "velatura" is what `velatura protect` does by default, "banded" the same but for T, which it draws as Glaze does,
 # "scattered" the same with a T of its own for each picture,
 # "glaze" the objective as published, with the same steps; "glaze-bounded" its δ, scaled down until it keeps the
