@@ -276,6 +276,14 @@ def test_plots_only_of_what_there_is() -> None:
     budgets = plots.by_budget(tables.cells([*rows_of(GOOD), *low]))
     assert budgets is not None
     assert all(f">{name}<" in budgets for name in ("noise", "velatura", "LPIPS budget"))
+    assert plots.by_visibility(cells) is None  # what shows is not known
+    both = [*rows_of(GOOD), *low]
+    both += [replace(r, metric="delta_e_flat", value=5.0) for r in both if r.budget and r.metric == "style_shift_top3"]
+    assert plots.by_visibility(tables.cells(both)) is None  # two methods: the other plots say it
+    both += [replace(r, cloak="blend") for r in both if r.cloak == "velatura"]
+    seen = plots.by_visibility(tables.cells(both))
+    assert seen is not None
+    assert all(seen.count(f"> {name}<") == 1 for name in ("noise", "velatura", "blend"))
     half = [replace(r, cloak=f"{r.cloak or r.arm}@0.5") if r.budget else r for r in rows_of(GOOD)]
     assert plots.by_share(tables.cells([*rows_of(GOOD), *half])) is not None
     assert plots.shifts([]) is None

@@ -100,6 +100,7 @@ def _table(heading: str, members: Sequence[Cell]) -> dict[str, Any]:
     drawn = (
         (plots.shifts(members), "style shift of every arm"),
         (plots.by_budget(members), "style shift over the budget"),
+        (plots.by_visibility(members), "style shift over what shows: high and to the left is better"),
         (plots.by_share(members), "style shift over the share of protected pictures"),
     )
     images = [(_image(svg), says) for svg, says in drawn if svg is not None]

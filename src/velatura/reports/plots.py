@@ -14,7 +14,8 @@ from velatura.reports.tables import Cell, Figure
 
 # Okabe & Ito's colours, told apart with any eyes.
 COLOURS = {"base": "#999999", "real": "#999999", "clean": "#009e73", "noise": "#e69f00", "shuffled": "#cc79a7"}
-CLOAKS = ("#0072b2", "#d55e00", "#56b4e9", "#7a5195", "#00635d")
+OURS = "velatura"
+CLOAKS = ("#0072b2", "#d55e00", "#56b4e9", "#7a5195", "#00635d")  # the first is ours, in every plot
 INK, FAINT = "#2b2a27", "#d9d5cc"
 
 
@@ -43,6 +44,54 @@ def shifts(found: Sequence[Cell]) -> str | None:
 def by_budget(found: Sequence[Cell]) -> str | None:
     """SVG: style shift (top 3) over the LPIPS budget, one line a method; None below two budgets."""
     return _lines(found, lambda cell: cell.budget if "@" not in cell.name else None, "LPIPS budget")
+
+
+def by_visibility(found: Sequence[Cell]) -> str | None:
+    """SVG: style shift (top 3) over what flat places show, one line a method, its points by budget.
+
+    Equal LPIPS is not equal visibility: high and to the left is better. None below three methods.
+    """
+    lines: dict[str, list[tuple[float, Figure, Cell]]] = {}
+    for cell in found:
+        known = {"style_shift_top3", "delta_e_flat"} <= cell.figures.keys()
+        if known and cell.budget is not None and cell.countermeasure is None:
+            shows, shift = cell.figures["delta_e_flat"].value, cell.figures["style_shift_top3"]
+            lines.setdefault(cell.name, []).append((shows, shift, cell))
+    if len(lines) < 3:
+        return None
+    figure, axes = _canvas(7.6, max(4.2, 0.26 * len(lines) + 0.8))
+    cells = [cell for points in lines.values() for _, _, cell in points]
+    ends = []
+    for name, points in lines.items():
+        points.sort(key=lambda point: point[2].budget or 0)
+        x, marks = [shows for shows, _, _ in points], [shift for _, shift, _ in points]
+        y, colour = [shift.value for shift in marks], _colour(points[0][2], cells)
+        axes.errorbar(x, y, yerr=_errors(marks), fmt="none", ecolor=colour, elinewidth=0.8, alpha=0.4)
+        axes.plot(x, y, "-o", color=colour, lw=2.4 if name == OURS else 1.2, ms=5, mfc="white")
+        axes.plot(x[-1:], y[-1:], "o", color=colour, ms=6)
+        ends.append((y[-1], x[-1], name, colour))
+    furthest = max(x for points in lines.values() for x, _, _ in points)
+    ends.sort()
+    heights = _apart([y for y, *_ in ends], 1.04 / max(20, len(ends)))
+    for (end, shows, name, colour), height in zip(ends, heights, strict=True):
+        axes.plot([shows, 1.06 * furthest], [end, height], color=colour, lw=0.5, alpha=0.5)
+        weight = "bold" if name == OURS else "normal"
+        axes.text(1.06 * furthest, height, f" {name}", color=colour, fontsize=9, va="center", weight=weight)
+    axes.set_xlim(0, 1.32 * furthest)
+    axes.set_ylim(-0.04, 1.04)
+    _percent(axes.yaxis)
+    axes.set_xlabel("ΔE where the picture is flattest (filled: the largest budget)")
+    axes.set_ylabel("style shift, top 3")
+    return _svg(figure)
+
+
+def _apart(wanted: Sequence[float], least: float) -> list[float]:
+    """Heights of labels within 0 to 1, ``least`` apart and near those ``wanted``, which ascend."""
+    heights: list[float] = []
+    for place, height in enumerate(wanted):
+        lowest = heights[-1] + least if heights else 0.0
+        heights.append(max(lowest, min(height, 1 - least * (len(wanted) - 1 - place))))
+    return heights
 
 
 def by_share(found: Sequence[Cell]) -> str | None:
@@ -136,8 +185,11 @@ def _errors(figures: Sequence[Figure]) -> list[list[float]]:
 def _colour(cell: Cell, among: Sequence[Cell]) -> str:
     if cell.arm in COLOURS:
         return COLOURS[cell.arm]
-    names = list(dict.fromkeys(c.name.partition("@")[0] for c in among if c.arm not in COLOURS))
-    return CLOAKS[names.index(cell.name.partition("@")[0]) % len(CLOAKS)]
+    name = cell.name.partition("@")[0]
+    if name == OURS:
+        return CLOAKS[0]
+    names = dict.fromkeys(c.name.partition("@")[0] for c in among if c.arm not in COLOURS)
+    return CLOAKS[1:][[n for n in names if n != OURS].index(name) % (len(CLOAKS) - 1)]
 
 
 def _percent(axis: Any) -> None:
