@@ -1,4 +1,4 @@
-"""Fill the README and the docs from results/*.json and the catalogue, so that no figure is typed by hand.
+"""Fill the README and the docs from results/*.json and the catalogue, so that no table is typed by hand.
 
 python docs/build.py            # writes; tests/test_docs.py fails where a page is not what this would write
 """
@@ -72,6 +72,8 @@ def built(page: str) -> str:
 
 
 if __name__ == "__main__":
+    for name, svg in methods.drawn().items():
+        (ROOT / f"docs/images/{name}.svg").write_text(svg, encoding="utf-8")
     for page in PAGES:
         (ROOT / page).write_text(built(page), encoding="utf-8")
         print(page)

@@ -29,6 +29,13 @@ def test_pages_are_up_to_date(page: str) -> None:
     assert build.built(page) == text, "run: python docs/build.py"
 
 
+def test_plots_are_up_to_date() -> None:
+    files = {path.stem: path for path in (ROOT / "docs/images").glob("*.svg")}
+    assert files.keys() == build.methods.drawn().keys(), "run: python docs/build.py"
+    for name, path in files.items():
+        assert path.read_text(encoding="utf-8").endswith(build.methods.source(name)), "run: python docs/build.py"
+
+
 @pytest.mark.parametrize("page", sorted({*build.PAGES, *OTHERS}))
 def test_links_lead_somewhere(page: str) -> None:
     for link in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8")):

@@ -48,7 +48,7 @@ def models() -> str:
         if m.class_name:
             size = f"{m.size_mb:g} MB" if m.size_mb else "embedded"
             lines.append(f"| `{m.name}` | {m.notes} | {m.resolution} px | {size} | {m.licence} |")
-    lines.append("| any hub id or folder | an autoencoder or a pipeline in diffusers format | | | its own |")
+    lines.append("| any hub id or folder | an autoencoder or a pipeline in diffusers format (a hub id once `hf download ID` has fetched it, or with `--online`) | | | its own |")
     return "\n".join(lines)
 
 
@@ -209,7 +209,7 @@ def trials() -> str:
 FIGURES = {
     "cloak from home": "**how far the cloak is from home: what the trial keeps**",
     "target from home": "how far the target is from home",
-    "strayed": "both (kept for a day)",
+    "strayed": "both (the rule in between)",
     "change": "how much the cloak changes (kept before)",
     "painted": "how much the target differs",
     "share": "how much of the way a cloak gets, in style",
@@ -248,7 +248,7 @@ def trial_mimics() -> str:
         "",
         f"Of each figure Spearman's ρ, over {n} styles a column, with the style shift of mimics (mean of top 1 and top 3; Greenaway at LPIPS 0.1, Aivazovsky at 0.05; one mimic a "
         "style), and the style shift of the style that it keeps. Those in italics are of the whole cloaks and VGG16's, which no trial may look at. The last "
-        "column was judged after the rule of a day, both, had been chosen on the first two. `python benchmarks/trial_mimics.py ../shared/art results/evaluation/targets-....json` "
+        "column was judged after that rule, both, had been chosen on the first two. `python benchmarks/trial_mimics.py ../shared/art results/evaluation/targets-....json` "
         "([results](RESULTS/cloaks/trial-mimics.json), [other styles](RESULTS/cloaks/trial-mimics-blind.json); with `--each 8`: "
         "[results](RESULTS/cloaks/trial-mimics-8.json), [other styles](RESULTS/cloaks/trial-mimics-8-blind.json); [the mimics](evaluation-results.md#targets-kate-greenaway)).",
     ]

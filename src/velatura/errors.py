@@ -6,6 +6,7 @@
     ├── InputError           a setting or an argument is wrong (also a ValueError)
     │   └── ContractError    a tensor breaks the contract: float32 (B, 3, H, W) in [0, 1]
     ├── ImageError           a file cannot be read, decoded, protected or written
+    │   └── ImageTooLarge    it has more pixels than are taken
     ├── WeightsError         a model is unknown, missing, corrupt, or may not be downloaded now
     ├── MissingExtra         an optional dependency is not installed (names the pip line)
     └── Cancelled            ``on_step`` asked to stop; nothing was written
@@ -26,6 +27,10 @@ class ContractError(InputError):
 
 class ImageError(VelaturaError):
     """A picture cannot be read, decoded, protected or written."""
+
+
+class ImageTooLarge(ImageError):
+    """A picture has more pixels than are taken."""
 
 
 class WeightsError(VelaturaError):

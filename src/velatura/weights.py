@@ -148,7 +148,8 @@ def locate(name: str | Path) -> Path | None:
     name = str(name)
     model = lookup(name)
     if model is None:
-        folders = (Path(name).expanduser(), Path(name).expanduser() / "vae")
+        home = Path(os.path.expanduser(name))  # pathlib's raises where there is no such user
+        folders = (home, home / "vae")
         local = next((f for f in folders if f.is_dir() and weight_files(f)), None)
         return local or _cached(name, ("vae", ""), ("main",))
     if model.file:

@@ -67,6 +67,21 @@ def test_all_is_complete_and_lazy_names_resolve() -> None:
         _ = velatura.nothing  # type: ignore[attr-defined]
 
 
+def test_protect_is_called_by_one_name_before_and_after_its_package_is_imported() -> None:
+    code = (
+        "import velatura\n"
+        "for _ in range(2):\n"
+        "    try: velatura.protect(b'no picture')\n"
+        "    except velatura.VelaturaError as e: print(type(e).__name__)\n"
+        "velatura.Settings\n"
+        "from velatura import protect\n"
+        "try: protect(b'no picture')\n"
+        "except velatura.VelaturaError as e: print(type(e).__name__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["ImageError"] * 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
@@ -76,6 +91,8 @@ def test_all_is_complete_and_lazy_names_resolve() -> None:
         (["protect", "x.png", "--intensity", "loud"], 2, "expected low, default, high"),
         (["protect", "x.png", "--model", "nothing-like-it"], 1, "nothing-like-it"),
         (["protect", "x.png", "--resolution", "500"], 2, "multiples of 8"),
+        (["protect", "x.png", "--model", "~nobody-of-this-name/vae"], 1, "nobody-of-this-name"),
+        (["models", "path", "mini", "--unheard-of"], 2, "--unheard-of"),
         (["styles", "show", "nobody"], 2, "nobody"),
     ],
 )
@@ -87,6 +104,18 @@ def test_exit_status_and_one_line(arguments: list[str], status: int, says: str) 
     assert "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if line and not line.startswith(("Usage", "Try"))]
     assert len(lines) <= 1, done.stderr
+
+
+def test_a_disk_that_refuses_costs_one_line() -> None:
+    code = (
+        "import sys; from velatura.cli import app, main\n"
+        "def full(**_): raise OSError(28, 'No space left on device', 'out.csv')\n"
+        "app.main = full\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "No space left on device: 'out.csv'" in done.stderr
 
 
 def test_waiting_threads_leave_the_processor_to_others_unless_the_user_says_otherwise() -> None:

@@ -87,6 +87,10 @@ def test_inspect_shows_what_the_model_sees(published: Path, tmp_path: Path) -> N
     assert 3 < np.abs(seen - shown).mean() < 60  # the picture, by an autoencoder
     with pytest.raises(InputError, match="--view: expected one file"):
         raise_(run(inspect_command, view, view, "--view", tmp_path / "v.png"))
+    before = view.read_bytes()
+    with pytest.raises(InputError, match="exists already"):  # a shell's --view *.png names a picture
+        raise_(run(inspect_command, published / "sea.jpg", "--view", view, "-m", "mini"))
+    assert view.read_bytes() == before
 
 
 def raise_(result: Result) -> None:

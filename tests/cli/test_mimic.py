@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from velatura.cli.files import pictures
 from velatura.cli.mimic import mimic_group
 from velatura.errors import InputError, WeightsError
 from velatura.images import save
@@ -46,6 +48,7 @@ def test_from_pictures_to_pictures(tiny_model: Path, art: Path, tmp_path: Path, 
     assert made.exit_code == 0, made.output
     assert len(list(out.glob("0*.png"))) == 24
     assert (out / "sheet.png").exists()
+    assert pictures([out]) == sorted(out.glob("0*.png"))  # a judge, or a rater, is not shown the sheet
     plan = json.loads((out / "generated.json").read_text())
     word = {"textual-inversion": "<ada-lovelace>", "pez": card.get("words")}.get(method, "ada lovelace")
     assert plan["prompts"][0] == f"a portrait of a woman, by {word}"
@@ -68,6 +71,23 @@ def test_generating_continues_and_is_not_mixed(tiny_model: Path, tmp_path: Path)
     other = run(*ask, "--seed", 5)
     assert isinstance(other.exception, InputError)
     assert "other settings" in str(other.exception)
+    odd = run(*ask[:-2], "-o", tmp_path / "odd", "--resolution", 33)
+    assert isinstance(odd.exception, InputError)
+    assert "expected a multiple of" in str(odd.exception)
+
+
+def test_pictures_of_a_model_that_was_trained_anew_are_not_taken_for_its_own(
+    tiny_model: Path, art: Path, tmp_path: Path
+) -> None:
+    model, steps = tmp_path / "model", ["--model", tiny_model, "--method", "lora", *QUICK]
+    ask = ["generate", model, "-o", tmp_path / "out", "-n", 1, "--steps", 1, "--resolution", 32]
+    assert run("train", art, "-o", model, *steps).exit_code == 0
+    assert run(*ask).exit_code == 0
+    shutil.rmtree(model)
+    assert run("train", art, "-o", model, *steps, "--seed", 7).exit_code == 0
+    again = run(*ask)
+    assert isinstance(again.exception, InputError)
+    assert "other settings" in str(again.exception)
 
 
 def test_img2img_keeps_the_size(tiny_model: Path, art: Path, tmp_path: Path) -> None:

@@ -351,10 +351,13 @@ def test_names_that_are_not_utf8(art: Path, tmp_path: Path) -> None:
 
 
 def test_too_long_pictures_are_refused(tmp_path: Path) -> None:
-    Image.new("RGB", (10, 600), "white").save(tmp_path / "strip.png")
-    done = run(tmp_path / "strip.png", "-o", tmp_path / "out", *QUICK)
+    """Also while T is chosen: at a working resolution this one would fill the memory."""
+    Image.new("RGB", (1, 60000), "white").save(tmp_path / "strip.png")
+    Image.new("RGB", (40, 60), "white").save(tmp_path / "whole.png")
+    done = run(tmp_path, "-o", tmp_path / "out", *QUICK)
     assert done.exit_code == 1
     assert "more than 50 times as long as wide" in done.output
+    assert (tmp_path / "out/whole.png").exists()
 
 
 def test_sample_needs_no_files(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from velatura.evaluation.schedule import tasks
 from velatura.images import read, save, working
 from velatura.protect import EFFORTS
 from velatura.protect.protector import png
-from velatura.reports.pictures import sheets
+from velatura.reports.pictures import file_names, sheets
 from velatura.styles import catalogue
 
 pytest.importorskip("transformers")
@@ -305,6 +305,28 @@ def test_pictures_protected_elsewhere_are_an_arm(tiny_model: Path, art: list[Pat
     )  # fmt: skip
     assert isinstance(done.exception, InputError)
     assert "expected a protected" in str(done.exception)
+    folder = tmp_path / "webp"
+    folder.mkdir()
+    odd = art[0].rename(art[0].with_name("00 [2019].png"))
+    for path in (odd, *art[1:]):  # as `velatura protect --format webp` leaves them
+        (folder / f"{path.stem}.sheet.png").write_bytes(b"")
+        (folder / f"{path.stem}.webp").write_bytes(b"")
+    one = Arm("other", folder=folder)
+    setup = Setup(Protocol([odd, *art[1:]], "ada", [one], training=4, model=str(tiny_model)), tmp_path / "out")
+    assert [path.name for path in setup.elsewhere(one)] == [f"{path.stem}.webp" for path in setup.training]
+
+
+def test_training_pictures_of_one_name_are_all_protected(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
+    """In folders of their own, and of another kind: none may take another's place."""
+    (art[0].parent / "older").mkdir()
+    moved = [path.rename(path.parent / "older" / f"{i % 2:02}.png") for i, path in enumerate(art[:2])]
+    arm = Arm("noise", 0.1)
+    setup = Setup(Protocol([*moved, *art[2:]], "ada", [arm], training=4, model=str(tiny_model)), tmp_path / "out")
+    setup.training = [moved[0], art[2].rename(art[2].with_name("00.png")), *setup.training[:2]]
+    setup.files = file_names(setup.training)
+    protect_arm(setup, arm, lambda *_: None)
+    files = measures.found(setup, arm)
+    assert len({file.read_bytes() for file in files}) == len(files) == 4
 
 
 def test_a_countermeasure_stands_between_the_cloak_and_the_mimic(

@@ -167,6 +167,7 @@ def measured(art: list[Path], out: Path, model: Path, *arguments: str) -> tuple[
 
 
 def test_the_command_writes_the_schema_and_takes_lists(art: list[Path], tmp_path: Path, tiny_model: Path) -> None:
+    (art[0].parent / "broken.png").write_bytes(b"no picture")  # costs a line, not the run
     lists = ("--budgets", "low", "0.2", "--countermeasures", "vae", "diffuse")
     tree, output = measured(art, tmp_path / "r.json", tiny_model, *lists)
     assert {"experiment", "command", "version", "seed", "device", "settings", "weights", "rows", "flags"} <= set(tree)

@@ -280,6 +280,17 @@ def test_damaged_packets_are_refused_not_changed(packet):
         xmp.marked(packet, do_not_train=True, rights=None)
 
 
+def test_long_packets_are_followed_in_one_go():
+    """As Photoshop leaves them after years of pasting; were each text copied for all, it would take half an hour."""
+    entries = "".join(f"<rdf:li>xmp.did:{i:08}</rdf:li>" for i in range(200_000))
+    inside = f'<rdf:Description xmlns:p="{xmp.PHOTOSHOP}"><p:DocumentAncestors><rdf:Bag>{entries}</rdf:Bag>'
+    inside += "</p:DocumentAncestors><p:City>Delft</p:City></rdf:Description></rdf:RDF>"
+    packet = xmp.EMPTY.replace(b"</rdf:RDF>", inside.encode())
+    ancestors, city = xmp.properties(packet)
+    assert ancestors.text.startswith("xmp.did:00000000xmp.did:00000001")
+    assert city.text == "Delft"
+
+
 names = st.text("abcXYZ", min_size=1, max_size=6)
 texts = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=20)
 

@@ -14,10 +14,12 @@ import pytest
 import sqlalchemy as sa
 
 pytest.importorskip("dbos", reason="needs the extra web")
-from velatura.errors import InputError
+from velatura.errors import ImageError, InputError
+from velatura.jobs.attempt import line
 from velatura.jobs.database import jobs
 from velatura.jobs.desk import Desk, folder_of
 from velatura.jobs.fairness import after_picture
+from velatura.jobs.files import files
 from velatura.jobs.records import Job, Picture, Upload
 from velatura.jobs.turns import Turns
 from velatura.jobs.workflows import sweep
@@ -210,6 +212,26 @@ def test_being_asked_to_stop_is_no_attempt(bench: Bench) -> None:
         stopped = bench.desk.ledger.job(job.id)
         assert stopped is not None
         assert (stopped.pictures[0].attempts, stopped.pictures[0].state) == (0, "waiting")
+
+
+def test_an_attempt_of_an_earlier_run_changes_nothing(bench: Bench) -> None:
+    """Another worker resumed the job: attempts are counted anew there, so a number does not tell them apart."""
+    job, ledger = bench.order("a.png"), bench.desk.ledger
+    assert ledger.begin_picture(job.id, 0) == 1
+    bench.desk.cancel(job.id)
+    assert bench.desk.resume(job.id)
+    assert ledger.begin_picture(job.id, 0) == 1
+    assert not ledger.set_picture(job.id, 0, 1, 1, state="waiting")
+    assert ledger.job(job.id).pictures[0].state == "working"  # type: ignore[union-attr]
+    assert ledger.set_picture(job.id, 0, 1, 2, state="done")
+
+
+def test_what_is_told_of_an_error_says_nothing_of_places(bench: Bench) -> None:
+    root = files().root
+    picture = Picture(0, "my art.png", root / "uploads/1/source.png", root / "out.png", "one")
+    assert line(ImageError(f"{picture.source}: is empty"), picture) == "my art.png: is empty"
+    said = line(OSError(28, "No space left on device", str(root / "jobs/7/out.png")))
+    assert said == "[Errno 28] No space left on device: '...'"
 
 
 def test_one_worker_on_a_machine(bench: Bench) -> None:

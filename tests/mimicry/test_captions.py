@@ -39,6 +39,15 @@ def test_what_is_given_wins(tmp_path: Path) -> None:
     assert of_folder(paths[:1], "Ada", captioner=lambda path: f"seen {path.stem}") == ["seen red_house, by Ada"]
 
 
+def test_pictures_of_one_name_have_the_captions_of_their_own_folders(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        line = json.dumps({"file_name": "a.png", "text": f"a cow of {folder}"})
+        (tmp_path / folder / "metadata.jsonl").write_text(line + "\n")
+    paths = [tmp_path / "one/a.png", tmp_path / "two/a.png"]
+    assert of_folder(paths, "Ada") == ["a cow of one, by Ada", "a cow of two, by Ada"]
+
+
 def test_a_table_wins_over_all(tmp_path: Path) -> None:
     table = tmp_path / "captions.csv"
     table.write_text("file_name,text\nsub/a.png,a tree\n")

@@ -57,6 +57,19 @@ def test_every_method_changes_what_is_generated_and_repeats(
         assert generate.load(str(first)).words("a cat, by Ada") == f"a cat, by {card['words']}"
 
 
+def test_dreambooths_prior_is_of_its_own_run(tiny_model: Path, art: list[Tensor], tmp_path: Path) -> None:
+    def stop(step: finetune.Step) -> None:
+        raise Cancelled("enough")
+
+    captions, base = ["a cat, by ada"] * 3, str(tiny_model)
+    made = finetune.Settings(**{**SMALL, "method": "dreambooth"})  # type: ignore[arg-type]
+    with pytest.raises(Cancelled):
+        finetune.train(models.load(base), base, art, captions, "ada", tmp_path / "out", made, on_step=stop)
+    assert (tmp_path / "out.partial/prior.pt").exists()
+    with pytest.raises(InputError, match="left of a run with other pictures or settings"):
+        train(tiny_model, art, tmp_path / "out", method="dreambooth", seed=5)
+
+
 def test_a_stopped_run_continues_to_the_same_weights(
     tiny_model: Path, art: list[Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

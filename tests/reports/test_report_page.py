@@ -267,6 +267,11 @@ def test_a_sheet_of_the_pictures_alone(tmp_path: Path) -> None:
     assert not (tmp_path / "none.jpg").exists()
 
 
+def test_pictures_of_one_name_have_files_of_their_own() -> None:
+    paths = [Path(name) for name in ("2019/01.jpg", "2020/01.png", "2020/A.png", "a.jpg", "01-2.png")]
+    assert pictures.file_names(paths) == ["01.png", "01-2.png", "A.png", "a-2.png", "01-2-2.png"]
+
+
 def test_plots_only_of_what_there_is() -> None:
     cells = tables.cells(rows_of(GOOD))
     assert (plots.shifts(cells) or "").startswith("<?xml")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import json
+import socket
 import threading
 import time
 from base64 import b64decode, b64encode
@@ -17,7 +19,9 @@ import pytest
 pytest.importorskip("argon2", reason="needs the extra serve")
 from limits import parse
 
+from velatura.jobs.files import files
 from velatura.jobs.workflows import sweep
+from velatura.server.shared import webhooks
 from velatura.server.shared.accounts import Accounts
 from velatura.server.shared.entrance import own
 from velatura.server.shared.quotas import Quota, TooMuch
@@ -304,6 +308,57 @@ def test_a_webhook_is_called_when_a_job_is_over_until_it_is_answered(shared) -> 
     text = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
     wanted = b64encode(hmac.new(b64decode(secret.removeprefix("whsec_")), text, sha256).digest()).decode()
     assert headers["webhook-signature"] == f"v1,{wanted}"
+
+
+def test_a_host_that_answers_byte_by_byte_is_given_up(shared, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte comes within the time that a socket may take; all of them would take for ever."""
+    monkeypatch.setattr(webhooks, "PATIENCE", 1.0)
+    quiet, ended = threading.Event(), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(OSError):
+                while not quiet.wait(0.2):
+                    connection.sendall(b"H")
+            ended.set()
+
+        threading.Thread(target=drip, daemon=True).start()
+        anna = shared.as_user(shared.join("Anna"))
+        job = anna.order("a.png", webhook=f"http://127.0.0.1:{server.getsockname()[1]}/")
+        anna.finish(job["id"])
+        assert not shared.app.state.house.expect.__self__.deliver(job["id"], 0)
+        assert ended.wait(60)
+        quiet.set()
+
+
+def test_previews_which_go_first_are_not_without_number(shared) -> None:
+    anna = shared.as_user(shared.join("Anna"))
+    wish = {"picture": anna.hand_in()["id"], "x": 0.5, "y": 0.5}
+    codes = [anna.client.post("/api/previews", json=wish).status_code for _ in range(21)]
+    assert codes == [202] * 20 + [429]
+
+
+def test_room_is_asked_for_again_when_a_picture_is_there(shared, monkeypatch: pytest.MonkeyPatch) -> None:
+    anna = shared.as_user(shared.join("Anna"))
+    house, rooms = shared.app.state.house, [10**6, 10]  # bytes
+    monkeypatch.setattr(type(house), "room", lambda *_: rooms.pop(0))
+    answer = anna.client.post("/api/pictures", content=shared.picture)
+    assert (answer.status_code, rooms) == (413, [])
+    assert not [name for name in anna.files() if name.startswith("uploads")]
+    assert anna.client.get("/api/account").json()["pictures_kept"] == 0
+
+
+def test_a_picture_that_cannot_be_stored_is_not_entered(shared, monkeypatch: pytest.MonkeyPatch) -> None:
+    anna = shared.as_user(shared.join("Anna"))
+
+    def push(*_: object) -> None:
+        raise OSError("no route to the bucket")
+
+    monkeypatch.setattr(type(files()), "push", push)
+    with pytest.raises(OSError, match="bucket"):
+        anna.client.post("/api/pictures", content=shared.picture)
+    assert anna.client.get("/api/account").json()["pictures_kept"] == 0
 
 
 def test_the_same_key_of_two_users_is_two_jobs(shared) -> None:

@@ -194,7 +194,7 @@ def test_raters_take_turns_through_the_questions(site: Any, art: list[Path]) -> 
 
 
 def test_folders_that_make_no_study_are_refused_in_words(site: Any, art: list[Path], tmp_path: Path) -> None:
-    from velatura.errors import InputError
+    from velatura.errors import ImageError, InputError
 
     paint(tmp_path / "few" / "original", 2, 64)
     paint(tmp_path / "few" / "clean", 9, 64)
@@ -205,5 +205,9 @@ def test_folders_that_make_no_study_are_refused_in_words(site: Any, art: list[Pa
     ):
         with pytest.raises(InputError, match=says):
             run("new", *folders)
+    (art[0] / "clean" / sorted(p.name for p in (art[0] / "clean").iterdir())[0]).write_bytes(b"no picture")
+    with pytest.raises(ImageError, match=r"clean-0\.png"):
+        run("new", *art, "--sets", 2)
+    assert not [path for path in (site.data / "studies").glob("*") if path.is_dir()], "nothing is left of it"
     with pytest.raises(InputError, match="there is none"):
         run("results", "0" * 12)

@@ -111,6 +111,15 @@ def test_build_resumes_and_leaves_out_what_it_cannot_read(folder: Path, tmp_path
     assert built == whole
 
 
+def test_tables_of_others_are_no_reason_to_stop(folder: Path, tmp_path: Path) -> None:
+    (folder.parent / "MANIFEST.csv").unlink()
+    (folder / "MANIFEST.csv").write_text("file,title\nx,y\n")
+    assert [source.artist for source in catalogue.sources([folder])] == ["Bright One", "Dark One"]
+    (tmp_path / "facts.csv").write_text("artist,period\nx,y\n")
+    with pytest.raises(InputError, match="columns name and movement"):
+        catalogue.sources([folder], facts=tmp_path / "facts.csv")
+
+
 def test_t_is_far_and_painted_least_like_the_artist(book: Catalogue) -> None:
     """Of the ten that are far, the quarter of all whose style vectors point away most."""
     styles = [replace(s, vector=[1.0, i % 4, *[0.0] * 98]) for i, s in enumerate(book.styles)]
@@ -180,6 +189,9 @@ def test_an_artist_keeps_one_style(book: Catalogue) -> None:
         choose.remembered("Ada Lovelace")
     with pytest.raises(InputError, match="letters or digits"):
         choose.remembered("///")
+    assert choose.remembered("画" * 120) is None  # longer than a file's name may be
+    assert choose.remember("画" * 120, choice, 5).exists()
+    assert choose.remembered("画" * 120) == choice.style.name
 
 
 def test_not_a_catalogue(tmp_path: Path) -> None:

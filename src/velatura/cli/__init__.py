@@ -94,6 +94,8 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 141
+    except OSError as error:  # a disk that is full, a folder that may not be written
+        status = _say(f"error: {error}", 1)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -105,7 +105,7 @@ class Batch:
         with tqdm(total=len(asked) + TRIED, desc="choosing a target style", leave=False, disable=off) as bar:
             for task in asked:
                 # Reported when its turn comes.
-                with contextlib.suppress(VelaturaError, OSError, RuntimeError):
+                with contextlib.suppress(Exception):
                     artwork = read_guarded(task.source, page=self.settings.page)
                     format_of(artwork, self.settings.delivery)
                     looks.append(self.protector.look(artwork))

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
-from velatura.cli.files import artist_of, pictures
+from velatura.cli.files import artist_of, pictures, readable
 from velatura.cli.options import DATABASE, DEVICE, METHOD
-from velatura.errors import Cancelled, InputError, VelaturaError
+from velatura.errors import Cancelled, InputError
 
 if TYPE_CHECKING:
     from velatura.evaluation import Protocol, Setup
@@ -141,7 +141,7 @@ def evaluate_command(
     for group in groups:
         name = artist or artist_of(group)
         folder = output / re.sub(r"\W+", "-", name.lower()) if several else output
-        setups.append(Setup(_protocol(_readable(pictures(group), name), name, plan, **options), folder))
+        setups.append(Setup(_protocol(readable(pictures(group), f"of {name}"), name, plan, **options), folder))
     if background:
         _queue(setups, database)
         return
@@ -181,29 +181,14 @@ def _protocol(
     chosen = [Arm.parse(text) for text in arms] if arms else plans.arms(plan, cloak_model)
     if twice := {arm.key for arm in chosen if sum(other.key == arm.key for other in chosen) > 1}:
         raise InputError(f"--arm: expected different arms, got {sorted(twice)[0]} twice")
+    art = readable(pictures(contents), "to paint over") if contents else ()
     protocol = Protocol(
         paths, name, chosen, changes={} if train_steps is None else {"steps": train_steps}, recipes=declared.recipes,
-        contents=pictures(contents), extractors=cloak_model if cloak_model and not declared.other else ("mimic",),
+        contents=art, extractors=cloak_model if cloak_model and not declared.other else ("mimic",),
         each=each or declared.each, seeds=tuple(range(seeds if declared.mimics else 0)), device=pick_device(device),
         **options,
     )  # fmt: skip
     return protocol if clip is None else replace(protocol, clip=clip)
-
-
-def _readable(paths: Sequence[Path], name: str) -> list[Path]:
-    """The pictures that can be read; a line for each that cannot."""
-    from velatura.images import read, working
-
-    kept = []
-    for path in paths:
-        try:
-            working(read(path), 32)
-            kept.append(path)
-        except (VelaturaError, OSError) as error:
-            click.echo(f"left out: {error}", err=True)
-    if not kept:
-        raise InputError(f"expected pictures of {name} (PNG, JPEG, WebP or TIFF), found none that can be read")
-    return kept
 
 
 def _announce(setups: Sequence[Setup], tasks: Sequence[Sequence[Task]]) -> dict[str, float]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from velatura.errors import InputError
 from velatura.reports.places import KINDS, Task, report_at
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from velatura.images.formats import Written
+
+CARD, SHEET = "generated.json", "sheet.png"  # beside the pictures that a mimic made
 
 
 def tasks(
@@ -68,6 +73,23 @@ def pictures(files: Sequence[Path]) -> list[Path]:
             if path == file or (path.suffix.lower() in SUFFIXES and not hidden and not _is_side_file(path)):
                 found.append(path)
     return found
+
+
+def readable(paths: Sequence[Path], what: str) -> list[Path]:
+    """The pictures that can be read; a line for each that cannot. ``what`` they are, as a refusal calls them."""
+    from velatura.errors import VelaturaError
+    from velatura.images import read, working
+
+    kept = []
+    for path in paths:
+        try:
+            working(read(path), 32)
+            kept.append(path)
+        except (VelaturaError, OSError) as error:
+            click.echo(f"left out: {error}", err=True)
+    if not kept:
+        raise InputError(f"expected pictures {what} (PNG, JPEG, WebP or TIFF), found none that can be read")
+    return kept
 
 
 def opened(paths: Sequence[Path], side: int, *, on_picture: Callable[[Path, str | None], None]) -> dict[Path, Tensor]:
@@ -131,7 +153,7 @@ def _expand(file: Path, folder: Path, left_out: list[Path]) -> Iterator[tuple[Pa
     nested = inside != file.resolve() and inside.is_relative_to(file.resolve())
     for path in sorted(file.rglob("*")):
         relative = path.relative_to(file)
-        if any(part.startswith(".") for part in relative.parts) or not path.is_file():
+        if any(part.startswith(".") for part in relative.parts) or not os.path.isfile(path):
             continue
         if nested and path.resolve().is_relative_to(inside):
             continue
@@ -149,6 +171,8 @@ def _is_ours(path: Path) -> bool:
 
 
 def _is_side_file(path: Path) -> bool:
+    if path.name == SHEET and path.with_name(CARD).is_file():
+        return True
     kind = next((kind for kind in KINDS[1:] if path.name.endswith(f".{kind}")), None)
     return kind is not None and report_at(path.with_name(path.name.removesuffix(kind) + KINDS[0])) is not None
 

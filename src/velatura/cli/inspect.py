@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from velatura.cli.files import reports_beside
+from velatura.cli.files import new_file, reports_beside
 from velatura.cli.options import DEVICE
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def inspect_command(
 
     if view is not None and len(files) > 1:
         raise InputError(f"--view: expected one file, got {len(files)}")
+    if view is not None:
+        new_file(view)
     failed = 0
     for path in files:
         try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
-from velatura.cli.files import artist_of, opened, pictures
+from velatura.cli.files import CARD, SHEET, artist_of, opened, pictures
 from velatura.cli.invert import invert_command
 from velatura.cli.options import DEVICE, METHOD, SEED
 from velatura.errors import Cancelled, InputError
@@ -149,8 +149,9 @@ def generate_command(
     mimic = generate.load(model, pick_device(device))
     lines = generate.SUBJECTS if prompts is None else _lines(prompts)
     texts = [_prompt(mimic, line, artist) for line in lines for _ in range(count)]
+    _check_resolution(mimic, resolution)
     plan = {
-        "model": model,
+        **_of(model, mimic),
         "seed": seed,
         "steps": steps,
         "guidance": guidance,
@@ -205,12 +206,13 @@ def img2img_command(
     from velatura.mimicry import generate
 
     mimic = generate.load(model, pick_device(device))
+    _check_resolution(mimic, resolution)
     side = resolution or int(mimic.pipeline.unet.config.sample_size) * mimic.pipeline.vae_scale_factor
     paths, tensors = _read(pictures(files), side)
     texts = [_prompt(mimic, prompt, artist)] * len(tensors)
     plan = {
         **{
-            "model": model,
+            **_of(model, mimic),
             "seed": seed,
             "steps": steps,
             "guidance": guidance,
@@ -263,13 +265,24 @@ def _prompt(mimic: Mimic, line: str, artist: str | None) -> str:
     return mimic.words(with_artist(line, name) if name and name.lower() not in line.lower() else line)
 
 
+def _of(model: str, mimic: Mimic) -> dict[str, Any]:
+    """The model of a plan: its name, and what it was fine-tuned on, since a folder may be made anew."""
+    return {"model": model, "fingerprint": None if mimic.card is None else mimic.card.get("fingerprint")}
+
+
+def _check_resolution(mimic: Mimic, resolution: int | None) -> None:
+    factor = mimic.pipeline.vae_scale_factor
+    if resolution is not None and resolution % factor:
+        raise InputError(f"resolution: expected a multiple of {factor}, got {resolution}")
+
+
 def _start(output: Path, plan: dict[str, Any]) -> int:
     """How many pictures of the same plan are there already; a folder of another plan is refused."""
     from velatura.images import save
     from velatura.reports.result import to_json
 
     output.mkdir(parents=True, exist_ok=True)
-    card, text = output / "generated.json", to_json({**plan, "velatura": "mimic"})
+    card, text = output / CARD, to_json({**plan, "velatura": "mimic"})
     if card.exists() and json.loads(card.read_text(encoding="utf-8")) != json.loads(text):
         raise InputError(f"{output} holds pictures of other settings: choose another folder, or delete it")
     save(text.encode(), card)
@@ -297,5 +310,5 @@ def _keep(made: Iterator[Made], output: Path, total: int, start: int) -> None:
                 bar.update()
         except KeyboardInterrupt:
             raise Cancelled(f"cancelled: {done} of {total} made; the same command continues") from None
-    save(contact_sheet([output / _name(i) for i in range(total)]), output / "sheet.png")
+    save(contact_sheet([output / _name(i) for i in range(total)]), output / SHEET)
     click.echo(output)

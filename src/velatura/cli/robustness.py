@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
-from velatura.cli.files import artist_of, new_file, pictures
+from velatura.cli.files import artist_of, new_file, pictures, readable
 from velatura.cli.options import DEVICE, SEED
 from velatura.errors import Cancelled, InputError
 
@@ -109,9 +109,10 @@ def robustness_command(
     if resolution % 8:
         raise InputError(f"resolution: expected a multiple of 8, got {resolution}")
     new_file(output)
-    paths = pictures(art)
+    name = artist or artist_of(art)
+    paths = readable(pictures(art), f"of {name}")
     plan = Robustness(
-        paths, artist or artist_of(art), budgets=tuple(intensity(text) for text in budgets),
+        paths, name, budgets=tuple(intensity(text) for text in budgets),
         countermeasures=() if "all" in names else names, changes=_changes(changes), pictures=count, side=resolution,
         device=pick_device(device), **settings,
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 A latent may come near its target in ways that the decoder, and a model trained on such latents, hardly shows; this
 objective asks for what can be seen. The distance is LPIPS on AlexNet and that network's style statistics: VGG16 is the
-judges' (HOUSE.md, contract 6).
+judges'.
 """
 
 from __future__ import annotations

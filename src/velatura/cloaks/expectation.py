@@ -1,6 +1,6 @@
 """Hardening: an objective in expectation over what is done to a picture on its way (Athalye et al., ICML 2018).
 
-The transformations come as arguments (HOUSE.md): what a cloak was optimised under stays visible beside what it is
+The transformations come as arguments: what a cloak was optimised under stays visible beside what it is
 tested with.
 """
 

@@ -47,7 +47,7 @@ def impress(pictures: Tensor, *, settings: ImpressSettings, model: Extractor, on
 
     min over y of ‖y − D(E(y))‖² + α·max(LPIPS(x, y) − b, 0), the first term a mean over values in [-1, 1]. A cloaked
     picture comes back from the autoencoder changed, more than a clean one does. The paper takes VGG's LPIPS; here it
-    is AlexNet's, since VGG16 is kept for judging (HOUSE.md, contract 6). The rate and its schedule are the authors'
+    is AlexNet's, since VGG16 is kept for judging. The rate and its schedule are the authors'
     (0.01 on [-1, 1]). Pictures of a batch do not influence each other.
     """
     check_pictures(pictures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,7 +33,9 @@ def repaint(
     if not 0 < strength <= 1 or int(steps * strength) < 1:
         raise InputError(f"strength: expected up to 1 and at least one of {steps} steps, got {strength}")
     height, width = pictures.shape[-2:]
-    step = pipeline.vae_scale_factor
+    # Those of FLUX and SD 3 make squares of 1024 px of any picture unless they are told, and pack latents two by two.
+    told = "height" in inspect.signature(pipeline.__call__).parameters
+    step = pipeline.vae_scale_factor * (2 if told else 1)
     # Left alone, the pipeline would squeeze the picture to a multiple of its factor by nearest neighbour.
     edges = (0, -width % step, 0, -height % step)
     padded = F.pad(pictures.clamp(0, 1), edges, mode="reflect")  # a value below 0 would switch its normalisation off
@@ -44,5 +47,6 @@ def repaint(
         num_inference_steps=steps,
         generator=[torch.Generator().manual_seed(seed) for seed in seeds],  # on the CPU: the same on every device
         output_type="pt",
+        **({"height": padded.shape[-2], "width": padded.shape[-1]} if told else {}),
     ).images
     return painted[..., :height, :width].to(pictures).clamp(0, 1)

@@ -32,7 +32,7 @@ OnPicture = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Arm:
-    """One arm: ``kind`` as in HOUSE.md (contract 6); ``method`` of :data:`METHODS`, or a label with a ``folder``.
+    """One arm: ``kind`` of ``reports.tables.ARMS``; ``method`` of :data:`METHODS`, or a label with a ``folder``.
 
     ``folder`` holds pictures protected elsewhere, under the names of the originals. ``share``: how much of the mimic's
     training set is protected, the rest being clean (1: all). ``at``: the cloak's effort; none: what the protocol says.

@@ -150,8 +150,8 @@ def protect_arm(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
             files, style = [png(x) for x in altered], None
             figures = [changed(x, y) for x, y in zip(originals, altered, strict=True) if x.shape == y.shape]
         folder.mkdir(parents=True, exist_ok=True)
-        for path, data in zip(setup.training, files, strict=True):
-            save(data, folder / f"{path.stem}.png")
+        for name, data in zip(setup.files, files, strict=True):
+            save(data, folder / name)
         save(to_json({"figures": figures, "style": style}).encode(), card)
     found: list[dict[str, Any]] = json.loads(card.read_text(encoding="utf-8"))["figures"]
     return found
@@ -167,7 +167,7 @@ def _seen(setup: Setup, arm: Arm | None) -> list[Path | Tensor]:
     files = list(setup.training)
     if arm is not None:
         folder = setup.treated(arm) if arm.then else setup.protected(arm)
-        files = [folder / f"{path.stem}.png" for path in files]
+        files = [folder / name for name in setup.files]
     if setup.digests["vae"] == weights.sha256(weights.embedded("mini")):
         return list(files)
     eye = extractors.load(setup.protocol.model, setup.protocol.device)
@@ -179,7 +179,7 @@ def _trained_on(setup: Setup, arm: Arm, way: Way, say: Say) -> tuple[list[Tensor
     """The arm's training pictures ``(1, 3, h, w)`` at the mimic's resolution, as in their files, and their captions."""
     files = measures.found(setup, arm)
     if arm.then:
-        files = [setup.treated(arm) / f"{path.stem}.png" for path in setup.training]
+        files = [setup.treated(arm) / name for name in setup.files]
     kept = measures.sift(setup, arm, say)[0] if arm.dropping else list(range(len(files)))
     kept = kept[:1] if way.recipe.one else kept
     return [working(read(files[i]), way.settings.resolution) for i in kept], [setup.texts[i] for i in kept]

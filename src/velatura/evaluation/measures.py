@@ -27,8 +27,8 @@ def found(setup: Setup, arm: Arm) -> list[Path]:
     count = _protected(setup, arm)
     folder = setup.protected(arm) if count else None
     return [
-        folder / f"{path.stem}.png" if folder is not None and i < count else path
-        for i, path in enumerate(setup.training)
+        folder / name if folder is not None and i < count else path
+        for i, (path, name) in enumerate(zip(setup.training, setup.files, strict=True))
     ]
 
 
@@ -82,7 +82,7 @@ def treat(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
             original, given = (working(read(one), setup.side).to(setup.protocol.device) for one in (path, file))
             made = attack(given, shift=i).cpu()
             original = (attack(original, shift=i) if attack.moves else original).cpu()
-            save(png(made), folder / f"{path.stem}.png")
+            save(png(made), folder / setup.files[i])
             figures.append(changed(original, made))
             say(doing, i + 1, len(setup.training))
         save(to_json({"figures": figures}).encode(), card)

@@ -56,7 +56,7 @@ PLANS: dict[str, Plan] = {
         mimics=False,
     ),
     "headline": Plan(
-        "every cloak and control at the default budget",
+        "controls, PhotoGuard, the published objective and ours, at the default budget",
         (*_CONTROLS, "noise:0.1", "shuffled:0.1", "photoguard:0.1", "glaze:0.1", "velatura:0.1"),
     ),
     "methods": Plan(

@@ -33,6 +33,7 @@ from velatura.mimicry import captions, finetune, generate
 from velatura.perception import style
 from velatura.protect.settings import CLOSEST, EFFORTS, Settings
 from velatura.protect.trial import MADE_WITH
+from velatura.reports.pictures import file_names
 from velatura.styles import catalogue
 from velatura.styles.choose import BAND, DRAWN, FAR, TRIED
 
@@ -123,6 +124,7 @@ class Setup:
         self.protocol, self.out = protocol, out
         pick_device(protocol.device)  # refuses, and sets what fp32 means there
         self.training, self.held_back = split(protocol.art, protocol.training)
+        self.files = file_names(self.training)  # in the folders of protected pictures
         self.texts = captions.of_folder(self.training, protocol.artist)
         pipeline = models.load(protocol.model, protocol.device)
         recipes = [Recipe.parse(text, protocol.method) for text in protocol.recipes]
@@ -190,13 +192,16 @@ class Setup:
     def elsewhere(self, arm: Arm) -> list[Path]:
         """The pictures that an arm with a folder brings along, in the order of the training pictures."""
         assert arm.folder is not None
-        found = []
+        given: list[Path] = sorted(arm.folder.iterdir())
+        found: list[Path] = []
         for path in self.training:
-            same = [p for p in sorted(arm.folder.glob(f"{path.stem}.*")) if p.suffix.lower() in SUFFIXES]
+            same = [p for p in given if p.stem == path.stem and p.suffix.lower() in SUFFIXES]
             if not same:
                 raise InputError(
                     f"{arm.folder}: expected a protected {path.name} (PNG, JPEG or WebP of the same name), found none"
                 )
+            if same[0] in found:
+                raise InputError(f"{arm.folder}: {same[0].name} may be of two training pictures: rename one of them")
             found.append(same[0])
         return found
 

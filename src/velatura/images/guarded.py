@@ -20,7 +20,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from velatura.errors import ImageError, MissingExtra
+from velatura.errors import ImageError, ImageTooLarge, MissingExtra
 from velatura.images import metadata
 from velatura.images.artwork import Artwork, printable
 from velatura.images.containers import Metadata
@@ -35,15 +35,14 @@ FOLDER = "velatura-read-"
 _IN_MEMORY = 100 << 20  # a larger picture stays in its file
 
 
-def read_guarded(source: Path | bytes, *, page: int | None = None) -> Artwork:
+def read_guarded(source: Path | bytes, *, page: int | None = None, most_pixels: int = MOST_PIXELS) -> Artwork:
     """``read`` in a limited process: the same picture, or :class:`ImageError` whatever the file does to its decoder."""
     name = printable(source) if isinstance(source, Path) else "the picture"
     with tempfile.TemporaryDirectory(prefix=FOLDER) as folder:
         pixels = Path(folder) / "pixels.v"
-        answer = _asked(source, pixels, page, name)
+        answer = _asked(source, pixels, page, name, most_pixels)
         if "error" in answer:
-            kind = MissingExtra if answer["kind"] == "MissingExtra" else ImageError
-            raise _as_raised(kind, answer)
+            raise _as_raised(answer)
         try:
             return _artwork(answer, source, pixels)
         except pyvips.Error as error:
@@ -62,14 +61,14 @@ def sweep(folder: Path) -> None:
                     path.unlink() if path.is_file() else shutil.rmtree(path)
 
 
-def _as_raised(kind: type[Exception], answer: dict[str, Any]) -> Exception:
-    if kind is MissingExtra:
+def _as_raised(answer: dict[str, Any]) -> Exception:
+    if answer["kind"] == "MissingExtra":
         return MissingExtra("reading HEIC", answer["extra"])
-    return ImageError(answer["error"])
+    return (ImageTooLarge if answer["kind"] == "ImageTooLarge" else ImageError)(answer["error"])
 
 
-def _asked(source: Path | bytes, pixels: Path, page: int | None, name: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "velatura.images.worker", os.fspath(pixels), str(page or 0)]
+def _asked(source: Path | bytes, pixels: Path, page: int | None, name: str, most_pixels: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", "velatura.images.worker", os.fspath(pixels), str(page or 0), str(most_pixels)]
     if isinstance(source, Path):
         command.append(os.fspath(source))
     root = os.fspath(Path(__file__).parents[2])

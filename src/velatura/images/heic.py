@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from velatura.errors import MissingExtra
-from velatura.images.containers import Metadata, Unsupported
+from velatura.images.containers import Metadata, TooManyPixels
 from velatura.images.libvips import pyvips
 
 
@@ -29,7 +29,7 @@ def load(data: bytes, most_pixels: int) -> Heic:
     file = pillow_heif.open_heif(data, convert_hdr_to_8bit=False)
     width, height = file.size
     if width * height > most_pixels:
-        raise Unsupported(f"has {width * height / 1e6:.0f} megapixels, more than {most_pixels / 1e6:.0f}; shrink it")
+        raise TooManyPixels(f"has {width * height / 1e6:.0f} megapixels, more than {most_pixels / 1e6:g}; shrink it")
     array = np.asarray(file)
     depth = int(file.info.get("bit_depth") or 8)
     if array.dtype == np.uint16:  # values of `depth` bits stand in the upper ones; repeat them below: white is 65535

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from velatura.errors import ImageError, MissingExtra
+from velatura.errors import ImageError, ImageTooLarge, MissingExtra
 from velatura.images import color, containers, heic, metadata
 from velatura.images.artwork import Artwork, printable
-from velatura.images.containers import Facts, Metadata, Unsupported
+from velatura.images.containers import Facts, Metadata, TooManyPixels, Unsupported
 from velatura.images.formats import Format
 from velatura.images.libvips import pyvips
 
@@ -23,16 +23,19 @@ _CONVERT = "convert it to 8 or 16 bit RGB first"
 _LOADERS = {"avif": "heif"}
 
 
-def read(source: Path | bytes, *, page: int | None = None) -> Artwork:
+def read(source: Path | bytes, *, page: int | None = None, most_pixels: int = MOST_PIXELS) -> Artwork:
     """Read a PNG, JPEG, WebP, TIFF, AVIF, GIF or HEIC, recognised by its content; ``page`` (from 1) of a TIFF.
 
     All pixels are decoded once here, so that a damaged file is refused now and not half-way through its protection.
-    Raises :class:`ImageError`: "NAME: what is wrong; what to do", or :class:`MissingExtra`.
+    Raises :class:`ImageError`: "NAME: what is wrong; what to do" (:class:`ImageTooLarge`, before anything is decoded,
+    beyond ``most_pixels``), or :class:`MissingExtra`.
     """
     name = printable(source) if isinstance(source, Path) else "the picture"
     try:
         with _opened(source) as data:
-            return _read(source, data, page)
+            return _read(source, data, page, most_pixels)
+    except TooManyPixels as error:
+        raise ImageTooLarge(f"{name}: {error}") from None
     except Unsupported as error:
         raise ImageError(f"{name}: {error}") from None
     except MissingExtra:
@@ -45,18 +48,18 @@ def read(source: Path | bytes, *, page: int | None = None) -> Artwork:
         raise _damaged(name, str(error)) from None
 
 
-def _read(source: Path | bytes, data: Any, page: int | None) -> Artwork:
+def _read(source: Path | bytes, data: Any, page: int | None, most_pixels: int) -> Artwork:
     format = containers.sniff(data)
     facts = containers.facts(format, data)
     if format != "tiff":
         _refuse_missing(page, 1)
     if format == "heic":
-        found = heic.load(bytes(data), MOST_PIXELS)
+        found = heic.load(bytes(data), most_pixels)
         image, taken, depth = found.image, found.metadata, found.depth
-        _refuse_unsuitable(image, None)
+        _refuse_unsuitable(image, None, most_pixels)
     else:
         image = _loaded(source, format, page)
-        _refuse_unsuitable(image, page)
+        _refuse_unsuitable(image, page, most_pixels)
         depth = image.get("bits-per-sample") if format == "avif" else 8 if image.format == "uchar" else 16
         taken = _of_libvips(image) if format == "avif" else containers.take(format, data, page or 1)
         # libvips decodes at the first pixel asked for; asking for the mean makes it decode, and find the damage, now.
@@ -149,7 +152,7 @@ def _of_libvips(image: pyvips.Image) -> Metadata:
     return Metadata(exif=exif.removeprefix(b"Exif\0\0"), xmp=xmp)
 
 
-def _refuse_unsuitable(image: pyvips.Image, page: int | None) -> None:
+def _refuse_unsuitable(image: pyvips.Image, page: int | None, most_pixels: int) -> None:
     """Refuse, by its header alone, what the rest of the package could not give back as it was."""
     kind, bands, megapixels = image.interpretation, image.bands, image.width * image.height / 1e6
     fields = image.get_fields()
@@ -158,8 +161,8 @@ def _refuse_unsuitable(image: pyvips.Image, page: int | None) -> None:
         raise Unsupported("is an animated GIF; save one frame of it as a still picture")
     if pages > 1 and page is None:
         raise Unsupported(f"holds {pages} pages; choose one with --page N, or save each as a picture of its own")
-    if megapixels > MOST_PIXELS / 1e6:
-        raise Unsupported(f"has {megapixels:.0f} megapixels, more than {MOST_PIXELS / 1e6:.0f}; make it smaller")
+    if megapixels > most_pixels / 1e6:
+        raise TooManyPixels(f"has {megapixels:.0f} megapixels, more than {most_pixels / 1e6:g}; make it smaller")
     if image.format not in ("uchar", "ushort"):
         raise Unsupported(f"stores its values as {image.format}, not as 8 or 16 bit whole numbers; {_CONVERT}")
     if kind == "cmyk":

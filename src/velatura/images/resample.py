@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from velatura.errors import InputError
+from velatura.errors import ImageError, InputError
 from velatura.images.artwork import Artwork
 from velatura.images.color import eight_bit_scale, flatten, to_srgb, usable_profile
 from velatura.images.libvips import pyvips
 
 if TYPE_CHECKING:  # torch itself is imported where it is used: the process that only decodes does not need it
     from torch import Tensor
+
+MOST_ELONGATED = 50  # how much longer than wide a picture may be
 
 
 def working_size(width: int, height: int, short_side: int, multiple: int = 8) -> tuple[int, int]:
@@ -27,8 +29,16 @@ def working_size(width: int, height: int, short_side: int, multiple: int = 8) ->
 
 
 def working(picture: Artwork | pyvips.Image, short_side: int) -> Tensor:
-    """The picture at the working resolution: ``(1, 3, h, w)``, sRGB in [0, 1], reduced with Lanczos3."""
+    """The picture at the working resolution: ``(1, 3, h, w)``, sRGB in [0, 1], reduced with Lanczos3.
+
+    Raises ``ImageError`` where it is more than ``MOST_ELONGATED`` times as long as wide: enlarged to the short side, a
+    line of a few bytes would fill the memory.
+    """
     image = picture.image if isinstance(picture, Artwork) else picture
+    if max(image.width, image.height) > MOST_ELONGATED * min(image.width, image.height):
+        name = picture.name if isinstance(picture, Artwork) else "picture"
+        size = f"{image.width}x{image.height}"
+        raise ImageError(f"{name}: {size} is more than {MOST_ELONGATED} times as long as wide; cut it first")
     return tensor(at_size(image, *working_size(image.width, image.height, short_side)))
 
 

@@ -1,7 +1,7 @@
 """The process that decodes for :func:`velatura.images.guarded.read_guarded`.
 
-``python -m velatura.images.worker PIXELS PAGE [FILE]``; without a file, its bytes come on standard input. Answers with
-one line of JSON: the picture's facts, or what is wrong. Pixels go to PIXELS in libvips' own format.
+``python -m velatura.images.worker PIXELS PAGE MOST_PIXELS [FILE]``; without a file, its bytes come on standard
+input. Answers with one line of JSON: the picture's facts, or what is wrong. Pixels go to PIXELS in libvips' own format.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def limit() -> None:
 
 
 def main(arguments: list[str]) -> None:
-    pixels, page = arguments[0], int(arguments[1]) or None
+    pixels, page, most_pixels = arguments[0], int(arguments[1]) or None, int(arguments[2])
     limit()
     try:
-        source = Path(arguments[2]) if len(arguments) > 2 else sys.stdin.buffer.read()
-        artwork = read(source, page=page)
+        source = Path(arguments[3]) if len(arguments) > 3 else sys.stdin.buffer.read()
+        artwork = read(source, page=page, most_pixels=most_pixels)
         artwork.image.vipssave(pixels)
         answer = tree(artwork)
     except MissingExtra as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
@@ -18,7 +18,6 @@ PLUS = "http://ns.useplus.org/ldf/xmp/1.0/"
 EXIF = "http://ns.adobe.com/exif/1.0/"
 TIFF = "http://ns.adobe.com/tiff/1.0/"
 THUMBNAILS = "http://ns.adobe.com/xap/1.0/"
-RIGHTS = "http://ns.adobe.com/xap/1.0/rights/"
 NOTE = "http://ns.adobe.com/xmp/note/"
 PHOTOSHOP = "http://ns.adobe.com/photoshop/1.0/"
 IPTC_CORE = "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/"
@@ -61,7 +60,7 @@ class _Open:
     name: str
     start: int
     tag: bytes  # as it opens
-    text: str = ""
+    text: list[str] = field(default_factory=list)
 
 
 class _Reader:
@@ -74,6 +73,7 @@ class _Reader:
         self.end: int | None = None
         self._open: list[_Open] = []
         self._parser = expat.ParserCreate("utf-8", namespace_separator="\n")
+        self._parser.buffer_text = True
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._stop
         self._parser.CharacterDataHandler = self._text
@@ -109,8 +109,9 @@ class _Reader:
         return len(names) - 1 - outer
 
     def _text(self, text: str) -> None:
-        for element in self._open:
-            element.text += text
+        depth = self._depth()
+        if depth >= 1:  # only a property's text is asked for; a copy for each element within it would be quadratic
+            self._open[-depth].text.append(text)
 
     def _stop(self, name: str) -> None:
         depth = self._depth()
@@ -118,8 +119,9 @@ class _Reader:
         at = self._parser.CurrentByteIndex
         empty = element.tag.endswith(b"/>")
         if depth == 1:
+            text = "".join(element.text).strip()
             stop = element.start + len(element.tag) if empty else self.packet.index(b">", at) + 1
-            self.properties.append(Property(element.space, element.name, element.text.strip(), element.start, stop))
+            self.properties.append(Property(element.space, element.name, text, element.start, stop))
         elif (element.space, element.name) == (RDF, "RDF") and not empty:
             self.end = at
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from velatura.errors import Cancelled, ContractError, InputError, VelaturaError
+from velatura.images.artwork import printable
+from velatura.jobs.files import files
 from velatura.jobs.hold import Hold, Superseded
 from velatura.jobs.ledger import Ledger
 from velatura.jobs.records import Job, Picture
@@ -80,16 +83,21 @@ def _once(hold: Hold, work: Work) -> bool:
         if not isinstance(error, ContractError):  # the settings are wrong, and will be for every picture
             hold.enter(state="waiting", step=0)
             raise
-        hold.enter(state="failed", error=line(error))
+        hold.enter(state="failed", error=line(error, hold.picture))
         return True
     except VelaturaError as error:  # the picture is, and trying again would not mend it
-        hold.enter(state="failed", error=line(error))
+        hold.enter(state="failed", error=line(error, hold.picture))
         return True
     except Exception as error:  # a full disk, no memory: may be better in a moment
-        hold.enter(state="waiting", step=0, error=line(error))
+        hold.enter(state="waiting", step=0, error=line(error, hold.picture))
         return False
 
 
-def line(error: Exception) -> str:
+def line(error: Exception, picture: Picture | None = None) -> str:
+    """For the one who ordered it: by the picture's own name, without the places where a server keeps things."""
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    said = lines[0] if lines else type(error).__name__
+    if picture is not None:
+        for place in (printable(picture.source), str(picture.source)):
+            said = said.replace(place, picture.name)
+    return re.sub(re.escape(str(files().root)) + r"[^\s'\")]*", "...", said)

@@ -51,7 +51,7 @@ class Hold:
 
     def enter(self, **values: object) -> None:
         """Change the picture's row, as long as this attempt is the latest."""
-        if not self.ledger.set_picture(self.job.id, self.picture.number, self.attempt, **values):
+        if not self.ledger.set_picture(self.job.id, self.picture.number, self.attempt, self.job.run, **values):
             raise Superseded("another worker has taken this picture over")
 
     @contextmanager

@@ -114,10 +114,17 @@ class Ledger:
             row = connection.execute(query).first()
         return row is None or row.state == "cancelled" or row.run != run
 
-    def set_picture(self, id: str, number: int, attempt: int | None = None, **values: Any) -> bool:
-        """Change a picture; with ``attempt``: if that is still the latest one and under way. Whether it was changed."""
+    def set_picture(
+        self, id: str, number: int, attempt: int | None = None, run: int | None = None, **values: Any
+    ) -> bool:
+        """Change a picture; with ``attempt``: if that is still the latest one and under way. Whether it was changed.
+
+        ``run``: and if that is the job's latest; attempts are counted anew in each.
+        """
         with self.engine.begin() as connection:
             here = _one(id, number) if attempt is None else _under_way(id, number, attempt)
+            if run is not None:
+                here &= sa.exists().where((jobs.c.id == id) & (jobs.c.run == run))
             return bool(connection.execute(pictures.update().where(here).values(**values)).rowcount)
 
     @contextmanager

@@ -12,8 +12,8 @@ import torch
 
 from velatura.cloaks import Step, glaze
 from velatura.diffusion import extractors
-from velatura.errors import VelaturaError
 from velatura.images import Delivery, read_guarded, save
+from velatura.images.prepare import format_of
 from velatura.jobs.experiments import Laboratory
 from velatura.jobs.files import files
 from velatura.jobs.hold import Hold
@@ -46,9 +46,11 @@ class Studio:
         every = max(1, -(-len(job.pictures) // MOST_FOR_CENTROID))
         for picture in job.pictures[::every]:
             # Reported when its turn comes.
-            with contextlib.suppress(VelaturaError, OSError, RuntimeError):
+            with contextlib.suppress(Exception):
                 files().pull(picture.source)
-                looks[picture.number] = protector.look(read_guarded(picture.source, page=settings.page))
+                artwork = read_guarded(picture.source, page=settings.page)
+                format_of(artwork, settings.delivery)
+                looks[picture.number] = protector.look(artwork)
         if not looks:
             return {}
         choice = protector.choose(list(looks.values()), earlier=_style_beside(job, protector.settings))

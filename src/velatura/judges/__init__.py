@@ -1,6 +1,6 @@
 """Judges of a mimic's pictures: whose style, which genre, what content, how near to real ones, copied or not.
 
-Nothing that optimises uses them (HOUSE.md, contract 6). They need the ``lab`` extra.
+Nothing that optimises uses them. They need the ``lab`` extra.
 """
 
 from velatura.judges.copies import Copies, copy_rate

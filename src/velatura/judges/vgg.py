@@ -1,7 +1,8 @@
 """VGG16's correlations in a picture: what style and fidelity are judged by.
 
-VGG16 stays with the judges (HOUSE.md, contract 6): no loss, no choice of T and no tuning uses it, so that no cloak and
-no mimic has learned to please it. The weights are LPIPS's trunk (ImageNet), the layers its five.
+VGG16 stays with the judges: no loss and no choice of T looks at it, so that no cloak and no mimic has learned to please
+it. (What a trial of T asks was chosen among rules with its figures on tuning artists in view: docs/styles.md.)
+The weights are LPIPS's trunk (ImageNet), the layers its five.
 """
 
 from __future__ import annotations

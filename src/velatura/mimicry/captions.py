@@ -43,17 +43,19 @@ def of_folder(
     ``metadata.jsonl`` in its folder (both as fine-tuning tools have them), ``captioner``, the words of the file's name.
     Each gets the artist's name or token, unless it names it already.
     """
-    given = _table(table) if table is not None else {}
+    given: dict[Path, dict[str, str]] = {}  # by folder
     for folder in {path.parent for path in paths}:
-        if table is None and (folder / "metadata.jsonl").is_file():
-            given |= _table(folder / "metadata.jsonl")
-    if table is not None and not any(path.name in given for path in paths):
+        if table is not None:
+            given[folder] = _table(table)
+        elif (folder / "metadata.jsonl").is_file():
+            given[folder] = _table(folder / "metadata.jsonl")
+    if table is not None and not any(path.name in given[path.parent] for path in paths):
         raise InputError(f"{table}: names none of the pictures; expected rows with file_name and text")
     captions = []
     for path in paths:
         beside = path.with_suffix(".txt")
-        if path.name in given:
-            words = given[path.name]
+        if path.name in given.get(path.parent, {}):
+            words = given[path.parent][path.name]
         elif beside.is_file():
             words = beside.read_text(encoding="utf-8", errors="replace").strip()
         elif captioner is not None:

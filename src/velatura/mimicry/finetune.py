@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor
@@ -136,7 +136,11 @@ def train(
     trainee = trainees.make(pipeline, settings, artist)
     captions = [trainee.words(caption) for caption in captions]
     by_name = trainee.words(with_artist("", artist))
-    prior = _prior(pipeline, settings, work) if settings.method == "dreambooth" and settings.prior_weight > 0 else None
+    prior = (
+        _prior(pipeline, settings, work, mark)
+        if settings.method == "dreambooth" and settings.prior_weight > 0
+        else None
+    )
     if is_full_size(pipeline):  # a third more time for a quarter of the memory
         pipeline.unet.enable_gradient_checkpointing()
     scheduler = denoising.training_scheduler(pipeline)
@@ -272,18 +276,18 @@ class _Encoded:
         return denoising.drawn(self.vae, (means, deviations), generator).float()
 
 
-def _prior(pipeline: Any, settings: Settings, work: Path) -> Tensor:
+def _prior(pipeline: Any, settings: Settings, work: Path, mark: str) -> Tensor:
     """Latents of the model's own pictures before training, which DreamBooth holds on to; kept for a resumed run."""
     path = work / "prior.pt"
-    if path.exists():
-        return torch.load(path, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
+    if (kept := _kept(path, mark)) is not None:
+        return cast("Tensor", kept["latents"])
     prompts = [PRIOR_PROMPT] * settings.prior_pictures
     made = [
         denoising.encode(pipeline.vae, m.picture.to(pipeline.device)).cpu()
         for m in generate(pipeline, prompts, seed=settings.seed, resolution=settings.resolution)
     ]
     latents = torch.cat(made)
-    _saved(latents, path)
+    _saved({"mark": mark, "latents": latents}, path)
     return latents
 
 

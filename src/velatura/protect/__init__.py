@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
+from types import ModuleType
 
 from velatura.images import read_guarded
 from velatura.protect.protector import Protected, Protector
@@ -23,3 +25,13 @@ def protect(data: bytes, settings: Settings | None = None) -> bytes:
 @lru_cache(maxsize=2)
 def _protector(settings: Settings) -> Protector:
     return Protector(settings)
+
+
+class _Callable(ModuleType):
+    """Whoever imports this package binds it as ``velatura.protect``, in the place of the function of that name."""
+
+    def __call__(self, data: bytes, settings: Settings | None = None) -> bytes:
+        return protect(data, settings)
+
+
+sys.modules[__name__].__class__ = _Callable

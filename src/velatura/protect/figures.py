@@ -137,7 +137,7 @@ class View:
 def views(
     extractors: Sequence[Extractor], original: Tensor, saved: Tensor, target: Tensor, budget: float, seed: int
 ) -> list[View]:
-    """Latent distance and decoded view of the saved picture, beside random noise of LPIPS ``budget`` (HOUSE.md, 6).
+    """Latent distance and decoded view of the saved picture, beside random noise of LPIPS ``budget``.
 
     ``view_change``: how far the style of the decoded view has changed (``perception.style``).
 

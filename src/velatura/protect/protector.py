@@ -42,7 +42,6 @@ from velatura.styles.choose import Choice, centroid, choose, remember, remembere
 
 STYLE_MODEL = "mini"  # the style space is the miniature's, whatever model the cloak uses
 MOST_FOR_CENTROID = 24
-MOST_ELONGATED = 50
 GAIN = 8.0
 
 
@@ -154,11 +153,6 @@ class Protector:
         s, started = self.settings, time.perf_counter()
         clock = _Clock()
         artwork = prepared(artwork, s.delivery)
-        if max(artwork.width, artwork.height) > MOST_ELONGATED * min(artwork.width, artwork.height):
-            size = f"{artwork.width}x{artwork.height}"
-            raise ImageError(
-                f"{artwork.name}: {size} is more than {MOST_ELONGATED} times as long as wide; cut it first"
-            )
         choice = choice or self.choose([self.look(artwork)])
         original = self.working(artwork)
         target = self.paint(original, choice)

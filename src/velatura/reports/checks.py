@@ -25,7 +25,7 @@ class Doubt:
 
 
 def doubts(rows: Sequence[Row], seen: Mapping[str, Sequence[str]] | None = None) -> list[Doubt]:
-    """What forbids to praise a cloak for these rows of one artist (HOUSE.md, contract 6: flags).
+    """What forbids to praise a cloak for these rows of one artist (flags).
 
     ``seen``: by cloak, the countermeasures that it was optimised through.
     """

@@ -11,7 +11,7 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, count
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -110,14 +110,29 @@ def _sheet(folder: Path, heading: str, arms: Sequence[dict[str, Any]], prompts: 
 
 
 def _art(folder: Path, index: dict[str, Any]) -> Sheet:
-    originals = [Path(path) for path in index["art"]][:SHOWN]
+    originals = [Path(path) for path in index["art"]]
     protected = index["protected"]
     rows = []
-    for path in originals:
-        altered = [_inlined(folder / arm["folder"] / f"{path.stem}.png") for arm in protected]
+    for path, name in list(zip(originals, file_names(originals), strict=True))[:SHOWN]:
+        altered = [_inlined(folder / arm["folder"] / name) for arm in protected]
         rows.append((path.stem, (_inlined(path), *altered)))
     labels = ("untouched", *(arm["label"] for arm in protected))
     return Sheet("The art that they learned from", labels, tuple(rows))
+
+
+def file_names(paths: Sequence[Path]) -> list[str]:
+    """What each picture is called in the folders of an experiment: ``NAME.png``, a second one ``NAME-2.png``.
+
+    Pictures come from several folders and in several formats; upper case does not tell them apart everywhere.
+    """
+    taken: set[str] = set()
+    found = []
+    for path in paths:
+        tries = (f"{path.stem}{'' if i == 1 else f'-{i}'}.png" for i in count(1))
+        name = next(one for one in tries if one.casefold() not in taken)
+        taken.add(name.casefold())
+        found.append(name)
+    return found
 
 
 def _inlined(path: Path) -> str | None:

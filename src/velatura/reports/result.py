@@ -1,4 +1,4 @@
-"""A result is a JSON file (HOUSE.md, contract 6): who ran what, with which weights, and one row a figure."""
+"""A result is a JSON file: who ran what, with which weights, and one row a figure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import os
 import platform
 import re
+import secrets
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -62,9 +63,14 @@ def method(cloak: str | None) -> str:
 def write(text: str, path: Path) -> None:
     """A text file, whole or not at all; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    # Not images.save, which would load libvips for a report.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except BaseException:  # a full disk, Ctrl-C
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def load(path: Path) -> Result:

@@ -5,7 +5,7 @@ Below 0.1 (means of an arm, at 128 px on the miniature) lie noise, other picture
 tight; above it most mimics missed the style more often than on noise. Not all: a style may change much and stay the
 artist's (results/evaluation/first-trial-vincent-van-gogh.json), which no figure of one picture alone tells. It predicts
 mimics roughly, if better than ``decoded_shift``, the share of the way to the target style, which does not know how far
-the way is (docs/evaluation.md, "Do fast figures predict slow ones?").
+the way is (docs/evaluation-results.md, "Do fast figures predict slow ones?").
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -87,7 +88,7 @@ def _pictures(api: APIRouter) -> None:
         if declared.isdecimal() and int(declared[:20]) > room:  # one that lies is found out while it arrives
             raise too_large(room)
         limits = replace(house.limits, bytes=room)
-        return PictureOut.of(await take_in(request.stream(), name, limits, desk.ledger))
+        return PictureOut.of(await take_in(request.stream(), name, limits, desk.ledger, partial(house.room, who)))
 
     @api.get("/pictures/{id}/thumbnail", response_class=FileResponse, responses=NOT_FOUND)
     def thumbnail(id: Uuid, desk: Counter) -> FileResponse:
@@ -196,12 +197,13 @@ def _files(api: APIRouter) -> None:
 
 def _previews(api: APIRouter) -> None:
     @api.post("/previews", status_code=202, responses=NOT_FOUND | REFUSED)
-    def order_preview(wish: PreviewWish, desk: Counter, who: Who) -> PreviewOut:
+    def order_preview(wish: PreviewWish, desk: Counter, house: Rules, who: Who) -> PreviewOut:
         """A quick look at a part of a picture; the one that was asked for before is given up."""
         upload = _upload(desk, wish.picture)
         for job in desk.ledger.unfinished():
             if job.kind == "preview":
                 desk.cancel(job.id)
+        house.look(who)
         id = str(uuid.uuid4())
         ordered = {"settings": _settings(wish, who), "x": wish.x, "y": wish.y}
         picture = Picture(0, upload.name, upload.path, folder_of(id) / "after.png", "part")

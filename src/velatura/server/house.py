@@ -48,6 +48,9 @@ class House:
         if webhook is not None:
             raise InputError("webhook: expected none; a shared server calls back, the local application does not")
 
+    def look(self, visitor: Visitor) -> None:
+        """Before a preview, whose turn comes before any batch's. Raises where it may not be."""
+
 
 def visitor_of(request: Request) -> Visitor:
     """Who is asking, as the guard found."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import secrets
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -81,8 +82,12 @@ def plan(bodies: Sequence[Body], design: Design) -> tuple[str, dict[str, Any]]:
     draw = random.Random(design.seed)
     id = secrets.token_hex(6)
     album = _Album(files().root / "studies" / id)
-    mimicry = [q for one in bodies for q in _questions(one, design, draw, album)]
-    questions = _dealt(mimicry, draw) + _checks(bodies, design, draw, album, mimicry)
+    try:
+        mimicry = [q for one in bodies for q in _questions(one, design, draw, album)]
+        questions = _dealt(mimicry, draw) + _checks(bodies, design, draw, album, mimicry)
+    except BaseException:  # a picture that cannot be read: nothing is left of the study
+        shutil.rmtree(album.folder, ignore_errors=True)
+        raise
     each = min(design.each or len(mimicry), len(mimicry))
     tree = {"questions": [asdict(question) for question in questions], "each": each, "seed": design.seed}
     return id, tree | {"synthetic": design.synthetic, "design": asdict(design), "pictures": album.sources}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import time
 import unicodedata
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 import anyio
 from starlette.concurrency import run_in_threadpool
 
-from velatura.errors import ImageError, InputError
+from velatura.errors import ImageError, ImageTooLarge, InputError
 from velatura.images.formats import SUFFIXES_OF
 from velatura.jobs import database
 from velatura.jobs.files import files
@@ -26,6 +25,7 @@ from velatura.jobs.records import Upload
 THUMBNAIL = 480  # px
 MOST_DECODERS = 3  # at a time; each may take what images/guarded.py allows
 LONGEST_NAME = 120
+HEAD = 4096  # bytes by which a format is told
 UNWRITTEN = {
     "gif": "the 256 colours of a GIF would not keep a cloak; save it as PNG",
     "heic": "HEIC can be read, but not written; save it as PNG or JPEG",
@@ -50,11 +50,13 @@ def too_large(most: int) -> TooLarge:
     return TooLarge(f"picture: expected at most {most / 1e6:g} MB; make it smaller")
 
 
-async def take_in(body: AsyncIterator[bytes], name: str, limits: Limits, ledger: Ledger) -> Upload:
+async def take_in(
+    body: AsyncIterator[bytes], name: str, limits: Limits, ledger: Ledger, room: Callable[[], int] | None = None
+) -> Upload:
     """Keep a picture that arrives in pieces.
 
-    Raises :class:`TooLarge`, or :class:`ImageError` where it is not a picture that can be protected; then nothing is
-    kept of it.
+    ``room``: bytes that there are for it, asked again when it is there: others may have arrived meanwhile. Raises
+    :class:`TooLarge`, or :class:`ImageError` where it is not a picture that can be protected; then nothing is kept.
     """
     id = str(uuid.uuid4())
     folder = files().root / "uploads" / id
@@ -63,11 +65,14 @@ async def take_in(body: AsyncIterator[bytes], name: str, limits: Limits, ledger:
         size = await _receive(body, folder / "arriving", limits.bytes)
         look = partial(_looked_at, folder, id, shown(name), size, limits)
         upload = replace(await anyio.to_thread.run_sync(look, limiter=_decoders()), owner=ledger.owner)
+        if room is not None and size > (left := await run_in_threadpool(room)):
+            raise too_large(left)
         await run_in_threadpool(ledger.add_upload, upload)  # entered first: what no one knows of is never deleted
         (folder / "arriving").rename(upload.path)
         await run_in_threadpool(files().push, upload.path, folder / "thumbnail.webp")
     except BaseException:  # a closed tab too
         shutil.rmtree(folder, ignore_errors=True)
+        ledger.delete(database.uploads, id)
         raise
     return upload
 
@@ -98,18 +103,17 @@ def _looked_at(folder: Path, id: str, name: str, size: int, limits: Limits) -> U
     try:
         if size == 0:
             raise Unsupported("is empty; copy or export it again")
-        format = sniff(path.read_bytes())
+        with path.open("rb") as file:
+            format = sniff(file.read(HEAD))
         if format in UNWRITTEN:
             raise Unsupported(UNWRITTEN[format])
-        if format != "avif":  # the header alone, before anything is decoded
-            header = getattr(pyvips.Image, f"{format}load")(os.fsencode(path))
-            _check_size(name, header.width, header.height, limits)
-        artwork = read_guarded(path)  # in a process of limited memory and time
-        _check_size(name, artwork.width, artwork.height, limits)
+        artwork = read_guarded(path, most_pixels=limits.pixels)  # in a process of limited memory and time
         small = artwork.image.thumbnail_image(THUMBNAIL, height=THUMBNAIL, size="down", output_profile="srgb")
         (folder / "thumbnail.webp").write_bytes(small.webpsave_buffer(Q=82))
     except Unsupported as error:
         raise ImageError(f"{name}: {error}") from None
+    except ImageTooLarge:
+        raise TooLarge(f"{name}: expected at most {limits.pixels / 1e6:g} megapixels; make it smaller") from None
     except ImageError as error:
         raise ImageError(_without_place(str(error), name)) from None
     except pyvips.Error as error:
@@ -123,11 +127,6 @@ def _looked_at(folder: Path, id: str, name: str, size: int, limits: Limits) -> U
 def _without_place(text: str, name: str) -> str:
     """Libraries name the file that they were given, cut short or not; where it lies is nobody's business."""
     return re.sub(re.escape(str(files().root)) + r"[^\s'\")]*", lambda _: name, text)
-
-
-def _check_size(name: str, width: int, height: int, limits: Limits) -> None:
-    if width * height > limits.pixels:
-        raise TooLarge(f"{name}: expected at most {limits.pixels / 1e6:.0f} megapixels; make it smaller")
 
 
 def shown(name: str) -> str:

@@ -15,7 +15,7 @@ import torch
 
 from velatura import weights
 from velatura.diffusion.extractors import Extractor
-from velatura.errors import ImageError, InputError, WeightsError
+from velatura.errors import InputError, VelaturaError, WeightsError
 from velatura.images import Artwork, read, save, working
 from velatura.images.formats import SUFFIXES
 from velatura.reports.result import to_json
@@ -117,7 +117,10 @@ def sources(folders: Sequence[Path], works: Sequence[Path] = (), facts: Path | N
     movements = {}
     if facts is not None:
         with facts.open(encoding="utf-8", newline="") as file:
-            movements = {row["name"]: row["movement"] for row in csv.DictReader(file)}
+            rows = list(csv.DictReader(file))
+        if not all(row.keys() >= {"name", "movement"} for row in rows):
+            raise InputError(f"{facts}: expected a table (CSV) with the columns name and movement")
+        movements = {row["name"]: row["movement"] for row in rows}
     groups: list[tuple[str, list[Path]]] = []
     for folder in folders:
         for child in sorted(p for p in folder.iterdir() if p.is_dir()):
@@ -154,7 +157,7 @@ def _manifest_row(path: Path) -> dict[str, str]:
 @lru_cache(maxsize=4)
 def _manifest(path: Path) -> dict[str, dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
-        return {row["path"]: row for row in csv.DictReader(file)}
+        return {row["path"]: row for row in csv.DictReader(file) if row.get("path")}  # others' tables say nothing here
 
 
 def build(
@@ -182,13 +185,14 @@ def build(
                 done += 1
                 error = None
                 try:
-                    key = f"{path.resolve()}|{path.stat().st_size}"
+                    about = path.stat()
+                    key = f"{path.resolve()}|{about.st_size}|{about.st_mtime_ns}"
                     if key not in known:
                         known[key] = list(measure(read(path), extractor))
                         line = {"key": key, "extractor": extractor.sha256, "row": known[key]}
                         print(json.dumps(line), file=log, flush=True)
                     rows.append(known[key])
-                except (ImageError, OSError) as unreadable:
+                except (VelaturaError, OSError) as unreadable:
                     error = str(unreadable)
                 if on_picture is not None:
                     on_picture(done, total, path, error)
@@ -198,7 +202,7 @@ def build(
                     numbers = torch.tensor([row[1] for row in rows])
                     deviations.append((numbers - numbers.mean(0)) * (len(rows) / (len(rows) - 1)) ** 0.5)
     if not styles:
-        raise ImageError("no style could be measured: none of the pictures can be read")
+        raise InputError("no style could be measured: none of the pictures can be read")
     scale = torch.cat(deviations).std(0).clamp_min(1e-3).tolist() if deviations else [1.0] * len(space.NUMBERS)
     styles = [s if s.pictures > 1 else Style(**{**asdict(s), "spread": scale}) for s in styles]
     return Catalogue(sorted(styles, key=lambda s: s.name), scale, extractor=extractor.sha256)

@@ -110,13 +110,17 @@ def _profiles() -> Path:
     return Path(root) / "artists"
 
 
+LONGEST = 200  # bytes of a file's name; 255 are the most that file systems take
+
+
 def _profile(artist: str) -> Path:
     key = slug(artist)
     if not key:
         raise InputError(f"artist: expected a name with letters or digits, got {artist!r}")
     # Names that differ in accents or signs only share a slug, not a profile.
     digest = sha256(artist.strip().casefold().encode()).hexdigest()[:8]
-    return _profiles() / f"{key}-{digest}.json"
+    short = key.encode()[:LONGEST].decode(errors="ignore")
+    return _profiles() / f"{short}-{digest}.json"
 
 
 def profiles() -> dict[str, str]:

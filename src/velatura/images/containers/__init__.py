@@ -11,11 +11,11 @@ import struct
 import zlib
 
 from velatura.images.containers import avif, jpeg, png, tiff, webp
-from velatura.images.containers.parts import Facts, Metadata, Parts, TooMuch, Unsupported
+from velatura.images.containers.parts import Facts, Metadata, Parts, TooManyPixels, TooMuch, Unsupported
 from velatura.images.containers.sniff import sniff
 from velatura.images.formats import Format
 
-__all__ = ["Facts", "Metadata", "TooMuch", "Unsupported", "facts", "put", "sniff", "take"]
+__all__ = ["Facts", "Metadata", "TooManyPixels", "TooMuch", "Unsupported", "facts", "put", "sniff", "take"]
 
 # A file that ends inside its own headers, or (BigTIFF) points to more bytes than a machine can count.
 _OUTSIDE = (struct.error, IndexError, OverflowError)

@@ -12,6 +12,10 @@ class Unsupported(Exception):
     """Carries "what is wrong; what to do"."""
 
 
+class TooManyPixels(Unsupported):
+    """A picture larger than is asked for."""
+
+
 class TooMuch(Unsupported):
     """More metadata than a picture has."""
 

@@ -38,6 +38,8 @@ class SharedHouse(House):
     engine: sa.Engine
     quota: Quota
     expect: Callable[[str, str, str], None]  # job, user, address
+    previews: RateLimitItem = field(default_factory=lambda: parse("20/minute"))  # of one user
+    limiter: MovingWindowRateLimiter = field(default_factory=lambda: MovingWindowRateLimiter(MemoryStorage()))
 
     def room(self, visitor: Visitor) -> int:
         """Bytes that the next picture may have."""
@@ -55,6 +57,10 @@ class SharedHouse(House):
         if webhook is not None:
             self.expect(job, visitor.owner, webhook)
         self.spend(visitor.owner, pictures)
+
+    def look(self, visitor: Visitor) -> None:
+        if not self.limiter.hit(self.previews, f"preview of {visitor.owner}"):
+            raise TooMuch(f"previews: at most {self.previews.amount} a minute; wait a moment")
 
     def held(self, user: str | None) -> tuple[int, int]:
         """Pictures that are kept for a user, and their bytes as they were handed in."""
