@@ -93,8 +93,8 @@ def run(args: argparse.Namespace) -> None:
             value, low, high = mean_interval([f[metric] for f in figures])
             arm = "noise" if recipe == "noise" else "cloaked"
             rows.append(
-                Row(metric, value, len(figures), low, high, arm=arm, cloak="glaze", budget=args.budget, recipe=recipe,
-                    seed=args.seed)
+                Row(metric, value, len(figures), low, high, arm=arm, cloak=None if arm == "noise" else "velatura",
+                    budget=args.budget, recipe=recipe, seed=args.seed)
             )  # fmt: skip
             print(f"{recipe:14} {metric:18} {value:.3f} ({low:.3f} to {high:.3f})", flush=True)
     about = {

@@ -14,6 +14,7 @@ picture. Means with 95 % t-intervals. Recipes that stand in the file already are
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -40,7 +41,7 @@ from velatura.perception.color_difference import cell_difference, cells
 from velatura.protect import EFFORTS, Protector, Settings
 from velatura.protect.figures import visible
 from velatura.protect.settings import CAST_PER_LPIPS
-from velatura.reports.result import Result, Row, load
+from velatura.reports.result import Result, Row, load, to_json
 from velatura.reports.statistics import mean_interval
 
 
@@ -195,7 +196,12 @@ def run(args: argparse.Namespace) -> None:
     digests = {name: weights.sha256(weights.embedded(name)) for name in ("lpips-alex", "lpips-vgg")}
     settings = {"pictures": names, "targets": styles, "side": args.side, "steps": EFFORTS["default"].steps}
     result = Result("objectives", __version__, args.seed, "cpu", settings, digests | {"mini": course.seen.sha256})
-    rows = list(load(args.output).rows) if args.output.exists() else []
+    rows: list[Row] = []
+    if args.output.exists():  # a run that was stopped
+        kept = load(args.output)
+        if (kept.seed, kept.settings, kept.weights) != (args.seed, json.loads(to_json(settings)), result.weights):
+            raise SystemExit(f"{args.output} is of other pictures, settings or weights: choose another -o")
+        rows = list(kept.rows)
     for budget in args.budgets:
         base = cloak(course, RECIPES["latent"], budget, args.side)
         latent = course.figures(base)["decoded_shift"]

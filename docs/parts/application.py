@@ -13,14 +13,20 @@ FILES = {
     ),
     "fuzz-vp8-iptc": ("the same of a lossy WebP's head and of IPTC", "fuzz_parsers.py --only=vp8,iptc"),
     "fuzz-decoder": ("mutated files of 17 kinds through the decoder, in limited processes", "fuzz_decoder.py"),
-    "interrupted-forked": ("`kill -9` at random moments of a batch of real cloaks, in forks of one process", "interrupted.py --way forked"),
+    "interrupted-forked": (
+        "`kill -9` at random moments of a batch of real cloaks, in forks of one process",
+        "interrupted.py --way forked",
+    ),
     "interrupted-stand-in": (
         "the same with a small change in the place of the cloak, so that nearly all of the time is writing",
         "interrupted.py --way stand-in",
     ),
     "sizes": ("sizes at the edge, whole process", "sizes.py"),
     "release": ("wheel and sdist in a fresh environment", "release.py"),
-    "release-oldest": ("the same on the oldest Python (the test that failed forged a link; mended since)", "release.py python3.11 --tests"),
+    "release-oldest": (
+        "the same on the oldest Python (the test that failed forged a link; mended since)",
+        "release.py python3.11 --tests",
+    ),
 }
 
 

@@ -48,7 +48,9 @@ def models() -> str:
         if m.class_name:
             size = f"{m.size_mb:g} MB" if m.size_mb else "embedded"
             lines.append(f"| `{m.name}` | {m.notes} | {m.resolution} px | {size} | {m.licence} |")
-    lines.append("| any hub id or folder | an autoencoder or a pipeline in diffusers format (a hub id once `hf download ID` has fetched it, or with `--online`) | | | its own |")
+    lines.append(
+        "| any hub id or folder | an autoencoder or a pipeline in diffusers format (a hub id once `hf download ID` has fetched it, or with `--online`) | | | its own |"
+    )
     return "\n".join(lines)
 
 
@@ -123,7 +125,7 @@ def effort() -> str:
     lines += [
         "",
         f"{len(tree['settings']['pictures'])} pictures of the tuning artists, {tree['settings']['side']} px squares, two targets each, from the instant cloak and within their budgets, "
-        "means, and of differences picture by picture 95 % t-intervals ([results/effort.json](RESULTS/effort.json))."
+        "means, and of differences 95 % t-intervals over pairs of picture and target (as if independent: somewhat too narrow) ([results/effort.json](RESULTS/effort.json))."
         + stale(tree),
     ]
     return "\n".join(lines)

@@ -15,8 +15,6 @@ import torch
 from velatura import weights
 from velatura.errors import MissingExtra, WeightsError
 
-PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
-
 
 def load(model: str, device: str = "cpu", dtype: torch.dtype = torch.float32, *, upscaler: bool = False) -> Any:
     """The ``StableDiffusionPipeline`` of a name of the table, a cached hub id, or a folder. Never downloads.
