@@ -27,7 +27,7 @@ def drawn() -> dict[str, str]:
 def methods() -> str:
     """The plan's results, as far as it has been run, and what became of the aims."""
     parts: list[str] = []
-    for name, found in runs("methods-*").items():
+    for name, found in sorted(runs("methods-*").items(), key=lambda item: -len(item[1].rows)):
         artist = found.settings["artist"]
         parts += [
             f"![Style shift of {artist}'s mimics over ΔE in flat places, a line a method](images/{name}.svg)",

@@ -192,7 +192,7 @@ class Setup:
     def elsewhere(self, arm: Arm) -> list[Path]:
         """The pictures that an arm with a folder brings along, in the order of the training pictures."""
         assert arm.folder is not None
-        given: list[Path] = sorted(arm.folder.iterdir())
+        given: list[Path] = sorted(arm.folder.iterdir()) if arm.folder.is_dir() else []
         found: list[Path] = []
         for path in self.training:
             same = [p for p in given if p.stem == path.stem and p.suffix.lower() in SUFFIXES]
