@@ -200,10 +200,10 @@ def _previews(api: APIRouter) -> None:
     def order_preview(wish: PreviewWish, desk: Counter, house: Rules, who: Who) -> PreviewOut:
         """A quick look at a part of a picture; the one that was asked for before is given up."""
         upload = _upload(desk, wish.picture)
+        house.look(who)
         for job in desk.ledger.unfinished():
             if job.kind == "preview":
                 desk.cancel(job.id)
-        house.look(who)
         id = str(uuid.uuid4())
         ordered = {"settings": _settings(wish, who), "x": wish.x, "y": wish.y}
         picture = Picture(0, upload.name, upload.path, folder_of(id) / "after.png", "part")
