@@ -139,6 +139,11 @@ def embedded(name: str) -> Path:
     return path
 
 
+def local_path(name: str | Path) -> Path:
+    """A path with ``~`` as it is meant; pathlib's own raises where there is no user of that name."""
+    return Path(os.path.expanduser(name))
+
+
 def locate(name: str | Path) -> Path | None:
     """Where a model is on disk, or None: embedded, a local folder, or the hub's cache. Never uses the network.
 
@@ -148,8 +153,7 @@ def locate(name: str | Path) -> Path | None:
     name = str(name)
     model = lookup(name)
     if model is None:
-        home = Path(os.path.expanduser(name))  # pathlib's raises where there is no such user
-        folders = (home, home / "vae")
+        folders = (local_path(name), local_path(name) / "vae")
         local = next((f for f in folders if f.is_dir() and weight_files(f)), None)
         return local or _cached(name, ("vae", ""), ("main",))
     if model.file:
@@ -181,8 +185,8 @@ def locate_pipeline(name: str | Path) -> Path | None:
     if model is not None and model.file:
         folder = (DATA / model.file).parent
         return folder if (folder / "model_index.json").is_file() else None
-    if model is None and (Path(name).expanduser() / "model_index.json").is_file():
-        return Path(name).expanduser()
+    if model is None and (local_path(name) / "model_index.json").is_file():
+        return local_path(name)
     repos = (model.repo, *model.formerly) if model else (name,)
     for repo, revision in itertools.product(repos, (model.revision, "main") if model else ("main",)):
         index = _cached_file(repo, "model_index.json", revision)
@@ -196,7 +200,7 @@ def require_pipeline(name: str | Path) -> Path:
     if found := locate_pipeline(name):
         return found
     model = lookup(str(name))
-    if model is None and not Path(name).expanduser().exists():
+    if model is None and not local_path(name).exists():
         raise _unknown(str(name))
     if model is None or model.pipeline_mb is None:
         whole = ", ".join(m.name for m in MODELS if m.pipeline_mb)
@@ -304,7 +308,7 @@ def _cached(repo: str, subfolders: tuple[str, ...], revisions: tuple[str, ...]) 
 
 
 def _unknown(name: str) -> WeightsError:
-    if Path(name).expanduser().exists():
+    if local_path(name).exists():
         return WeightsError(f"{name}: expected a folder with vae/, or with config.json and {_WEIGHT_FILES[0]}")
     names = [model.name for model in MODELS if model.class_name]
     repos = [model.repo for model in MODELS if model.repo]

@@ -80,7 +80,7 @@ def prepare(
                 "`velatura purify train CLOAKED CLEAN -o FILE`"
             )
         return Attack(
-            name, settings, purifier.load(model, device), {"purifier": weights.sha256(Path(model).expanduser())}
+            name, settings, purifier.load(model, device), {"purifier": weights.sha256(weights.local_path(model))}
         )
     return Attack(name, settings, _pipeline(model, device, row.needs != "diffusion model"), _digests(model))
 

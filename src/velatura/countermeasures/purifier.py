@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from velatura import weights
 from velatura.countermeasures.autoencoding import cut, padded
 from velatura.countermeasures.settings import Settings, setting
 from velatura.diffusion.small_unet import SmallUNet
@@ -59,7 +60,7 @@ class Purifier:
 
 def load(path: str | Path, device: str = "cpu") -> Purifier:
     """What ``velatura purify train`` wrote."""
-    path = Path(path).expanduser()
+    path = weights.local_path(path)
     try:
         with safe_open(str(path), "pt") as file:
             facts = json.loads(file.metadata()["purifier"])

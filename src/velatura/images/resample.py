@@ -31,14 +31,17 @@ def working_size(width: int, height: int, short_side: int, multiple: int = 8) ->
 def working(picture: Artwork | pyvips.Image, short_side: int) -> Tensor:
     """The picture at the working resolution: ``(1, 3, h, w)``, sRGB in [0, 1], reduced with Lanczos3.
 
-    Raises ``ImageError`` where it is more than ``MOST_ELONGATED`` times as long as wide: enlarged to the short side, a
-    line of a few bytes would fill the memory.
+    Raises ``ImageError`` for an artwork that is more than ``MOST_ELONGATED`` times as long as wide: enlarged to the
+    short side, a line of a few bytes would fill the memory.
     """
+    if isinstance(picture, Artwork):
+        short, long = sorted((picture.width, picture.height))
+        if long > MOST_ELONGATED * short:
+            size = f"{picture.width}x{picture.height}"
+            raise ImageError(
+                f"{picture.name}: {size} is more than {MOST_ELONGATED} times as long as wide; cut it first"
+            )
     image = picture.image if isinstance(picture, Artwork) else picture
-    if max(image.width, image.height) > MOST_ELONGATED * min(image.width, image.height):
-        name = picture.name if isinstance(picture, Artwork) else "picture"
-        size = f"{image.width}x{image.height}"
-        raise ImageError(f"{name}: {size} is more than {MOST_ELONGATED} times as long as wide; cut it first")
     return tensor(at_size(image, *working_size(image.width, image.height, short_side)))
 
 

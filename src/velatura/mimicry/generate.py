@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from velatura import weights
 from velatura.diffusion import pipeline as models
 from velatura.diffusion.image_to_image import repaint
 from velatura.errors import WeightsError
@@ -60,7 +60,7 @@ def usual_guidance(pipeline: Any) -> float:
 
 def load(model: str, device: str = "cpu") -> Mimic:
     """What :func:`velatura.mimicry.finetune.train` wrote, or a base model by name, id or folder."""
-    folder = Path(model).expanduser()
+    folder = weights.local_path(model)
     if not (folder / "mimic.json").is_file():
         return Mimic(models.load(model, device))
     try:
