@@ -26,7 +26,7 @@ from velatura.evaluation.schedule import tasks
 from velatura.images import read, save, working
 from velatura.protect import EFFORTS
 from velatura.protect.protector import png
-from velatura.reports.pictures import file_names, sheets
+from velatura.reports.pictures import sheets
 from velatura.styles import catalogue
 
 pytest.importorskip("transformers")
@@ -323,7 +323,6 @@ def test_training_pictures_of_one_name_are_all_protected(tiny_model: Path, art: 
     arm = Arm("noise", 0.1)
     setup = Setup(Protocol([*moved, *art[2:]], "ada", [arm], training=4, model=str(tiny_model)), tmp_path / "out")
     setup.training = [moved[0], art[2].rename(art[2].with_name("00.png")), *setup.training[:2]]
-    setup.files = file_names(setup.training)
     protect_arm(setup, arm, lambda *_: None)
     files = measures.found(setup, arm)
     assert len({file.read_bytes() for file in files}) == len(files) == 4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 import time
@@ -94,8 +93,6 @@ class Batch:
 
     def _choice(self, off: bool) -> Choice | None:
         """One T for the whole batch, from up to two dozen of its pictures, those done before among them."""
-        from velatura.images import read_guarded
-        from velatura.images.prepare import format_of
         from velatura.protect.protector import MOST_FOR_CENTROID
         from velatura.styles.choose import TRIED
 
@@ -104,11 +101,8 @@ class Batch:
         asked = self.tasks[::every]
         with tqdm(total=len(asked) + TRIED, desc="choosing a target style", leave=False, disable=off) as bar:
             for task in asked:
-                # Reported when its turn comes.
-                with contextlib.suppress(Exception):
-                    artwork = read_guarded(task.source, page=self.settings.page)
-                    format_of(artwork, self.settings.delivery)
-                    looks.append(self.protector.look(artwork))
+                if (look := self.protector.look_at(task.source)) is not None:
+                    looks.append(look)
                 bar.update()
             if not looks:
                 return None

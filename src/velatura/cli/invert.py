@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from velatura.cli.files import new_file, pictures
 from velatura.cli.options import DEVICE, SEED
-from velatura.errors import Cancelled, InputError, VelaturaError
+from velatura.errors import Cancelled, VelaturaError
 
 
 @click.command("invert")
@@ -56,9 +56,7 @@ def invert_command(
     device = pick_device(device)
     eye = clips.load(clip, device) if clip is not None else None
     pipeline = models.load(model, device)
-    side = resolution or int(pipeline.unet.config.sample_size) * pipeline.vae_scale_factor
-    if side % pipeline.vae_scale_factor:
-        raise InputError(f"resolution: expected a multiple of {pipeline.vae_scale_factor}, got {side}")
+    side = models.side(pipeline, resolution)
     tensors = []
     for path in pictures(files):
         try:

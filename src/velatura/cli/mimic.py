@@ -143,13 +143,14 @@ def generate_command(
 
     "by ARTIST" is added to prompts that do not name the artist. A stopped run continues with the same command.
     """
+    from velatura.diffusion import pipeline as models
     from velatura.diffusion.device import pick_device
     from velatura.mimicry import generate
 
     mimic = generate.load(model, pick_device(device))
     lines = generate.SUBJECTS if prompts is None else _lines(prompts)
     texts = [_prompt(mimic, line, artist) for line in lines for _ in range(count)]
-    _check_resolution(mimic, resolution)
+    models.side(mimic.pipeline, resolution)  # refuses
     plan = {
         **_of(model, mimic),
         "seed": seed,
@@ -202,12 +203,12 @@ def img2img_command(
     device: str,
 ) -> None:
     """Repaint FILES (pictures or folders) with MODEL: the second way that mimics work."""
+    from velatura.diffusion import pipeline as models
     from velatura.diffusion.device import pick_device
     from velatura.mimicry import generate
 
     mimic = generate.load(model, pick_device(device))
-    _check_resolution(mimic, resolution)
-    side = resolution or int(mimic.pipeline.unet.config.sample_size) * mimic.pipeline.vae_scale_factor
+    side = models.side(mimic.pipeline, resolution)
     paths, tensors = _read(pictures(files), side)
     texts = [_prompt(mimic, prompt, artist)] * len(tensors)
     plan = {
@@ -268,12 +269,6 @@ def _prompt(mimic: Mimic, line: str, artist: str | None) -> str:
 def _of(model: str, mimic: Mimic) -> dict[str, Any]:
     """The model of a plan: its name, and what it was fine-tuned on, since a folder may be made anew."""
     return {"model": model, "fingerprint": None if mimic.card is None else mimic.card.get("fingerprint")}
-
-
-def _check_resolution(mimic: Mimic, resolution: int | None) -> None:
-    factor = mimic.pipeline.vae_scale_factor
-    if resolution is not None and resolution % factor:
-        raise InputError(f"resolution: expected a multiple of {factor}, got {resolution}")
 
 
 def _start(output: Path, plan: dict[str, Any]) -> int:

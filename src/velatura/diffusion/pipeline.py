@@ -13,7 +13,17 @@ from typing import Any
 import torch
 
 from velatura import weights
-from velatura.errors import MissingExtra, WeightsError
+from velatura.errors import InputError, MissingExtra, WeightsError
+
+
+def side(pipeline: Any, resolution: int | None = None) -> int:
+    """The short side to work at, px: as asked for, which the autoencoder must be able to divide, or the model's own."""
+    factor = int(pipeline.vae_scale_factor)
+    if resolution is None:
+        return int(pipeline.unet.config.sample_size) * factor
+    if resolution % factor:
+        raise InputError(f"resolution: expected a multiple of {factor}, got {resolution}")
+    return resolution
 
 
 def load(model: str, device: str = "cpu", dtype: torch.dtype = torch.float32, *, upscaler: bool = False) -> Any:

@@ -78,11 +78,12 @@ def treat(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
         attack, figures, doing = setup.attack(arm.then), [], f"treating: {whole_set(arm).key}"
         say(doing, 0, len(setup.training))
         folder.mkdir(parents=True, exist_ok=True)
-        for i, (path, file) in enumerate(zip(setup.training, found(setup, arm), strict=True)):
+        todo = zip(setup.training, found(setup, arm), setup.files, strict=True)
+        for i, (path, file, name) in enumerate(todo):
             original, given = (working(read(one), setup.side).to(setup.protocol.device) for one in (path, file))
             made = attack(given, shift=i).cpu()
             original = (attack(original, shift=i) if attack.moves else original).cpu()
-            save(png(made), folder / setup.files[i])
+            save(png(made), folder / name)
             figures.append(changed(original, made))
             say(doing, i + 1, len(setup.training))
         save(to_json({"figures": figures}).encode(), card)

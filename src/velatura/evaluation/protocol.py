@@ -124,7 +124,6 @@ class Setup:
         self.protocol, self.out = protocol, out
         pick_device(protocol.device)  # refuses, and sets what fp32 means there
         self.training, self.held_back = split(protocol.art, protocol.training)
-        self.files = file_names(self.training)  # in the folders of protected pictures
         self.texts = captions.of_folder(self.training, protocol.artist)
         pipeline = models.load(protocol.model, protocol.device)
         recipes = [Recipe.parse(text, protocol.method) for text in protocol.recipes]
@@ -167,6 +166,11 @@ class Setup:
     @cached_property
     def art_digests(self) -> list[str]:
         return [_digest(path) for path in self.training]
+
+    @property
+    def files(self) -> list[str]:
+        """What the training pictures are called in the folders of protected ones."""
+        return file_names(self.training)
 
     @property
     def side(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -100,4 +99,4 @@ def line(error: Exception, picture: Picture | None = None) -> str:
     if picture is not None:
         for place in (printable(picture.source), str(picture.source)):
             said = said.replace(place, picture.name)
-    return re.sub(re.escape(str(files().root)) + r"[^\s'\")]*", "...", said)
+    return files().without_places(said, "...")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import time
 from functools import cache
@@ -60,6 +61,10 @@ class Files:
             if path.is_relative_to(root):
                 return path.relative_to(root)
         return None
+
+    def without_places(self, text: str, instead: str) -> str:
+        """Libraries name the file that they were given, cut short or not; where it lies is nobody's business."""
+        return re.sub(re.escape(str(self.root)) + r"[^\s'\")]*", lambda _: instead, text)
 
     def pull(self, *paths: Path) -> None:
         """See to it that these files are here, where they are anywhere."""

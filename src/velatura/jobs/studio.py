@@ -13,7 +13,6 @@ import torch
 from velatura.cloaks import Step, glaze
 from velatura.diffusion import extractors
 from velatura.images import Delivery, read_guarded, save
-from velatura.images.prepare import format_of
 from velatura.jobs.experiments import Laboratory
 from velatura.jobs.files import files
 from velatura.jobs.hold import Hold
@@ -45,12 +44,10 @@ class Studio:
         looks: dict[int, Look] = {}
         every = max(1, -(-len(job.pictures) // MOST_FOR_CENTROID))
         for picture in job.pictures[::every]:
-            # Reported when its turn comes.
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception):  # reported when its turn comes
                 files().pull(picture.source)
-                artwork = read_guarded(picture.source, page=settings.page)
-                format_of(artwork, settings.delivery)
-                looks[picture.number] = protector.look(artwork)
+            if (look := protector.look_at(picture.source)) is not None:
+                looks[picture.number] = look
         if not looks:
             return {}
         choice = protector.choose(list(looks.values()), earlier=_style_beside(job, protector.settings))

@@ -43,12 +43,12 @@ def of_folder(
     ``metadata.jsonl`` in its folder (both as fine-tuning tools have them), ``captioner``, the words of the file's name.
     Each gets the artist's name or token, unless it names it already.
     """
-    given: dict[Path, dict[str, str]] = {}  # by folder
-    for folder in {path.parent for path in paths}:
-        if table is not None:
-            given[folder] = _table(table)
-        elif (folder / "metadata.jsonl").is_file():
-            given[folder] = _table(folder / "metadata.jsonl")
+    folders = {path.parent for path in paths}
+    if table is not None:
+        given = dict.fromkeys(folders, _table(table))
+    else:
+        tables = {folder: folder / "metadata.jsonl" for folder in folders}
+        given = {folder: _table(file) for folder, file in tables.items() if file.is_file()}
     if table is not None and not any(path.name in given[path.parent] for path in paths):
         raise InputError(f"{table}: names none of the pictures; expected rows with file_name and text")
     captions = []

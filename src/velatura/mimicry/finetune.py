@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from velatura.diffusion import denoising
-from velatura.diffusion.pipeline import autocast, is_full_size, quiet
+from velatura.diffusion.pipeline import autocast, is_full_size, quiet, side
 from velatura.errors import InputError
 from velatura.images.contract import check_pictures
 from velatura.images.resample import middle
@@ -86,7 +86,7 @@ _MINIATURE: dict[str, dict[str, Any]] = {
 
 def defaults(pipeline: Any, method: Method = "full") -> Settings:
     """The usual recipe for this base model: the literature's, or, for small models, one that laptops bear."""
-    resolution = int(pipeline.unet.config.sample_size) * pipeline.vae_scale_factor
+    resolution = side(pipeline)
     if method not in get_args(Method):
         return Settings(method=method)  # which refuses
     if method == "pez":  # words that leave room for a subject

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ from velatura.diffusion.autoencoder import MiniAutoencoder
 from velatura.errors import ImageError
 from velatura.images import Artwork, apply, as_saved, encode, opacity, prepared, read, working
 from velatura.images.artwork import printable
+from velatura.images.prepare import format_of
 from velatura.perception.color_difference import colour_cast
 from velatura.perception.lpips import lpips
 from velatura.perception.pixels import share_left
@@ -110,6 +112,16 @@ class Protector:
         """What the choice of T wants to know of a picture."""
         vector, numbers = catalogue.measure(artwork, self.style_model)
         return Look([*numbers, *vector], small(artwork))
+
+    def look_at(self, source: Path) -> Look | None:
+        """The same of a file; None where it cannot be protected, which is said when its turn comes."""
+        from velatura.images import read_guarded
+
+        with contextlib.suppress(Exception):
+            artwork = read_guarded(source, page=self.settings.page)
+            format_of(artwork, self.settings.delivery)
+            return self.look(artwork)
+        return None
 
     def choose(
         self,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import secrets
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -86,7 +85,7 @@ def plan(bodies: Sequence[Body], design: Design) -> tuple[str, dict[str, Any]]:
         mimicry = [q for one in bodies for q in _questions(one, design, draw, album)]
         questions = _dealt(mimicry, draw) + _checks(bodies, design, draw, album, mimicry)
     except BaseException:  # a picture that cannot be read: nothing is left of the study
-        shutil.rmtree(album.folder, ignore_errors=True)
+        files().remove(album.folder)
         raise
     each = min(design.each or len(mimicry), len(mimicry))
     tree = {"questions": [asdict(question) for question in questions], "each": each, "seed": design.seed}

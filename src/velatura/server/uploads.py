@@ -67,12 +67,15 @@ async def take_in(
         upload = replace(await anyio.to_thread.run_sync(look, limiter=_decoders()), owner=ledger.owner)
         if room is not None and size > (left := await run_in_threadpool(room)):
             raise too_large(left)
-        await run_in_threadpool(ledger.add_upload, upload)  # entered first: what no one knows of is never deleted
-        (folder / "arriving").rename(upload.path)
-        await run_in_threadpool(files().push, upload.path, folder / "thumbnail.webp")
+        try:
+            await run_in_threadpool(ledger.add_upload, upload)  # entered first: what no one knows of is never deleted
+            (folder / "arriving").rename(upload.path)
+            await run_in_threadpool(files().push, upload.path, folder / "thumbnail.webp")
+        except BaseException:
+            ledger.delete(database.uploads, id)
+            raise
     except BaseException:  # a closed tab too
         shutil.rmtree(folder, ignore_errors=True)
-        ledger.delete(database.uploads, id)
         raise
     return upload
 
@@ -115,18 +118,13 @@ def _looked_at(folder: Path, id: str, name: str, size: int, limits: Limits) -> U
     except ImageTooLarge:
         raise TooLarge(f"{name}: expected at most {limits.pixels / 1e6:g} megapixels; make it smaller") from None
     except ImageError as error:
-        raise ImageError(_without_place(str(error), name)) from None
+        raise ImageError(files().without_places(str(error), name)) from None
     except pyvips.Error as error:
-        detail = _without_place(" ".join(str(error.detail).split()), name)[:120]
+        detail = files().without_places(" ".join(str(error.detail).split()), name)[:120]
         raise ImageError(f"{name}: cannot be decoded, damaged or cut short ({detail})") from None
     source = folder / f"source{SUFFIXES_OF[artwork.format][0]}"
     now = time.time()
     return Upload(id, name, source, artwork.format, artwork.width, artwork.height, size, now, now + 86400 * limits.days)
-
-
-def _without_place(text: str, name: str) -> str:
-    """Libraries name the file that they were given, cut short or not; where it lies is nobody's business."""
-    return re.sub(re.escape(str(files().root)) + r"[^\s'\")]*", lambda _: name, text)
 
 
 def shown(name: str) -> str:

@@ -38,8 +38,7 @@ class SharedHouse(House):
     engine: sa.Engine
     quota: Quota
     expect: Callable[[str, str, str], None]  # job, user, address
-    previews: RateLimitItem = field(default_factory=lambda: parse("20/minute"))  # of one user
-    limiter: MovingWindowRateLimiter = field(default_factory=lambda: MovingWindowRateLimiter(MemoryStorage()))
+    pace: Pace
 
     def room(self, visitor: Visitor) -> int:
         """Bytes that the next picture may have."""
@@ -59,8 +58,8 @@ class SharedHouse(House):
         self.spend(visitor.owner, pictures)
 
     def look(self, visitor: Visitor) -> None:
-        if not self.limiter.hit(self.previews, f"preview of {visitor.owner}"):
-            raise TooMuch(f"previews: at most {self.previews.amount} a minute; wait a moment")
+        if not self.pace.allows(self.pace.previews, f"preview of {visitor.owner}"):
+            raise TooMuch(f"previews: at most {self.pace.previews.amount} a minute; wait a moment")
 
     def held(self, user: str | None) -> tuple[int, int]:
         """Pictures that are kept for a user, and their bytes as they were handed in."""
@@ -103,6 +102,7 @@ class Pace:
     reading: RateLimitItem = field(default_factory=lambda: parse("1200/minute"))
     writing: RateLimitItem = field(default_factory=lambda: parse("600/minute"))
     strangers: RateLimitItem = field(default_factory=lambda: parse("60/minute"))
+    previews: RateLimitItem = field(default_factory=lambda: parse("20/minute"))  # they go before everybody's batches
     attempts: RateLimitItem = field(default_factory=lambda: parse("10/minute"))  # at a password or an invitation
     limiter: MovingWindowRateLimiter = field(default_factory=lambda: MovingWindowRateLimiter(MemoryStorage()))
 
