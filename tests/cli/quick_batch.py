@@ -19,7 +19,7 @@ import torch
 from velatura.cli.batch import Batch
 from velatura.cli.files import tasks
 from velatura.images import apply, encode
-from velatura.protect import Settings
+from velatura.protect import Protector, Settings
 from velatura.reports.verdict import Verdict
 
 OPTIONS = {"quiet": True, "force": False, "keep_target": False, "verbose": False, "page": None}
@@ -34,6 +34,8 @@ class QuickProtector:
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.ways, self.device, self.hint = settings, {}, "cpu", ""
+
+    look_at = Protector.look_at
 
     def look(self, artwork):
         return [0.0]
