@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import json
 import math
 import random
@@ -217,7 +218,8 @@ def train(args: argparse.Namespace) -> None:
     args.run.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
     found = examples(args.art)
-    cache = args.run / "squares.pt"
+    made_of = [extractors.load(args.vae).sha256, args.seed, args.squares, *(str(e.path) for e in found)]
+    cache = args.run / f"squares-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:12]}.pt"
     if not cache.exists():
         torch.save(latents_of(found, args.vae, args.seed, args.squares), cache)
     latents, owners = torch.load(cache, weights_only=True)

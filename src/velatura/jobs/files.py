@@ -38,7 +38,7 @@ class Files:
             self.root = database.home() / f"mirror-{sha256(self.url.encode()).hexdigest()[:12]}"
         else:
             self.remote = None
-            self.root = Path(self.url.removeprefix("file://")).expanduser().absolute()
+            self.root = Path(os.path.expanduser(self.url.removeprefix("file://"))).absolute()
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
