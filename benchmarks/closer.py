@@ -28,7 +28,7 @@ from velatura.evaluation.arms import Arm, colour_bound
 from velatura.images import Artwork, read
 from velatura.images.resample import tensor
 from velatura.perception.lpips import lpips
-from velatura.protect import Protector, Settings
+from velatura.protect import EFFORTS, Protector, Settings
 from velatura.protect.figures import views, visible
 from velatura.protect.protector import png
 from velatura.reports.result import Result, Row
@@ -103,6 +103,7 @@ def run(args: argparse.Namespace) -> None:
         "held_out": HELD_OUT * args.side,
         "cast": cast,
         "targets": targets,
+        "gamma_start": EFFORTS["default"].gamma_start,
     }
     Result("closer", __version__, args.seed, "cpu", about, protector.weights(), rows, []).save(args.output)
 

@@ -25,7 +25,7 @@ from velatura.evaluation.arms import Arm, protect
 from velatura.evaluation.methods import SEEN
 from velatura.evaluation.register import Eye, Register, applied
 from velatura.images import read, working
-from velatura.protect import Protector, Settings
+from velatura.protect import EFFORTS, Protector, Settings
 from velatura.reports.result import Result, Row
 from velatura.reports.statistics import mean_interval
 
@@ -74,6 +74,7 @@ def run(art: Path, output: Path, side: int, budget: float, plain: str, each: int
             print(f"{row.cloak:10} {row.metric:6} {row.countermeasure or '':10} {row.value:.2f} "
                   f"({row.low:.2f} to {row.high:.2f}) {row.recipe or ''}", flush=True)  # fmt: skip
     settings = {"side": side, "plain": plain, "tried": TRIED, "seen": SEEN["hardened"], "aim": AIM}
+    settings["gamma_start"] = EFFORTS["default"].gamma_start
     Result("hardening", __version__, seed, "cpu", settings, protector.weights(), rows, flags).save(output)
 
 

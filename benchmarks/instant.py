@@ -132,6 +132,7 @@ def run(args: argparse.Namespace) -> None:
         "side": args.side,
         "cast": cast,
         "targets": targets,
+        "gamma_start": EFFORTS["default"].gamma_start,
     }
     Result("instant", __version__, args.seed, "cpu", about, protector.weights(), rows, []).save(args.output)
 

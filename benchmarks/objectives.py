@@ -1,6 +1,6 @@
 """What a cloak should optimise: objectives and shapes of δ side by side at equal LPIPS and under one bound on colours.
 
-    python benchmarks/objectives.py ../shared/art -o results/cloaks/objectives.json
+    python benchmarks/objectives.py ../shared/art -o runs/objectives.json
     python benchmarks/objectives.py ../shared/art --side 512 --each 1 --recipes latent blend -o runs/at-512.json
 
 Two pictures each of the artists that may be tuned on (Kate Greenaway, Ivan Aivazovsky), their middle squares; one
@@ -17,7 +17,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import torch
@@ -194,7 +194,8 @@ def run(args: argparse.Namespace) -> None:
         styles.append(choice.style.name)
     course = Course(originals, targets)
     digests = {name: weights.sha256(weights.embedded(name)) for name in ("lpips-alex", "lpips-vgg")}
-    settings = {"pictures": names, "targets": styles, "side": args.side, "steps": EFFORTS["default"].steps}
+    usual = EFFORTS["default"]
+    settings = {"pictures": names, "targets": styles, "side": args.side} | asdict(usual)
     result = Result("objectives", __version__, args.seed, "cpu", settings, digests | {"mini": course.seen.sha256})
     rows: list[Row] = []
     if args.output.exists():  # a run that was stopped
@@ -228,7 +229,7 @@ def run(args: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("art", type=Path, help="../shared/art")
-    parser.add_argument("-o", "--output", type=Path, default=Path("results/cloaks/objectives.json"))
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs/objectives.json"))
     parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), help="default: all")
     parser.add_argument("--budgets", nargs="+", type=float, default=(0.1,))
     parser.add_argument("--side", type=int, default=128, help="px")

@@ -2,8 +2,8 @@
 
     python benchmarks/sizes.py -o results/sizes.json [CASE ...]
 
-Few steps at a small working resolution, since the cloak's own cost does not depend on the file's size (see speed.py):
-what is measured is reading, fitting and writing. Peak memory is that of the main process and of the largest process
+Few steps at a small working resolution, since what is measured is reading, fitting and writing; what a cloak takes at
+the usual one is speed.py's question. Peak memory is that of the main process and of the largest process
 that decodes beside it.
 """
 

@@ -133,6 +133,7 @@ def run(args: argparse.Namespace) -> None:
             print(name, artist, [f"{c[-1].shift:.2f} in {c[-1].seconds:.1f} s" for c in courses[name]], flush=True)
     rows, flags = table(courses, args.budget, args.seed)
     settings = {"side": args.side, "published_steps": args.published, "apart": args.apart, "cast": cast, "threads": 1}
+    settings["gamma_start"] = EFFORTS["default"].gamma_start
     digests = {eye.seen.name: eye.seen.sha256, "instant": weights.sha256(weights.embedded("instant"))}
     Result("time-to-shift", __version__, args.seed, "cpu", settings, digests, rows, flags).save(args.output)
 

@@ -23,7 +23,7 @@ from velatura.diffusion import extractors
 from velatura.evaluation.arms import Arm, protect
 from velatura.evaluation.register import Eye, Register
 from velatura.images import read, working
-from velatura.protect import Protector, Settings
+from velatura.protect import EFFORTS, Protector, Settings
 from velatura.reports.result import Result, Row
 from velatura.reports.statistics import mean_interval
 
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
                 print(f"{method:10} {recipe:40} {mean:.2f} ({low:.2f} to {high:.2f})", flush=True)
             if method == "noise":
                 break  # it is not made on a model
-    settings = {"side": args.side, "eyes": list(eyes)}
+    settings = {"side": args.side, "eyes": list(eyes), "gamma_start": EFFORTS["default"].gamma_start}
     Result("transfer", __version__, args.seed, "cpu", settings, digests, rows).save(args.output)
 
 

@@ -38,6 +38,20 @@ def test_plots_are_up_to_date() -> None:
 
 @pytest.mark.parametrize("page", sorted({*build.PAGES, *OTHERS}))
 def test_links_lead_somewhere(page: str) -> None:
-    for link in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8")):
-        if not link.startswith("http"):
-            assert (ROOT / page).parent.joinpath(link).exists(), link
+    for link in re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+        if link.startswith("http"):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / file if file else ROOT / page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def anchors(page: Path) -> set[str]:
+    """Of a page's headings, as GitHub makes them; those that an HTML tag names as well."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    found = set(re.findall(r"(?:id|name)=\"([^\"]+)\"", text))
+    for heading in re.findall(r"^#+ +(.+?) *$", text, flags=re.M):
+        words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+        found.add(re.sub(r"[^\w\- ]", "", words).replace(" ", "-"))
+    return found

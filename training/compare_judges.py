@@ -97,7 +97,9 @@ def look(path: Path, seed: int, extractor: extractors.Extractor, cache: Path) ->
         seen = views.look(working(read(path), views.SIDE), extractor, VIEWS, seed)
         with torch.no_grad():
             alex = [correlations.correlations(x) for x in load("alex").activations(seen)]
-        save_file({"vgg": vgg.correlations(seen).half(), "alex": torch.cat(alex, 1).half()}, file)
+        temporary = file.with_suffix(".tmp")
+        save_file({"vgg": vgg.correlations(seen).half(), "alex": torch.cat(alex, 1).half()}, temporary)
+        temporary.rename(file)
     return {name: tensor.float() for name, tensor in load_file(file).items()}
 
 

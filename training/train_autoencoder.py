@@ -149,8 +149,13 @@ def train(args: argparse.Namespace) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=1e-4)
     checkpoint = args.run / "checkpoint.pt"
     step, spent = 0, 0.0
+    recipe = {name: str(getattr(args, name)) for name in ("seed", "start", "rate", "warm_up", "lpips", "batch")}
+    if args.finish and not checkpoint.exists():
+        raise SystemExit(f"{checkpoint}: expected a checkpoint to finish, found none")
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
+        if not args.finish and state.get("recipe", recipe) != recipe:
+            raise SystemExit(f"{checkpoint} is of another run, {state['recipe']}: choose another --run")
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         step, spent = state["step"], state["seconds"]
@@ -162,6 +167,7 @@ def train(args: argparse.Namespace) -> None:
 
     def checkpoint_now() -> None:
         state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "seconds": spent}
+        state["recipe"] = recipe
         torch.save(state, checkpoint.with_suffix(".tmp"))
         checkpoint.with_suffix(".tmp").rename(checkpoint)
 

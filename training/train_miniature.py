@@ -235,8 +235,13 @@ def train(args: argparse.Namespace) -> None:
     optimizer = torch.optim.AdamW(parameters, args.rate, betas=(0.9, 0.99), weight_decay=1e-2, fused=True)
     scheduler = denoising.training_scheduler(pipeline)
     checkpoint, step, spent = args.run / "checkpoint.pt", 0, 0.0
+    recipe = {name: str(getattr(args, name)) for name in ("seed", "start", "rate", "batch")} | {"squares": cache.name}
+    if args.finish and not checkpoint.exists():
+        raise SystemExit(f"{checkpoint}: expected a checkpoint to finish, found none")
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
+        if state.get("recipe", recipe) != recipe:
+            raise SystemExit(f"{checkpoint} is of another run, {state['recipe']}: choose another --run")
         for p, a, values, averages in zip(parameters, average, state["parameters"], state["average"], strict=True):
             p.data.copy_(values)
             a.copy_(averages)
@@ -245,7 +250,7 @@ def train(args: argparse.Namespace) -> None:
         print(f"resumed at step {step}, {spent / 60:.0f} minutes", flush=True)
 
     def checkpoint_now() -> None:
-        state = {"parameters": [p.detach() for p in parameters], "average": average}
+        state = {"parameters": [p.detach() for p in parameters], "average": average, "recipe": recipe}
         torch.save({**state, "optimizer": optimizer.state_dict(), "step": step, "seconds": spent}, f"{checkpoint}.tmp")
         Path(f"{checkpoint}.tmp").rename(checkpoint)
 

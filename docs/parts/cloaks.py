@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from parts.figures import ROOT, cell, earlier, flagged, interval, optional, result, stale
+from parts.figures import ROOT, cell, earlier, flagged, interval, optional, penalty, result, stale
 from velatura import weights
 from velatura.reports.result import load
 from velatura.styles import catalogue
@@ -279,7 +279,9 @@ def objectives() -> str:
     lines += [
         "",
         f"{n} pictures of the tuning artists, {tree['settings']['side']} px squares, {tree['settings']['steps']} steps where none are named, means "
-        "with 95 % t-intervals ([results/cloaks/objectives.json](RESULTS/cloaks/objectives.json))." + stale(tree),
+        "with 95 % t-intervals ([results/cloaks/objectives.json](RESULTS/cloaks/objectives.json))."
+        + stale(tree)
+        + penalty(tree),
     ]
     return "\n".join(lines)
 
@@ -301,7 +303,7 @@ def hardening() -> str:
         "",
         f"{hard['n']} pictures of the tuning artists, {tree['settings']['side']} px squares, LPIPS {hard['budget']:g}; mean ΔE of `hardened` "
         f"{seen['hardened']['value']:.1f}, of `{plain}` {seen[plain]['value']:.1f}, of noise {seen['noise']['value']:.1f} "
-        "([results/cloaks/hardening.json](RESULTS/cloaks/hardening.json))." + stale(tree),
+        "([results/cloaks/hardening.json](RESULTS/cloaks/hardening.json))." + stale(tree) + penalty(tree),
     ]
     if tree["flags"]:
         lines += ["", "Flags: " + "; ".join(tree["flags"]) + "."]
@@ -385,7 +387,7 @@ def instant(file: str = "cloaks/instant") -> str:
 
 def surrogate() -> str:
     """The same, as another autoencoder sees it."""
-    return instant("cloaks/surrogate")
+    return instant("cloaks/surrogate") + penalty(result("cloaks/surrogate"))
 
 
 def transfer() -> str:
@@ -403,7 +405,7 @@ def transfer() -> str:
     lines += [f"| {c} | {made} | {' | '.join(cells[eye] for eye in eyes)} |" for (c, made), cells in found.items()]
     first = tree["rows"][0]
     return "\n".join([*lines, "", f"Decoded shift, {first['n']} pictures of the tuning artists, {tree['settings']['side']} px squares, "
-                      f"LPIPS {first['budget']:g} ([results/cloaks/transfer.json](RESULTS/cloaks/transfer.json))."])  # fmt: skip
+                      f"LPIPS {first['budget']:g} ([results/cloaks/transfer.json](RESULTS/cloaks/transfer.json))." + stale(tree) + penalty(tree)])  # fmt: skip
 
 
 def seconds() -> str:
@@ -431,7 +433,9 @@ def seconds() -> str:
         lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += [
         "",
-        f"{tree['settings']['side']} px, one thread of {tree['machine']}, medians (smallest–largest) over {tree['rows'][0]['n']} pictures ([results/cloaks/time.json](RESULTS/cloaks/time.json)).",
+        f"{tree['settings']['side']} px, one thread of {tree['machine']}, medians (smallest–largest) over {tree['rows'][0]['n']} pictures ([results/cloaks/time.json](RESULTS/cloaks/time.json))."
+        + stale(tree)
+        + penalty(tree),
     ]
     if tree["flags"]:
         lines += ["", "Flags: " + "; ".join(tree["flags"]) + "."]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from velatura import weights
+from velatura.protect import EFFORTS
 from velatura.reports.result import Result, load, method
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +33,13 @@ def stale(tree: dict[str, Any]) -> str:
     if tree["weights"].get("mini") == weights.sha256(weights.embedded("mini")):
         return ""
     return " **Of an earlier autoencoder of the miniature, smaller and faster; not measured again yet.**"
+
+
+def penalty(tree: dict[str, Any]) -> str:
+    """A sentence where a benchmark's cloaks are not optimised as those that ship."""
+    if tree["settings"].get("gamma_start") == EFFORTS["default"].gamma_start:
+        return ""
+    return " **With [the penalty on colours](#the-penalty-on-colours-and-mimics) of an earlier day, γ from 0.11.**"
 
 
 PRODUCT = ("velatura", "banded", "scattered")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from parts.figures import ROOT, earlier, interval, result, runs, share, stale
+from parts.figures import ROOT, earlier, flagged, interval, result, runs, share, stale
 from velatura import weights
 from velatura.evaluation.plans import PLANS
 from velatura.reports import page as reports
@@ -88,7 +88,8 @@ def judges() -> str:
         *lines,
         "",
         f"{len(tree['settings']['victims'])} artists as victims, {own} of their pictures and {others} of others' "
-        "([results/judges.json](RESULTS/judges.json), `python training/compare_judges.py ../shared/art`).",
+        "([results/judges.json](RESULTS/judges.json), `python training/compare_judges.py ../shared/art`). Those are drawn "
+        "anew from one pool for each victim, and of near-duplicates one may be asked and one learned: the intervals are too narrow, and the figures a little kind to all alike.",
     ])  # fmt: skip
 
 
@@ -135,11 +136,13 @@ def axes() -> str:
 
 
 def figure(cell: tables.Cell, metric: str) -> str:
-    """A figure of a cell with its interval, or nothing."""
+    """A figure of a cell with its interval, and from the lowest to the highest mimic of several; or nothing."""
     if metric not in cell.figures:
         return ""
     value, small = tables.words(metric, cell.figures[metric])
-    return f"{value} ({small.split(', n')[0]})"
+    interval, _, rest = small.partition(", n")
+    mimics = rest.partition(" seeds: ")[2]
+    return f"{value} ({interval}{'; ' if mimics else ''}{mimics})"
 
 
 def headline() -> str:
@@ -162,7 +165,8 @@ def headline() -> str:
         return "Not measured yet (results/evaluation/headline-ARTIST.json)."
     lines += [
         "",
-        "Style shift: share of the mimic's pictures that a judge does not place in the artist's style first, or among the first three, with 95 % intervals; over "
+        "Style shift: share of the mimic's pictures that a judge does not place in the artist's style first, or among the first three, with 95 % intervals over "
+        "pictures, and from the lowest to the highest of the three mimics; over "
         "noise, over Glaze's objective: paired, same prompts and seeds. 3 mimics an arm, 96 pictures each, 20 training pictures, LPIPS 0.1 in each file, on the "
         "miniature at 128 px, which cloaks were made on. **Each objective has the target style of its own choice, and that decides much**: with one for both they are closer "
         "([what came out](DOCS/evaluation.md#what-came-out)). ([results/evaluation](RESULTS/evaluation), [what they mean](DOCS/evaluation.md), [all figures](DOCS/evaluation-results.md)).",
@@ -282,5 +286,5 @@ def timings() -> str:
     words = ", ".join(f"`{name}` {seconds:.2g}" for name, seconds in sorted(cost.items(), key=lambda pair: pair[1]))
     return (
         f"Seconds a picture of {tree['settings']['picture']} on one thread, by the miniature's networks "
-        f"([results/countermeasures.json](RESULTS/countermeasures.json)): {words}." + stale(tree)
+        f"([results/countermeasures.json](RESULTS/countermeasures.json)): {words}." + stale(tree) + flagged(tree)
     )

@@ -21,7 +21,7 @@ from velatura.images import read, save, working
 from velatura.perception.lpips import lpips
 from velatura.protect import Protector, Settings, protect
 from velatura.protect.protector import png
-from velatura.reports.places import KINDS
+from velatura.reports.places import KINDS, report_at
 
 QUICK = ["-m", "mini", "--effort", "fast", "--resolution", "128"]
 
@@ -314,6 +314,27 @@ def test_a_later_run_of_another_picture_of_that_name_gets_its_own_place(art: Pat
     assert (out / "one-2.png").exists()
 
 
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_a_protected_file_that_was_worked_on_is_kept(art: Path, tmp_path: Path, force: list[str]) -> None:
+    out = tmp_path / "out"
+    assert run(art / "one.png", "-o", out, *QUICK, "-q").exit_code == 0
+    with Image.open(out / "one.png") as picture:
+        picture.rotate(180).save(out / "one.png")
+    painted = (out / "one.png").read_bytes()
+    again = run(art / "one.png", "-o", out, *QUICK, "--seed", "9", *force)
+    assert again.exit_code == 1
+    assert "one.png: exists and is not Velatura's work" in again.output
+    assert (out / "one.png").read_bytes() == painted
+
+
+def test_force_does_again_what_is_done(art: Path, tmp_path: Path) -> None:
+    arguments = [art / "one.png", "-o", tmp_path / "out", *QUICK]
+    assert run(*arguments, "-q").exit_code == 0
+    written = (tmp_path / "out/one.png").stat().st_mtime_ns
+    assert "1 protected" in run(*arguments, "--force").output
+    assert (tmp_path / "out/one.png").stat().st_mtime_ns > written
+
+
 def test_side_files_of_others_are_kept(art: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
@@ -348,6 +369,21 @@ def test_names_that_are_not_utf8(art: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["file"].endswith("caf\\udce9.png")  # the byte, named, in printable ASCII
     assert os.path.exists(os.fsencode(tmp_path) + b"/out/caf\xe9.png")
+
+
+def test_names_as_long_as_can_be(art: Path, tmp_path: Path) -> None:
+    names = [f"{'é' * 125}{letter}.png" for letter in "ab"]  # 255 bytes
+    for name in names:
+        shutil.copy(art / "one.png", art / "sub" / name)
+    for said in ("3 protected", "3 of 3 done already"):
+        done = run(art / "sub", "-o", tmp_path / "out", *QUICK)
+        assert said in done.output
+        assert done.exit_code == 0
+    assert {name for name in names if (tmp_path / "out" / name).exists()} == set(names)
+    reports = [report_at(path) for path in (tmp_path / "out").glob("é*.report.json")]
+    assert sorted(report["output"] for report in reports if report) == names
+    assert tasks([tmp_path / "out"], tmp_path / "second")[0] == []  # all of it is ours
+    assert all(len(path.name.encode()) <= 255 for path in (tmp_path / "out").iterdir())
 
 
 def test_too_long_pictures_are_refused(tmp_path: Path) -> None:

@@ -175,6 +175,8 @@ def test_the_bound_on_colours_grows_below_full_size() -> None:
     assert [colour_bound(Arm("velatura", 0.1), side) for side in (1024, 512, 128)] == pytest.approx([3, 3, 12])
     assert colour_bound(Arm("veil", 0.1), 128) == pytest.approx(10.8)
     assert colour_bound(Arm("glaze", 0.1), 128) == NO_BOUND
+    published = {name: colour_bound(Arm(name, 0.1), 512, True) for name in ("velatura", "shuffled", "glaze-bounded")}
+    assert published == {"velatura": NO_BOUND, "shuffled": NO_BOUND, "glaze-bounded": pytest.approx(3)}
 
 
 def test_gain_over_noise_is_of_pairs() -> None:
@@ -189,6 +191,22 @@ def test_gain_over_noise_is_of_pairs() -> None:
     assert rows["gain_over_noise_top1"].value == pytest.approx(0.5)
     assert rows["gain_over_noise_top3"].n == 4
     assert len(rows) == 2, "an arm without noise of its budget is compared with nothing"
+
+
+def test_the_interval_of_a_gain_is_of_pairs() -> None:
+    """Two mimics that miss the same pictures differ surely; by the same figures of other pictures, not."""
+    arms = [Arm("noise", 0.1), Arm("velatura", 0.1)]
+    ours, theirs = torch.tensor([9] * 60 + [1] * 36), torch.tensor([9] * 48 + [1] * 48)
+    found = {}
+    for name, control in (("same", theirs), ("other", theirs.flip(0))):
+        rows = compared(arms, {"velatura-0.1": {0: ours}, "noise-0.1": {0: control}}, "ada", "full")
+        found[name] = next(row for row in rows if row.metric == "gain_over_noise_top3")
+    assert found["same"].value == found["other"].value == pytest.approx(0.125)
+    # A t-interval (of 30 degrees of freedom, the table's last) over 96 differences, 12 of which are 1.
+    half = 2.042 * (12 / 96 * 84 / 96 * 96 / 95 / 96) ** 0.5
+    assert (found["same"].low, found["same"].high) == pytest.approx((0.125 - half, 0.125 + half), abs=1e-4)
+    assert found["other"].low is not None
+    assert found["other"].low < 0
 
 
 def test_our_own_gain_is_over_every_other_arm() -> None:

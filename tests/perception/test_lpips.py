@@ -25,6 +25,15 @@ def test_alexnet_gives_the_reference_implementations_figures(shared: Path, other
     assert float(lpips(reference, picture(shared / "lpips" / other))) == pytest.approx(value, abs=1e-3)
 
 
+@pytest.mark.parametrize(("net", "value"), [("alex", 0.5965), ("vgg", 0.7874)])
+def test_lpips_of_two_formulas_stays_what_it_is(net: str, value: float) -> None:
+    """Ours of November 2026, when AlexNet's had the figures above; budgets and decoded shift are in these units."""
+    y, x = torch.meshgrid(torch.linspace(0, 1, 64), torch.linspace(0, 1, 96), indexing="ij")
+    first = torch.stack([x, y, (x + y) / 2])[None]
+    second = torch.stack([x, 1 - y, ((9 * x).sin() + 1) / 2])[None]
+    assert float(lpips(first, second, net)) == pytest.approx(value, rel=2e-3)
+
+
 @pytest.mark.parametrize("net", ["alex", "vgg"])
 def test_lpips_is_zero_for_equal_grows_with_noise_and_ignores_the_batch(make_scene, net: str) -> None:
     x = torch.cat([make_scene(64, 64, 0), make_scene(64, 64, 1)])

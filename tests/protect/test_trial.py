@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from velatura.diffusion import extractors
 from velatura.images import read
 from velatura.perception.style import style_change
 from velatura.protect import Protector, Settings
+from velatura.protect import protector as protector_module
 from velatura.protect.protector import png
 from velatura.protect.trial import MOST_PICTURES, SETTINGS, cloaked, cloaks_from_home, from_home, seen, small
 from velatura.styles import catalogue, choose, transfer
@@ -42,13 +45,16 @@ def test_a_protector_keeps_the_style_of_the_best_trial(make_scene, monkeypatch: 
     monkeypatch.setattr(choose, "TRIED", 3)
     protector = Protector(Settings(models=("mini",), resolutions=(128,)))
     looks, done = [protector.look(read(png(make_scene(136, 136))))], []
+    tried: dict[tuple[float, ...], float] = {}
+
+    def watched(squares: Any, home: Any, vector: Any, eye: Any) -> float:
+        return tried.setdefault(tuple(vector), cloaks_from_home(squares, home, vector, eye))
+
+    monkeypatch.setattr(protector_module, "cloaks_from_home", watched)
     choice = protector.choose(looks, on_trial=lambda: done.append(1))
-    assert len(done) == 3
+    assert len(done) == len(tried) == 3
     assert "farthest in a trial of 3" in choice.reason
-    far = cloaks_from_home(
-        [looks[0].square], seen([looks[0].square], protector.style_model), choice.style.vector, protector.style_model
-    )
+    assert tried[tuple(choice.style.vector)] == max(tried.values()) > min(tried.values()) > 0
     quick = protector.choose(looks, quick=True)
     assert len(done) == 3
     assert "drawn" in quick.reason
-    assert far > 0

@@ -25,7 +25,19 @@ from velatura.protect.protector import png
 
 ARTIST, PLACE = 0x013B, 0x8825  # EXIF tags
 SETTINGS = Settings(models=("mini",), effort="fast", resolutions=(64,), budget=0.0, style="Aubrey Beardsley")
-QUICK = ["-m", "mini", "--effort", "fast", "--resolution", "64", "--intensity", "0", "--style", "Aubrey Beardsley", "-q"]
+QUICK = [
+    "-m",
+    "mini",
+    "--effort",
+    "fast",
+    "--resolution",
+    "64",
+    "--intensity",
+    "0",
+    "--style",
+    "Aubrey Beardsley",
+    "-q",
+]
 
 
 class Hold:
