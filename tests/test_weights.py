@@ -243,6 +243,13 @@ def test_a_whole_model_is_found_where_it_is_whole(empty_cache: Path, tmp_path: P
     assert weights.locate_pipeline("sd15") is None  # its autoencoder alone was pulled
     (snapshot / "unet").mkdir()
     (snapshot / "unet/config.json").write_text("{}")
+    assert weights.locate_pipeline("sd15") is None  # a pull that was interrupted: pulled again, it goes on
+    (snapshot / "text_encoder").mkdir()
+    (snapshot / "text_encoder/model.safetensors").write_bytes(b"weights")
+    assert weights.locate_pipeline("sd15") is None
+    with pytest.raises(WeightsError, match="offline"):
+        weights.fetch("sd15", whole=True, offline=True)
+    (snapshot / "unet/diffusion_pytorch_model.safetensors").write_bytes(b"weights")
     assert weights.locate_pipeline("sd15") == snapshot
     assert weights.fetch("sd15", whole=True) == snapshot
     with pytest.raises(WeightsError, match=r"sd21 --whole` \(5\.2 GB"):

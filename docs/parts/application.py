@@ -21,7 +21,10 @@ FILES = {
         "the same with a small change in the place of the cloak, so that nearly all of the time is writing",
         "interrupted.py --way stand-in",
     ),
-    "sizes": ("sizes at the edge, whole process, at `-m mini -e fast -r 64`: reading and writing, not the cloak", "sizes.py"),
+    "sizes": (
+        "sizes at the edge, whole process, at `-m mini -e fast -r 64`: reading and writing, not the cloak",
+        "sizes.py",
+    ),
     "release": ("wheel and sdist in a fresh environment", "release.py"),
     "release-oldest": (
         "the same on the oldest Python (the test that failed forged a link; mended since)",
@@ -102,5 +105,7 @@ def load_test() -> str:
         f"lower priority on the same machine ({tree['machine']}): half of the pages within {found['median_ms']:.0f} ms, 95 % within {found['p95_ms']:.0f} ms, 99 % within "
         f"{found['p99_ms']:.0f} ms; {found['errors']:.0f} errors in {found['requests']:.0f} requests; the server held {found['server_mib_at_first']:.0f} MiB at first and "
         f"{found['server_mib_at_last']:.0f} MiB at the end; {found['pictures_done']:.0f} pictures were done meanwhile ([results/load.json](RESULTS/load.json), by "
-        f"`python benchmarks/load.py`). All jobs are one user's; the others look at empty lists, and at a job's page that they may not see." + stale(tree) + flagged(tree)
+        f"`python benchmarks/load.py`). All jobs are one user's; the others look at empty lists, and at a job's page that they may not see."
+        + stale(tree)
+        + flagged(tree)
     )

@@ -190,9 +190,19 @@ def locate_pipeline(name: str | Path) -> Path | None:
     repos = (model.repo, *model.formerly) if model else (name,)
     for repo, revision in itertools.product(repos, (model.revision, "main") if model else ("main",)):
         index = _cached_file(repo, "model_index.json", revision)
-        if index and _cached_file(repo, "unet/config.json", revision):  # a pull of the autoencoder leaves no unet
+        # A pull of the autoencoder leaves no unet; one that was interrupted, not all of the weights.
+        if index and _cached_file(repo, "unet/config.json", revision) and (model is None or _is_whole(index.parent)):
             return index.parent
     return None
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the weights of every part of a pipeline are there."""
+    parts = [folder / part for part in ("unet", "vae", "text_encoder")]
+    parts += [path.parent for path in folder.glob("text_encoder_[0-9]/config.json")]
+    stems = ("diffusion_pytorch_model", "model", "pytorch_model")
+    files = [f"{stem}.{kind}" for stem in stems for kind in ("safetensors", "bin")]
+    return all(any((part / file).is_file() for file in files) for part in parts)
 
 
 def require_pipeline(name: str | Path) -> Path:

@@ -51,6 +51,30 @@ def test_no_torch_for_help(statement: str) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize(("encoding", "shown"), [("cp1252", rb"\u0394E"), ("utf-8", "ΔE".encode())])
+def test_what_the_output_s_encoding_lacks_is_escaped(encoding: str, shown: bytes) -> None:
+    code = "import sys; sys.argv = ['velatura', 'protect', '--help']; from velatura.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, env=os.environ | {"PYTHONIOENCODING": encoding}, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert shown in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names there are text")
+def test_a_name_that_is_no_text_is_printed_escaped(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    for name in ("config.json", "diffusion_pytorch_model.safetensors"):
+        (folder / name).write_bytes(b"{}")
+    code = "import sys; sys.argv[:1] = ['velatura', 'models', 'path']; from velatura.cli import main; main()"
+    command = [sys.executable, "-c", code, folder]
+    done = subprocess.run(
+        command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "utf-8"}, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path}/\\udcff\n"), done.stderr
+
+
 def test_help_is_quick() -> None:
     """Processor time, the best of three, with a wide margin: it is about 0.1 s."""
     code = "import time; from velatura.cli import app\ntry: app(['--help'])\nexcept SystemExit: pass\n"

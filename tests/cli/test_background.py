@@ -21,6 +21,7 @@ from velatura.images import save
 from velatura.jobs import desk as desks
 from velatura.jobs.desk import Desk
 from velatura.protect.protector import png
+from velatura.reports.places import report_at
 
 TINY = ["-m", "mini", "--effort", "fast", "--resolution", "64"]
 PATIENCE = 600.0  # seconds; a busy machine is no failure
@@ -71,6 +72,20 @@ def test_queued_listed_cancelled_resumed(art: Path, tmp_path: Path, idle: None) 
     assert isinstance(run(protect_command, "-", *TINY, "--background").exception, InputError)
 
 
+def test_models_are_the_foreground_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from velatura.cli.background import Background
+    from velatura.protect import Settings
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("auto", "mini", "taesd", "mine"):
+        (tmp_path / name).mkdir()
+    asked = ("auto", "mini", "taesd", "mine", "somebody/model")
+    settings = Settings(models=asked, painter="mine")
+    order = Background(None, settings, tmp_path / "out", {"keep_target": False, "force": False}).order["settings"]
+    mine = str(tmp_path / "mine")
+    assert (order["models"], order["painter"]) == (["auto", "mini", "taesd", mine, "somebody/model"], mine)
+
+
 def test_watch_waits_until_a_file_is_complete(art: Path, tmp_path: Path, idle: None) -> None:
     from velatura.cli.background import Background
     from velatura.protect import Settings
@@ -99,6 +114,56 @@ def test_watch_waits_until_a_file_is_complete(art: Path, tmp_path: Path, idle: N
     (art / "late.png").write_bytes(b"changed")
     fresh.look()
     assert len(ledger.jobs()) == 3
+
+
+def test_watch_again_does_what_failed_was_deleted_or_is_asked_otherwise(
+    art: Path, tmp_path: Path, idle: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from velatura.cli.background import Background
+    from velatura.protect import Settings
+
+    (art / "drawing.kra").write_bytes(b"of another kind")
+
+    def watch(settings: Settings) -> Watch:
+        background = Background(None, settings, tmp_path / "out", {"keep_target": False, "force": False})
+        return Watch(background, art, tmp_path / "out", settle=0)
+
+    first = watch(Settings())
+    first.look()
+    ledger = first.background.desk.ledger
+    job = ledger.jobs()[0]
+    for picture, state in zip(job.pictures, ("done", "done", "failed"), strict=True):
+        picture.output.parent.mkdir(parents=True, exist_ok=True)
+        picture.output.write_bytes(b"protected")
+        summary = {"verdict": {"sentence": "fair"}}
+        ledger.set_picture(job.id, picture.number, state=state, error="broken" * (state == "failed"), summary=summary)
+    ledger.set_job(job.id, 1, state="done")
+    assert first.look()  # what failed is not queued at every look
+    assert len(ledger.jobs()) == 1
+    assert capsys.readouterr().err.count("drawing.kra") == 1
+    job.pictures[0].output.unlink()
+    again = watch(Settings(device="cpu"))
+    again.look()
+    assert [p.name for p in ledger.jobs()[0].pictures] == [job.pictures[0].name, job.pictures[2].name]
+    watch(Settings(budget=0.05)).look()
+    assert [len(job.pictures) for job in ledger.jobs()] == [3, 2, 3]
+
+
+def test_a_report_is_read_again_only_when_it_has_changed(
+    art: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from velatura.cli import files
+
+    reads: list[Path] = []
+    monkeypatch.setattr(files, "report_at", lambda path: reads.append(path) or report_at(path))
+    report = tmp_path / "out/a.report.json"
+    report.parent.mkdir()
+    report.write_text('{"velatura": "1", "output_sha256": "", "output": "a.png", "source_id": "another"}')
+    for _ in range(3):
+        assert [task.output.name for task in files.tasks([art / "a.png"], tmp_path / "out")[0]] == ["a-2.png"]
+    assert reads == [report]
+    report.write_text("{}")
+    assert [task.output.name for task in files.tasks([art / "a.png"], tmp_path / "out")[0]] == ["a.png"]
 
 
 def test_watch_needs_a_folder_to_write_to(art: Path) -> None:

@@ -119,11 +119,13 @@ def test_compare_tells_how_much_of_a_cloak_came_back(published: Path, tmp_path: 
 def test_compare_refuses_what_cannot_be_compared(published: Path, tmp_path: Path) -> None:
     original, protected = published / "sea.jpg", published / "out/sea.jpg"
     Image.open(protected).crop((0, 0, 700, 694)).save(tmp_path / "cut.jpg")
+    Image.new("RGB", (20000, 1)).save(tmp_path / "strip.png")
     for arguments, error, said in (
         ([original, protected, tmp_path / "cut.jpg"], ImageError, "was it cut"),
         ([original, original, protected], InputError, "expected a picture that differs"),
         ([original, protected, "-m", "mini"], InputError, "expected with three files"),
         ([original, tmp_path / "none.jpg"], ImageError, "does not exist"),
+        ([tmp_path / "strip.png"] * 2, ImageError, "more than 50 times as long as wide"),
     ):
         with pytest.raises(error, match=said):
             raise_(run(compare_command, *arguments, "-r", "128"))
@@ -158,6 +160,14 @@ def test_one_page_of_several(tmp_path: Path) -> None:
         assert done.exit_code == 0, done.output
         made = Image.open(tmp_path / f"out/book-page{page}.tif")
         assert np.array_equal(np.asarray(made), np.asarray(pages[page - 1]))
+        asked = (tmp_path / "book.tif", tmp_path / f"out/book-page{page}.tif", "--page", str(page), "--json")
+        assert printed(run(compare_command, *asked, "-r", "64"))["other"]["linf_255"] == 0
+    both = run(compare_command, *[tmp_path / "book.tif"] * 2, "--page", "3", "-r", "64", "--json")
+    assert printed(both)["other"]["linf_255"] == 0
+    with pytest.raises(ImageError, match="holds 3 pages; choose one with --page N"):
+        raise_(run(compare_command, *[tmp_path / "book.tif"] * 2))
+    with pytest.raises(ImageError, match="holds 3 pages; save each as a picture of its own"):  # as for purify
+        read(tmp_path / "book.tif")
     pages[0].save(tmp_path / "sheet.png")
     for name, page, said in (("book.tif", "4", "has no page 4, but 3"), ("sheet.png", "2", "has no page 2, but 1")):
         beyond = run(inspect_command, tmp_path / name, "--page", page)

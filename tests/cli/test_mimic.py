@@ -76,6 +76,19 @@ def test_generating_continues_and_is_not_mixed(tiny_model: Path, tmp_path: Path)
     assert "expected a multiple of" in str(odd.exception)
 
 
+@pytest.mark.parametrize("taken", ["0001.png", "sheet.png", "generated.json"])
+def test_numbered_pictures_of_ones_own_are_not_overwritten(
+    tiny_model: Path, art: Path, tmp_path: Path, taken: str
+) -> None:
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / taken).write_bytes(b"mine")
+    for ask in (["generate", tiny_model], ["img2img", tiny_model, art]):
+        refused = run(*ask, "-o", tmp_path / "scans", "--steps", 2, "--resolution", 32)
+        assert isinstance(refused.exception, InputError), refused.output
+        assert str(refused.exception).startswith(str(tmp_path / "scans" / taken))
+    assert [p.read_bytes() for p in (tmp_path / "scans").iterdir()] == [b"mine"]
+
+
 def test_pictures_of_a_model_that_was_trained_anew_are_not_taken_for_its_own(
     tiny_model: Path, art: Path, tmp_path: Path
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,6 +76,16 @@ def test_again_skips_other_settings_are_refused_and_strange_files_are_safe(art: 
     assert failed.exit_code == 1
     assert "is not from here" in failed.stderr
     assert (out / "a.png").read_bytes() == b"mine"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names there are text")
+def test_a_name_that_is_no_text_stops_nothing(art: Path, tmp_path: Path) -> None:
+    (art / "broken.png").unlink()
+    os.rename(art / "a.png", os.fsencode(art) + b"/a\xff.png")
+    for said in ("2 changed by jpeg:", "0 changed by jpeg, 2 done before"):
+        done = run(art, "--with", "jpeg", "-o", tmp_path / "out")
+        assert (done.exit_code, done.stderr.partition(": ")[0]) == (0, said.rstrip(":")), done.output
+    assert sorted(json.loads((tmp_path / "out/purified.json").read_text())["files"]) == ["a\udcff.png", "inside/b.png"]
 
 
 def test_two_pictures_of_one_name_are_both_kept(art: Path, tmp_path: Path, make_scene: Callable[..., Tensor]) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from velatura.countermeasures.pairs import find, in_folder, opened
+from velatura.countermeasures.pairs import each, find, in_folder, opened
 from velatura.errors import InputError
 from velatura.images import save
 from velatura.protect.protector import png
@@ -41,6 +41,9 @@ def test_namesakes_in_the_same_place(tmp_path: Path, make_scene: Callable[..., T
     pairs = opened(found, 32, said.append)
     assert list(pairs) == found[2:]
     assert all(x.shape == y.shape == (1, 3, 32, 40) for x, y in pairs.values())
+    one_by_one = {pair: (cloaked, clean) for pair, cloaked, clean in each(found, 32)}
+    assert all(torch.equal(x, y) for pair in pairs for x, y in zip(pairs[pair], one_by_one.pop(pair), strict=True))
+    assert not one_by_one
     assert len(said) == 2
     assert "same proportions" in said[0]
     assert found[2].digest != found[3].digest

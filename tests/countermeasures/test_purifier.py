@@ -11,8 +11,8 @@ from torch import Tensor
 
 from velatura.countermeasures import purifier_training as training
 from velatura.countermeasures.attack import prepare
-from velatura.countermeasures.purifier import LearnedSettings, learned, load
-from velatura.errors import Cancelled, InputError, WeightsError
+from velatura.countermeasures.purifier import LearnedSettings, Network, learned, load
+from velatura.errors import Cancelled, InputError, VelaturaError, WeightsError
 from velatura.perception.pixels import psnr
 
 QUICK = training.TrainingSettings(steps=40, batch=4, crop=32, side=48, perceptual=0, rate=3e-3)
@@ -89,6 +89,13 @@ def test_larger_pictures_are_corrected_at_the_size_that_it_knows(
     assert float(shift.abs().mean()) > 0.005
     rough = (shift[..., 1:, :] - shift[..., :-1, :]).abs().mean()
     assert rough < 0.5 * shift.abs().mean(), "an enlarged correction is smooth"
+
+
+def test_a_training_that_diverged_says_so(pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Network, "forward", lambda self, pictures: pictures * float("nan"))
+    with pytest.raises(VelaturaError, match="diverged at step 1, loss nan: lower the rate"):
+        training.train(pairs, tmp_path / "p", QUICK)
+    assert not (tmp_path / "p").exists()
 
 
 def test_bad_pairs_and_files_are_one_line(pairs: Pairs, tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ def test_from_pictures_to_rows_and_again(tiny_model: Path, art: list[Path], tmp_
     tree = json.loads((tmp_path / "out/result.json").read_text())
     assert {"experiment", "command", "version", "seed", "device", "settings", "weights", "rows", "flags"} <= set(tree)
     assert {"vae", "unet", "text_encoder", "lpips-vgg"} <= set(tree["weights"])
+    assert {"styles", "style-predict", "style-transform", "mini"} <= set(tree["weights"])
 
     assert set(planned) == set(said), "the plan names every stage that then runs"
     assert all(said[what] == (task.units, task.units) for what, task in planned.items())
@@ -174,6 +175,35 @@ def test_an_arm_may_name_its_target_style(tiny_model: Path, art: list[Path], tmp
     assert len({setup.mimic(arm, setup.ways[0], 0) for arm in arms}) == 3
     with pytest.raises(InputError, match="style 'nobody'"):
         Setup(Protocol(art, "ada", [Arm.parse("glaze:0.1 towards nobody")], model=str(tiny_model)), tmp_path / "out")
+
+
+def test_figures_of_noise_are_of_the_t_that_is_asked_for(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
+    """Its pictures, and the mimics that are trained on them, are the same whatever T is."""
+    arm, found = Arm.parse("noise:0.1"), []
+    for style in ("franz-marc", "hieronymus-bosch"):
+        setup = Setup(Protocol(art, "ada", [arm], model=str(tiny_model), style=style, **SMALL), tmp_path / "out")
+        assert not tasks(setup)[1].done
+        found.append(
+            (protect_arm(setup, arm, lambda *_: None), setup.protected(arm), setup.mimic(arm, setup.ways[0], 0))
+        )
+        assert protect_arm(setup, arm, lambda *_: pytest.fail("done already")) == found[-1][0]
+    (first, *places), (second, *others) = found
+    assert places == others
+    assert [f["lpips"] for f in first] == [f["lpips"] for f in second]
+    assert [f["latent_remaining"] for f in first] != [f["latent_remaining"] for f in second]
+    usual = Setup(Protocol(art, "ada", [arm], model=str(tiny_model), **SMALL), tmp_path / "out")
+    assert usual.card(arm) == places[0] / "figures.json"
+
+
+def test_arms_of_one_name_are_refused(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
+    for name in ("sd15", "sdxl"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "vae").symlink_to(tiny_model / "vae")
+    arms = [Arm.parse(f"velatura:0.1 on {tmp_path / name / 'vae'}") for name in ("sd15", "sdxl")]
+    protocol = Protocol(art, "ada", arms, model=str(tiny_model), **SMALL)
+    with pytest.raises(InputError, match=r"arm velatura-0\.1-on-vae: expected another name for each arm"):
+        Setup(protocol, tmp_path / "out")
+    Setup(replace(protocol, arms=arms[:1] * 2), tmp_path / "out")
 
 
 def test_an_arm_may_name_its_effort(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -140,6 +141,19 @@ def test_few_pictures_leave_no_judge(art: list[Path]) -> None:
         robustness._split(Robustness(art[:1], "ada"), flags)
 
 
+def test_pictures_that_repeat_each_other_leave_no_judge_either(art: list[Path], tmp_path: Path) -> None:
+    """Twelve are enough, unless one of them shows what another shows: then too few are left to teach the judge."""
+    few = [Path(shutil.copy(path, tmp_path)) for path in sorted(art)[:12]]
+    few[-1].write_bytes(few[0].read_bytes())
+    counts = set()
+    for seed in range(4):
+        flags: list[str] = []
+        chosen, others = robustness._split(Robustness(few, "ada", seed=seed, pictures=4), flags)
+        counts.add((len(chosen), len(others)))
+        assert bool(others) != any("no style judge" in flag for flag in flags)
+    assert (4, 0) in counts
+
+
 def test_a_cloak_that_is_lost_is_named() -> None:
     plan = Robustness([], "ada", budgets=(0.1,))
     shifts = {
@@ -193,6 +207,19 @@ def test_one_command_measures_all_of_them_on_a_stable_diffusion_folder(
     tree, _ = measured(art, tmp_path / "r.json", tiny_model, *everything)
     assert {row["countermeasure"] for row in tree["rows"]} == {"none", *COUNTERMEASURES}
     assert "purifier" in tree["weights"]
+
+
+def test_names_win_over_folders_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("art", "jpeg", "0.1"):
+        (tmp_path / name).mkdir()
+    words = ["--countermeasures", "jpeg", "blur", "--budgets", "0.1", "low", "art", "-o", "r.json"]
+    asked = robustness_command.make_context("robustness", words).params
+    assert (asked["names"], asked["budgets"], asked["art"]) == (("jpeg", "blur"), ("0.1", "low"), (Path("art"),))
+    asked = robustness_command.make_context(
+        "robustness", ["--countermeasures", "blur", "./jpeg", "-o", "r.json"]
+    ).params
+    assert (asked["names"], asked["art"]) == (("blur",), (Path("jpeg"),))
 
 
 @pytest.mark.parametrize(("arguments", "says"), [

@@ -126,6 +126,12 @@ def test_a_decoder_that_says_nonsense_costs_one_line(tmp_path, monkeypatch):
         read_guarded(b"x")
 
 
+def test_nothing_out_of_the_current_folder_is_run(tmp_path, monkeypatch):
+    (tmp_path / "base64.py").write_text("raise SystemExit('hello')\n")
+    monkeypatch.chdir(tmp_path)
+    assert read_guarded(files.file("png", "rgb8")).width == make.WIDTH
+
+
 def _child(folder: Path, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another program in the place of Python."""
     program = folder / "python"
@@ -139,7 +145,7 @@ def test_memory_is_limited(tmp_path, monkeypatch):
     """With little memory, a large picture's process dies of it, and ours goes on."""
     path = tmp_path / "large.png"
     Image.new("RGB", (9000, 9000)).save(path, compress_level=1)
-    code = "import sys; from velatura.images import worker; worker.MEMORY = 700 << 20; worker.main(sys.argv[3:])"
+    code = "import sys; from velatura.images import worker; worker.MEMORY = 700 << 20; worker.main(sys.argv[4:])"
     _child(tmp_path, code, monkeypatch)
     with pytest.raises(ImageError, match=r"large\.png: (its decoder died|cannot be decoded)"):
         read_guarded(path)

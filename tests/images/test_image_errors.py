@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import zlib
@@ -15,6 +16,7 @@ from PIL import Image
 
 from velatura.errors import ImageError
 from velatura.images import read
+from velatura.images.formats import OTHER_SUFFIXES, SUFFIXES
 
 
 def _save(path: Path, **options: str) -> None:
@@ -32,6 +34,15 @@ def _float_tiff(path: Path) -> None:
 
 def _cmyk(path: Path, format: str) -> None:
     make.pillow(make.encoded("png", make.image("rgb8"))).convert("CMYK").save(path, format)
+
+
+def selection_tiff(mode: str = "rgba8", *, page: int = 1) -> bytes:
+    """As Photoshop saves a selection: a channel more, of which it says that it is no transparency."""
+    out, pictures = io.BytesIO(), [Image.fromarray(make.pixels(mode)) for _ in range(page)]
+    pictures[0].save(out, "TIFF", save_all=True, append_images=pictures[1:])
+    data = out.getvalue()
+    at = data.rindex(struct.pack("<HHI", 338, 3, 1)) + 8
+    return data[:at] + bytes(2) + data[at + 2 :]
 
 
 def _truncated(format: str):
@@ -89,6 +100,7 @@ BAD = {
     "32bit.tif": (lambda p: make.image("rgb8").cast("uint").tiffsave(str(p)), "uint"),
     "lab.tif": (lambda p: make.image("rgb8").colourspace("labs").tiffsave(str(p)), ""),
     "five.tif": (lambda p: make.image("rgba8").bandjoin(7).tiffsave(str(p)), "channels"),
+    "selection.tif": (lambda p: p.write_bytes(selection_tiff()), "without the saved selection"),
     "huge.png": (_huge_png, "600 megapixels"),
     "line\nbreak.png": (lambda p: p.write_text("no"), "not a picture"),
 }
@@ -108,6 +120,13 @@ def test_bad_file_is_refused_in_one_line(name, tmp_path, capfd):
     assert "; " in line  # what to do
     assert error.value.__cause__ is None
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_saved_selection_is_looked_for_on_the_page_that_is_read():
+    data = selection_tiff(page=2)
+    assert read(data, page=1).alpha
+    with pytest.raises(ImageError, match="saved selection"):
+        read(data, page=2)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="permissions of another kind on Windows")
@@ -148,6 +167,12 @@ def test_names_need_not_be_utf8(tmp_path):
         pytest.skip("the file system wants UTF-8")
     assert read(path).width == make.WIDTH
     read(path).name.encode()
+
+
+def test_pictures_in_a_folder_are_read_or_named():
+    assert not SUFFIXES & OTHER_SUFFIXES
+    assert ".hif" in SUFFIXES
+    assert {".pdf", ".exr", ".hdr", ".j2k", ".psd", ".kra", ".procreate", ".mp4", ".mov"} <= OTHER_SUFFIXES
 
 
 def test_libvips_keeps_no_operations():

@@ -133,13 +133,30 @@ def test_metadata_survives(format):
 
 
 def test_xmp_orientation_without_exif_is_not_heeded():
-    """Browsers do not either; Pillow would, but finds EXIF's orientation 1 in what we write."""
+    """Browsers do not either; Pillow and others do, and find the picture as the source had it."""
     out = io.BytesIO()
     make.pillow(make.encoded("png", make.image("rgb8"))).save(out, "WEBP", xmp=make.XMP, exif=b"", lossless=True)
     artwork = read(out.getvalue())
-    assert b'tiff:Orientation="1"' in artwork.metadata.xmp
-    seen = ImageOps.exif_transpose(make.pillow(encode(artwork, artwork.image)))
-    assert (artwork.width, artwork.height) == seen.size == (make.WIDTH, make.HEIGHT)
+    assert artwork.metadata.xmp == make.XMP
+    assert (artwork.width, artwork.height) == (make.WIDTH, make.HEIGHT)
+    source, seen = (make.pillow(data) for data in (out.getvalue(), encode(artwork, artwork.image)))
+    assert np.array_equal(seen, source)
+    assert np.array_equal(ImageOps.exif_transpose(seen), ImageOps.exif_transpose(source))
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_orientation_behind_the_pixels_of_a_png_is_applied_once(orientation):
+    """Where libvips does not look for it."""
+    data = make.tagged("png", orientation)
+    at = data.index(b"eXIf") - 4
+    stop = at + 12 + int.from_bytes(data[at : at + 4], "big")
+    moved = data[:at] + data[stop:-12] + data[at:stop] + data[-12:]
+    upright = ImageOps.exif_transpose(make.pillow(data))
+    artwork = read(moved)
+    assert np.array_equal(artwork.image.numpy(), upright)
+    seen = make.pillow(encode(artwork, artwork.image))
+    assert np.array_equal(ImageOps.exif_transpose(seen), upright)
+    assert np.array_equal(seen, upright)
 
 
 @pytest.mark.parametrize("mode", ["P", "1", "L", "PA"])

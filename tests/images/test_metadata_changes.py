@@ -291,6 +291,41 @@ def test_long_packets_are_followed_in_one_go():
     assert city.text == "Delft"
 
 
+def described(attributes: str) -> bytes:
+    spaces = f'xmlns:photoshop="{xmp.PHOTOSHOP}" xmlns:my="urn:my" xmlns:dc="{xmp.DC}"'
+    return xmp.EMPTY.replace(b"</rdf:RDF>", f"<rdf:Description {spaces} {attributes}/></rdf:RDF>".encode())
+
+
+@pytest.mark.parametrize(
+    ("attributes", "left"),
+    [
+        ('photoshop:City="Orl&#233;ans" dc:title="Sea"', [("title", "Sea")]),
+        ('photoshop:City="Orl&#xE9;ans"', []),
+        ("photoshop:City='Orléans &amp;lt; Paris'", []),
+        ('my:City="Delft" photoshop:City="Delft"', [("City", "Delft")]),
+        ('dc:title=" photoshop:City=\'Delft\' " photoshop:City="Delft"', [("title", " photoshop:City='Delft' ")]),
+        ('xmlns:ps="http://ns.adobe.com/photoshop/1.0/" ps:City="Delft" my:a="b"', [("a", "b")]),
+    ],
+)
+def test_an_attribute_is_found_however_it_is_written(attributes, left):
+    made = xmp.without_places(described(attributes))
+    found = xmp.properties(made)
+    assert [(p.name, p.text) for p in found] == left
+    assert {p.space for p in found} <= {xmp.DC, "urn:my"}
+
+
+@pytest.mark.parametrize("tag", [exif.EXIF, exif.GPS])
+def test_an_empty_directory_costs_no_exif(tag):
+    """As cameras leave them that found no satellite."""
+    tiff = files.file("tiff", "rgb8")
+    place = len(tiff) + len(tiff) % 2
+    empty = exif.Value(tag, 4, 1, struct.pack("<I", place))
+    data = exif.into_tiff(tiff.ljust(place + 6, b"\0"), (exif.Value(315, 2, 4, b"Ada\0"), empty), "<")
+    artwork = read(data)
+    assert artwork.notes == ()
+    assert [value.tag for value in exif.values(artwork.metadata.exif)] == [315]
+
+
 names = st.text("abcXYZ", min_size=1, max_size=6)
 texts = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=20)
 

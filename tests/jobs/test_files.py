@@ -17,7 +17,7 @@ from velatura.jobs.files import Files, files
 from velatura.jobs.hold import Hold
 from velatura.jobs.records import Picture, Upload
 from velatura.jobs.turns import Turns
-from velatura.jobs.workflows import sweep
+from velatura.jobs.workflows import sweep, sweep_machine
 
 
 @pytest.fixture
@@ -77,6 +77,44 @@ def test_a_mirror_fetches_and_delivers(desk: Desk, monkeypatch: pytest.MonkeyPat
     assert not store.exists(f"{base}/jobs/1")
     mine.pull(output)  # what is nowhere is not there
     assert not output.exists()
+
+
+def test_a_delivery_that_is_cut_short_is_known_as_ours(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another machine finds the report, or nothing: a result without one would stand in its way for good."""
+    monkeypatch.setenv("VELATURA_FILES", f"memory://{uuid.uuid4().hex}")
+    root, sent = files().root, []
+    job = desk.submit([Picture(0, "a", root / "a.png", root / "jobs/1/0.png", "0")], {})
+    desk.ledger.begin_picture(job.id, 0)
+    task = job.pictures[0].task
+    monkeypatch.setattr(Files, "push", lambda _, *paths: sent.extend(path.name for path in paths if path.exists()))
+    with Hold(desk.ledger, Turns(), job, job.pictures[0], 1, "worker").claim():
+        task.output.parent.mkdir(parents=True)
+        for path in (task.output, task.beside("after.png"), task.beside("report.json")):
+            path.touch()
+    assert sent == ["0.report.json", "0.after.png", "0.png"]
+
+
+def test_a_mirror_forgets_what_no_row_names(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VELATURA_FILES", f"memory://{uuid.uuid4().hex}")
+    root = files().root
+    kept = desk.submit([Picture(0, "a", tmp_path / "a", tmp_path / "o", "a")], {}).id
+    places = [folder_of(kept), folder_of("gone"), root / "uploads/gone", root / "uploads/arriving"]
+    for place in places:
+        place.mkdir(parents=True)
+    for place in places[:3]:
+        os.utime(place, (time.time() - 90_000,) * 2)
+    sweep_machine(desk.ledger)
+    assert [place.exists() for place in places] == [True, False, False, True]
+
+
+def test_decoded_pixels_of_a_killed_process_go(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    old, new = tmp_path / "velatura-read-old", tmp_path / "velatura-read-new"
+    for folder in (old, new):
+        folder.mkdir()
+    os.utime(old, (time.time() - 90_000,) * 2)
+    sweep(desk.ledger)
+    assert [old.exists(), new.exists()] == [False, True]
 
 
 def test_a_place_out_of_reach_is_one_line() -> None:

@@ -9,17 +9,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 pytest.importorskip("dbos", reason="needs the extra web")
 from velatura.errors import ImageError, InputError
-from velatura.jobs.attempt import line
+from velatura.jobs.attempt import _once, line
 from velatura.jobs.database import jobs
 from velatura.jobs.desk import Desk, folder_of
 from velatura.jobs.fairness import after_picture
 from velatura.jobs.files import files
+from velatura.jobs.hold import Hold
+from velatura.jobs.ledger import Ledger
 from velatura.jobs.records import Job, Picture, Upload
 from velatura.jobs.turns import Turns
 from velatura.jobs.workflows import sweep
@@ -278,6 +281,128 @@ def test_what_has_expired_is_deleted_and_nothing_else(bench: Bench) -> None:
     assert not folder_of(old.id).exists()
     assert bench.desk.ledger.job(kept.id) is not None  # it waits still
     assert (bench.folder / "b.png").exists()  # the user's own file
+
+
+def handed_in(desk: Desk, name: str, expires: float = 1.0) -> Upload:
+    path = files().root / "uploads" / name / "source.png"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    desk.ledger.add_upload(Upload(name, "a.png", path, "png", 1, 1, 0, 0.0, expires))
+    return desk.ledger.uploads([name])[0]
+
+
+def test_the_time_of_a_job_begins_when_it_is_over(bench: Bench) -> None:
+    """However long it waited; and its originals stay with it."""
+    desk, ledger, day, now = bench.desk, bench.desk.ledger, 86400.0, time.time()
+    upload, seen = handed_in(desk, "u"), handed_in(desk, "seen")
+    picture = Picture(0, "a", upload.path, bench.folder / "o", "a")
+    job = desk.submit([picture], {}, keep_days=1)
+    look = desk.submit([Picture(0, "a", seen.path, bench.folder / "p", "a")], {}, kind="preview", keep_days=1)
+    assert sweep(ledger, now + 10 * day) == (0, 0)
+    assert ledger.set_job(look.id, 1, state="done", finished=now)
+    assert ledger.set_job(job.id, 1, state="done", finished=now + 10 * day)
+    assert sweep(ledger, now + 10.5 * day) == (1, 1)  # a preview holds on to nothing
+    assert ledger.uploads(["u", "seen"]) == [upload]
+    assert not ledger.has_expired()
+    bench.desk.resume(job.id)
+    assert desk.cancel(job.id)
+    assert sweep(ledger, now + 10.9 * day) == (0, 0), "none is made shorter"
+    assert sweep(ledger, now + 11.1 * day) == (1, 1)
+    assert not upload.path.exists()
+
+
+def test_what_a_user_deletes_and_cannot_be_yet_is_shown_no_more(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, ledger = bench.desk, bench.desk.ledger
+    upload = handed_in(desk, "u", 9e9)
+    picture = Picture(0, "a", upload.path, bench.folder / "o", "a")
+    job = desk.submit([picture], {}, key="k")
+    folder_of(job.id).mkdir(parents=True)
+    assert desk.cancel(job.id)
+    with monkeypatch.context() as busy:
+        busy.setattr("shutil.rmtree", lambda *_, **__: None)  # held open by someone, say
+        assert desk.delete(job.id)
+    assert (ledger.job(job.id), ledger.jobs(), ledger.all_uploads(), ledger.by_key("k")) == (None, [], [], None)
+    assert upload.path.exists()
+    assert ledger.has_expired()
+    assert desk.submit([picture], {}, key="k").id != job.id
+    assert sweep(ledger) == (1, 1)
+    assert not upload.path.exists()
+    assert not folder_of(job.id).exists()
+
+
+def test_older_jobs_come_page_by_page_and_none_that_is_unfinished_is_missing(bench: Bench) -> None:
+    picture = Picture(0, "x", bench.folder / "x", bench.folder / "y", "x")
+    ids = [bench.desk.submit([picture], {}).id for _ in range(6)][::-1]  # newest first
+    for id in ids[:-1]:
+        bench.desk.cancel(id)
+    ledger = bench.desk.ledger
+    assert [job.id for job in ledger.jobs(most=2)] == [*ids[:2], ids[-1]]
+    assert [job.id for job in ledger.jobs(most=2, also=[ids[4]])] == [*ids[:2], *ids[4:]]
+    second = ledger.jobs(most=2, before=ledger.jobs(most=2)[1].created)
+    assert [job.id for job in second] == ids[2:4]
+    assert [job.id for job in ledger.jobs(most=6)] == ids
+
+
+class Away:
+    """An engine whose database is away for the next few calls."""
+
+    def __init__(self, engine: sa.Engine, calls: int) -> None:
+        self.engine, self.calls = engine, calls
+
+    def __getattr__(self, name: str) -> object:
+        if name in ("connect", "begin") and self.calls:
+            self.calls -= 1
+            raise sa.exc.OperationalError("", {}, Exception("the server closed the connection"))
+        return getattr(self.engine, name)
+
+
+def test_a_moment_without_the_database_ends_no_job(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("velatura.jobs.database.time.sleep", lambda _: None)
+    job = bench.order("a.png")
+    away: Any = Away(bench.desk.engine, 2)
+    ledger = Ledger(away, patience=60.0)
+    assert ledger.begin_picture(job.id, 0) == 1
+    away.calls = 3
+    picture = bench.desk.ledger.job(job.id).pictures[0]  # type: ignore[union-attr]
+    hold = Hold(ledger, Turns(), job, picture, 1, "worker")
+
+    def work(*_: object) -> dict[str, Any]:
+        away.calls = 1
+        raise sa.exc.OperationalError("", {}, Exception("gone"))
+
+    assert not _once(hold, work)
+    assert ledger.job(job.id).pictures[0].state == "waiting"  # type: ignore[union-attr]
+    with pytest.raises(sa.exc.OperationalError):  # a page does not wait
+        Ledger(Away(bench.desk.engine, 1)).job(job.id)  # type: ignore[arg-type]
+
+
+def test_a_job_that_no_queue_knows_is_queued_again(bench: Bench) -> None:
+    job, other, look = bench.order("a.png"), bench.order("b.png"), bench.order("c.png", kind="preview")
+    bench.desk.recover()
+    assert bench.desk.ledger.job(job.id).run == 1  # type: ignore[union-attr]
+    for lost in (job, look):  # as after an error that could not be entered
+        bench.desk.ledger.set_job(lost.id, 1, state="working")
+        bench.desk.client.cancel_workflow(f"{lost.id}:1")
+    bench.desk.recover()
+    runs = [bench.desk.ledger.job(id).run for id in (job.id, other.id)]  # type: ignore[union-attr]
+    assert runs == [2, 1]
+    assert bench.desk.ledger.job(look.id).state == "cancelled"  # type: ignore[union-attr]
+    bench.start()
+    assert [bench.wait(one).state for one in (job, other)] == ["done", "done"]
+
+
+def test_an_application_that_ends_leaves_the_command_lines_work_alone(bench: Bench) -> None:
+    job = bench.order("slow.png")
+    worker = bench.start()
+    bench.wait(job, lambda job: job.pictures[0].step >= 1)
+    with bench.desk.engine.begin() as connection:
+        connection.execute(jobs.update().values(order={"settings": {}, "folder": "/art"}))
+    bench.desk.end_worker(worker)
+    assert worker.poll() is None
+    with bench.desk.engine.begin() as connection:
+        connection.execute(jobs.update().values(order={"settings": {}}))
+    bench.desk.end_worker(worker)
+    assert worker.poll() == 0  # it has handed over
 
 
 def test_a_database_out_of_reach_is_one_line() -> None:

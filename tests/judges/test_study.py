@@ -74,6 +74,12 @@ def test_raters_who_do_not_attend_are_left_out_by_the_rules() -> None:
     assert evaluate(ratings, asked(ratings), Rules(failed_checks=0)).excluded.keys() >= {"0"}
 
 
+def test_who_answered_nothing_is_no_rater() -> None:
+    ratings = synthetic(lambda rater, arm, i: 2)
+    found = evaluate(ratings, asked(ratings) | {"began and left": 15})
+    assert (found.raters, found.excluded) == (12, {})
+
+
 def test_flags_say_what_a_study_cannot_show() -> None:
     few = synthetic(lambda rater, arm, i: 1 + (rater + i) % 5, raters=4)
     found = evaluate(few, asked(few))

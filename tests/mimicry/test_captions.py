@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from velatura.cli.mimic import _prompt
 from velatura.errors import InputError
 from velatura.mimicry.captions import of_folder, subject, with_artist
+from velatura.mimicry.generate import Mimic
 
 
 @pytest.mark.parametrize(
@@ -37,6 +39,22 @@ def test_what_is_given_wins(tmp_path: Path) -> None:
     (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": "c.png", "text": "a cow"}) + "\n")
     assert of_folder(paths, "Ada") == ["red house, by Ada", "a boat by ADA at noon", "a cow, by Ada"]
     assert of_folder(paths[:1], "Ada", captioner=lambda path: f"seen {path.stem}") == ["seen red_house, by Ada"]
+
+
+def test_an_artist_is_named_by_whole_words() -> None:
+    paths = [Path(f"{name}.png") for name in ("meditation", "a-heart", "portrait of ED")]
+    assert of_folder(paths, "Ed") == ["meditation, by Ed", "a heart, by Ed", "portrait of ed"]
+    assert of_folder(paths[1:2], "art") == ["a heart, by art"]
+    card = {"settings": {"method": "textual-inversion"}}
+    mimic = Mimic(None, "Ed", card)
+    assert mimic.words("meditation, by ed.") == "meditation, by <ed>."
+    assert mimic.words("meditation") == "meditation"
+    assert _prompt(mimic, "a shed", None) == "a shed, by <ed>"
+    assert _prompt(Mimic(None), "meditation", "Ed") == "meditation, by Ed"
+
+
+def test_a_name_that_is_no_text_makes_a_caption_all_the_same() -> None:
+    assert of_folder([Path("caf\udce9.png")], "Ada") == ["caf?, by Ada"]
 
 
 def test_pictures_of_one_name_have_the_captions_of_their_own_folders(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from velatura.diffusion import denoising
 from velatura.diffusion import pipeline as models
-from velatura.errors import Cancelled, InputError, WeightsError
+from velatura.errors import Cancelled, InputError, VelaturaError, WeightsError
 from velatura.mimicry import finetune, generate, trainees
 
 pytest.importorskip("transformers")
@@ -103,6 +103,23 @@ def test_what_a_run_left_is_not_mixed_with_another(
     for other in ({"seed": 1}, {"method": "pez"}):
         with pytest.raises(InputError, match="other pictures or settings"):
             train(tiny_model, art, tmp_path / "out", **other)
+
+
+def test_a_mimic_that_diverged_is_no_mimic(
+    tiny_model: Path, art: list[Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = models.load(str(tiny_model))
+    with torch.no_grad():
+        pipeline.unet.conv_out.weight.fill_(float("nan"))
+    with pytest.raises(VelaturaError, match="NaN"):
+        next(generate.generate(pipeline, ["a cat"], steps=1, resolution=32))
+    with pytest.raises(VelaturaError, match="NaN"):
+        next(generate.restyle(pipeline, art[:1], ["a cat"], steps=2))
+    loss = denoising.loss
+    monkeypatch.setattr(denoising, "loss", lambda *args, **more: loss(*args, **more) * float("inf"))
+    with pytest.raises(VelaturaError, match="diverged at step 1, loss inf: lower the rate"):
+        train(tiny_model, art, tmp_path / "m")
+    assert not (tmp_path / "m").exists()
 
 
 def test_full_fine_tuning_learns(tiny_model: Path, art: list[Tensor], tmp_path: Path) -> None:

@@ -94,3 +94,25 @@ def test_a_countermeasure_that_the_cloak_was_optimised_through_is_named() -> Non
     assert any("jpeg quality=50 was seen" in d.text for d in doubts(named, {"velatura": ["jpeg"]}))
     named = [replace(r, cloak="velatura at fast towards bosch") for r in after if r.arm == "cloaked"]
     assert any("jpeg was seen" in d.text for d in doubts(named, {"velatura": ["jpeg"]}))
+
+
+def test_a_doubt_knows_its_recipe_and_countermeasure() -> None:
+    """Old results hold the same flags in fewer words; what is in doubt of one recipe is not of another."""
+    weak = [replace(r, countermeasure="jpeg quality=75", low=-0.1, high=0.1)
+            for r in GOOD if r.metric == "gain_over_noise_top3"]  # fmt: skip
+    lora = [replace(r, recipe="lora") for r in GOOD if r.recipe]
+    (doubt,) = doubts([*GOOD, *lora, *weak])
+    assert doubt.text == "velatura at 0.1 after jpeg quality=75, full: no better than noise of equal LPIPS (top 3)"
+    assert doubt.formerly == "velatura at 0.1, full: no better than noise of equal LPIPS (top 3)"
+    assert doubt.concerns("velatura", 0.1, "full", "jpeg quality=75")
+    others = [
+        ("velatura", 0.1, "full", None),
+        ("velatura", 0.1, "lora", "jpeg quality=75"),
+        ("glaze", 0.1, "full", None),
+    ]
+    assert not any(doubt.concerns(*other) for other in others)
+    seeds = [replace(r, recipe="lora", value=0.4 if r.seed else r.value) for r in GOOD if r.arm == "cloaked"]
+    seeds += [r for r in lora if r.arm != "cloaked"]
+    (doubt,) = doubts([*GOOD, *seeds])
+    assert doubt.text.startswith("velatura at 0.1, lora: seeds disagree by 30%")
+    assert doubt.formerly.startswith("velatura at 0.1: seeds disagree by 30%")

@@ -160,6 +160,26 @@ def test_one_flagged_cloak_does_not_silence_another() -> None:
     assert "misses the style in 60 more" in summary.paragraph
 
 
+def test_what_one_treatment_undoes_is_not_denied_to_others() -> None:
+    untreated, treated = rows_of(GOOD), rows_of({"noise": (12, 66), "velatura": (80, 70)})
+    treated = [replace(r, countermeasure="jpeg") for r in treated if r.recipe]
+    tree = result([*untreated, *treated])
+    words = summarise(tree).paragraph
+    assert "velatura at 0.1, it was in 30% (24% to 36%); on noise" in words
+    assert "misses the style in 60 more" in words
+    assert "velatura at 0.1 after jpeg, it was in" in words
+    assert words.count("Not to be praised: no better than noise") == 1
+    tree.flags = [flag.replace(" after jpeg", "") for flag in tree.flags]
+    assert summarise(tree).paragraph == words, "flags of an older result are those of its rows"
+
+
+def test_what_is_wrong_with_one_recipe_is_not_said_of_another() -> None:
+    weak = [replace(r, recipe="lora") for r in rows_of(GOOD, clean=60) if r.recipe]
+    words = summarise(result([*rows_of(GOOD), *weak])).paragraph
+    assert "Some of these figures prove nothing about protection: lora: the mimic is too weak" in words
+    assert words.count("misses the style in 60 more") == words.count("No evidence of protection.") == 1
+
+
 def test_flags_of_the_file_are_kept_even_if_rows_do_not_say_so() -> None:
     tree = result(rows_of(GOOD))
     tree.flags = ["the power failed twice"]
@@ -192,6 +212,36 @@ def test_ranks_predict_ranks() -> None:
     two = next(p for p in prediction.predictions(chance) if p.fast == "decoded_shift")
     assert two.low < 0 < two.high
     assert prediction.predictions(runs[:1]) == [], "three arms say nothing"
+
+
+def test_predictions_are_of_artists_and_of_whole_sets() -> None:
+    """Five artists of whom a fast figure says more than of their arms: the interval knows how many they are."""
+    draw, runs = np.random.default_rng(2), []
+    for i in range(15):
+        level = iter(18 * (i % 5) + draw.permutation(6) + 6 * (i // 5))
+        shifts = {name: (int(next(level)),) * 2 for name in ("noise", "velatura", "glaze", "mist")}
+        artist = f"artist-{i % 5}"
+        runs.append((f"run {i}", [
+            replace(c, artist=artist, figures={**c.figures, "decoded_shift": tables.Figure(draw.uniform() + i % 5, 20)})
+            for c in tables.cells(rows_of(shifts)) if c.arm != "clean"
+        ]))  # fmt: skip
+    runs.append(runs[0])
+    found = next(p for p in prediction.predictions(runs) if p.slow == "style_shift_top3")
+    assert (len(found.points), found.runs) == (60, 15), "what a plan says again is one point"
+    alone = [(name, [replace(c, artist=name) for c in members]) for name, members in runs[:15]]
+    narrow = next(p for p in prediction.predictions(alone) if p.slow == "style_shift_top3")
+    assert narrow.rho == pytest.approx(found.rho)
+    assert found.high - found.low > narrow.high - narrow.low
+    shared = [(name, [replace(c, cloak=f"{c.cloak}@0.5") for c in members]) for name, members in runs]
+    assert prediction.predictions(shared) == []
+    twins = [(f"twin {name}", [replace(c, recipe="lora") for c in members]) for name, members in runs[:15]]
+    assert len(next(iter(prediction.predictions([*runs, *twins]))).points) == 120, "of another recipe"
+
+
+def test_a_distance_is_no_share() -> None:
+    assert tables.words("style_move", tables.Figure(1.2, 20))[0] == "1.20"
+    assert tables.words("style_shift_top3", tables.Figure(0.2, 20))[0] == "20%"
+    assert tables.words("style_top1", tables.Figure(0.2, 20))[0] == "20%"
 
 
 def folder_with_pictures(folder: Path, tree: Result) -> Path:

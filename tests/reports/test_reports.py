@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from velatura.errors import InputError
-from velatura.reports.result import Result, Row, to_json
+from velatura.reports.result import Result, Row, to_json, write
 from velatura.reports.sheet import amplified, legible, sheet
 from velatura.reports.statistics import mean_interval, wilson
 from velatura.reports.verdict import verdict
@@ -31,6 +31,14 @@ def test_result_is_json_with_the_houses_fields(tmp_path: Path) -> None:
 
 def test_json_has_no_nan() -> None:
     assert json.loads(to_json({"a": float("inf"), "b": (1.0, "ü")})) == {"a": None, "b": [1.0, "ü"]}
+
+
+def test_a_name_that_is_no_text_costs_no_result(tmp_path: Path) -> None:
+    text = to_json({"file": "\udcff.png"})
+    assert json.loads(text.encode()) == {"file": "\udcff.png"}
+    assert to_json("ü", ascii=True) == '"\\u00fc"\n'
+    write("\udcff", tmp_path / "page.md")
+    assert (tmp_path / "page.md").read_bytes() == b"\\udcff"
 
 
 @pytest.mark.parametrize("n", [2, 5, 30, 100])

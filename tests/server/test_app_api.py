@@ -18,6 +18,7 @@ from velatura.jobs.records import Picture
 from velatura.server.app import _keep_a_worker
 from velatura.server.archive import distinct, zipped
 from velatura.server.catalogue import _swatches
+from velatura.server.schema import JobNews
 from velatura.server.uploads import shown
 from velatura.styles.catalogue import load
 
@@ -92,6 +93,18 @@ def test_hostile_names_are_only_shown(site, name: str, kept: str) -> None:
     told = site.hand_in(name)
     assert told["name"] == kept == shown(kept)
     assert all(path.startswith(f"uploads/{told['id']}/") for path in site.files())
+
+
+def test_browsers_keep_what_never_changes(site) -> None:
+    job = site.order("a.png")
+    base, kept = f"/api/jobs/{job['id']}/pictures/0", "private, max-age=86400"
+    assert site.client.get(f"{base}/thumbnail").headers["cache-control"] == kept
+    assert site.client.get(f"{base}/after").headers["cache-control"] == "no-store"  # none yet
+    site.finish(job["id"])
+    assert site.client.get(f"{base}/after").headers["cache-control"] == kept
+    assert site.client.get(f"{base}/result").headers["cache-control"] == "no-store"
+    site.desk.ledger.set_picture(job["id"], 0, state="working")  # written, and may be written again
+    assert site.client.get(f"{base}/after").headers["cache-control"] == "no-store"
 
 
 def test_ordering_and_the_idempotency_key(site) -> None:
@@ -269,6 +282,23 @@ def test_the_api_describes_all_that_the_pages_do(site) -> None:
     assert {*wanted, "/api/events", "/api/previews", "/api/styles", "/api/models"} <= set(described)
     assert all(path.startswith("/api/") for path in described)
     assert "binary" in json.dumps(described["/api/pictures"]["post"]["requestBody"])
+
+
+def test_news_counts_as_jobs_do(site) -> None:
+    assert site.desk.ledger.briefs() == []
+    first, second, third = site.order("a.png", "b.png", "c.png", "d.png"), site.order(), site.order()
+    ledger = site.desk.ledger
+    ledger.set_job(first["id"], 1, state="working")
+    ledger.set_picture(first["id"], 0, state="done", seconds=30.0, step=45, steps=45)
+    ledger.set_picture(first["id"], 1, state="working", seconds=10.0, step=9, steps=45)
+    ledger.set_picture(first["id"], 2, state="failed", seconds=99.0)
+    site.finish(second["id"])
+    told = [JobNews.of(brief).model_dump() for brief in ledger.briefs()]
+    counted = [JobNews.of(job).model_dump() for job in ledger.jobs()]
+    assert [news["id"] for news in told] == [third["id"], second["id"], first["id"]]
+    for news, expected in zip(told, counted, strict=True):
+        assert news.pop("seconds_left") == pytest.approx(expected.pop("seconds_left"))
+        assert news == expected
 
 
 def test_pages_show_how_things_stand(site) -> None:

@@ -227,6 +227,76 @@ def test_cancel_go_on_and_try_again(launched: Launched) -> None:
     assert complaints == []
 
 
+def test_what_goes_wrong_is_said_and_nothing_is_lost(launched: Launched) -> None:
+    complaints: list[str] = []
+    address = launched.start()
+    with browsing() as browser:
+        page = visitor(browser, "desk", complaints)
+        notices = page.locator("[data-notices]")
+        page.route("**/api/events", lambda route: route.fulfill(status=502))
+        page.goto(address)
+        notices.get_by_text("No news from Velatura").wait_for()
+        looks_well(page)
+        page.unroute("**/api/events")
+        until(page, "document.querySelector('[data-notices]').innerText === ''")
+
+        names = ["a.png", "b.png"]
+        files = [{"name": n, "mimeType": "image/png", "buffer": art(n, 90)} for n in names]
+        page.locator("#files").set_input_files(files)
+        page.get_by_role("button", name="Protect 2 pictures").wait_for()
+        page.route("**/thumbnail", lambda route: route.fulfill(status=429))
+        page.reload()
+        page.get_by_role("button", name="Protect 2 pictures").wait_for()
+        page.unroute("**/thumbnail")
+        page.reload()
+        page.get_by_role("button", name="Preview this part").click()
+        page.get_by_text("Approximate.").wait_for()
+        page.get_by_text("Faint").click()
+        assert page.get_by_text("Approximate.").is_hidden()
+
+        def lose(route: Any) -> None:
+            route.fetch()
+            route.abort()
+
+        (launched.data / "wait-in-the-second").touch()
+        page.route("**/api/jobs", lose)
+        page.get_by_role("button", name="Protect 2 pictures").click()
+        page.get_by_text("No answer from Velatura").wait_for()
+        page.unroute("**/api/jobs")
+        page.get_by_role("button", name="Protect 2 pictures").click()
+        page.wait_for_url("**/jobs/*")
+        page.goto(address.partition("?")[0] + "queue")
+        assert page.locator(".jobs > li").count() == 1, "a lost answer makes no second job"
+
+        page.route("**/cancel", lambda route: route.fulfill(status=409, json={"detail": "job: it is over already"}))
+        page.get_by_role("button", name="Cancel").click()
+        notices.get_by_text("it is over already").wait_for()
+        page.unroute("**/cancel")
+        page.route("**/queue/list", lambda route: route.fulfill(status=500, body="<p>Oh no</p>"))
+        show_or_hide(page, hidden=True)
+        page.get_by_role("button", name="Cancel").click()
+        page.wait_for_timeout(1500)
+        assert page.get_by_text("Cancelled").count() == 0, "a hidden page listens to nothing"
+        show_or_hide(page, hidden=False)
+        notices.get_by_text("The server answered 500").wait_for()
+        assert page.locator(".jobs > li").count() == 1
+        page.unroute("**/queue/list")
+        page.reload()
+        page.get_by_text("Cancelled").wait_for()
+    assert complaints == []
+
+
+def show_or_hide(page: Any, *, hidden: bool) -> None:
+    """As another tab in front does."""
+    page.evaluate(
+        """(hidden) => {
+          Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});
+          document.dispatchEvent(new Event('visibilitychange'));
+        }""",
+        hidden,
+    )
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_a_shared_server_from_an_invitation_to_leaving(served: Launched, size: str) -> None:
     link = served.start()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import threading
 from html.parser import HTMLParser
 
 import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra web")
+from velatura.server.app import Launch, create_app
 from velatura.server.catalogue import STATIC
+from velatura.server.guard import TICKET_SECONDS
 
 PORT, TOKEN = 8377, "the-token-of-this-launch"
 HOST = f"127.0.0.1:{PORT}"
@@ -26,6 +30,10 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
         ({"Cookie": "=; ,,;"}, 401),
         (BEARER, 200),
         (COOKIE, 200),
+        ({"Cookie": f'prefs={{"theme":"dark"}}; a[]=b; {COOKIE["Cookie"]}'}, 200),  # of other programs of this machine
+        (COOKIE | {"Authorization": "Basic YTpi"}, 200),  # a proxy's
+        ({"Authorization": f"bearer {TOKEN}"}, 200),
+        ({"Authorization": f"Basic {TOKEN}"}, 401),
         (BEARER | {"Host": f"localhost:{PORT}"}, 200),
         (BEARER | {"Host": "evil.example"}, 421),  # DNS rebinding
         (BEARER | {"Host": f"127.0.0.1.evil.example:{PORT}"}, 421),
@@ -76,6 +84,75 @@ def test_the_address_of_the_launch_sets_a_cookie_and_hides_the_token(site) -> No
     lost = site.client.get("/", headers={"Cookie": "none=1", "Accept": "text/html"})
     assert lost.status_code == 401
     assert "earlier launch" in lost.text
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_the_address_that_a_browser_is_started_with_lets_in_once_and_for_a_minute(site, late: bool) -> None:
+    launch = Launch(PORT, TOKEN, worker=False)
+    client = type(site.client)(create_app(site.desk, launch), base_url=f"http://{HOST}", follow_redirects=False)
+    assert launch.opening != launch.address
+    if late:
+        launch.ticket.until -= TICKET_SECONDS
+    statuses = [client.get(launch.opening, headers={"Cookie": "none=1"}).status_code for _ in range(2)]
+    assert statuses == ([401, 401] if late else [303, 401])
+    assert client.get("/queue").status_code == (401 if late else 200)
+    for _ in range(2):
+        assert client.get(launch.address, headers={"Cookie": "none=1"}).status_code == 303
+
+
+def test_the_printed_address_is_not_on_the_browsers_command_line(site, monkeypatch, capsys) -> None:
+    opened: list[str] = []
+    there = threading.Event()
+    monkeypatch.setattr("webbrowser.open", lambda address: (opened.append(address), there.set()))
+    monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: there.wait(60))
+    command = importlib.import_module("velatura.cli.app").app_command
+    command.main(["--port", "0"], standalone_mode=False)
+    printed = re.search(r"token=(\S+)", capsys.readouterr().err)
+    assert printed is not None
+    assert "token=" in opened[0]
+    assert printed[1] not in opened[0]
+
+
+SEEN = {"Accept": "text/html,*/*;q=0.8"}
+HTMX = {"Accept": "text/html", "HX-Request": "true"}
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX])
+def test_programs_and_scripts_are_turned_away_in_json(site, headers: dict[str, str]) -> None:
+    for more, status in (({}, 200), ({"Authorization": "x"}, 401), ({"Host": "evil.example"}, 421)):
+        answer = site.client.get("/queue/list", headers=headers | more)
+        assert answer.status_code == status
+        assert status == 200 or answer.json().keys() == {"detail"}
+    answer = site.client.get(f"/jobs/{'0' * 36}", headers=headers)
+    assert (answer.status_code, answer.json()) == (404, {"detail": "job: none of this id"})
+
+
+def test_people_see_errors_as_pages(site) -> None:
+    for path, status in ((f"/jobs/{'0' * 36}", 404), ("/nowhere", 404), ("/jobs/x", 422), ("/artist", 422)):
+        answer = site.client.get(path, headers=SEEN)
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8"), path
+        assert 'href="/"' in answer.text, path
+        assert "deleted 30 days after" in answer.text, path
+    rater = site.client.get("/study/nobody", headers=SEEN)
+    assert rater.status_code == 404
+    assert "this link is not one of ours" in rater.text
+    assert 'href="/"' not in rater.text
+    assert site.client.get("/api/jobs/x", headers=SEEN).headers["content-type"] == "application/json"
+
+
+def test_a_shared_server_behind_a_proxy_that_asks_for_a_password(shared) -> None:
+    basic = {"Authorization": "Basic YTpi"}
+    assert shared.client.get("/api/jobs", headers=basic).status_code == 200
+    stranger = shared.visitor()
+    login = stranger.get("/artist?name=Anna+B%26C", headers=basic | SEEN).headers["location"]
+    assert login == "/login?next=%2Fartist%3Fname%3DAnna%2BB%2526C"
+    shown = re.search(r'name="next" value="([^"]*)"', stranger.get(login).text)
+    assert shown is not None
+    form = {"next": shown[1], "name": "Ada", "password": "correct horse battery"}
+    assert stranger.post("/login", data=form, headers=basic).headers["location"] == "/artist?name=Anna+B%26C"
+    over = shared.visitor().get("/queue/list", headers=HTMX)
+    assert (over.status_code, "log in again" in over.json()["detail"]) == (401, True)
+    assert shared.client.post("/logout").headers["clear-site-data"] == '"cache"'
 
 
 def test_pages_carry_a_strict_policy_and_keep_to_it(site) -> None:

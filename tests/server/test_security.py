@@ -11,6 +11,7 @@ import zlib
 import pytest
 
 pytest.importorskip("argon2", reason="needs the extra serve")
+from fastapi.testclient import TestClient
 from itsdangerous import URLSafeSerializer
 
 from velatura.images import guarded
@@ -151,6 +152,20 @@ def bomb(width: int, height: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     rows = zlib.compress(bytes((1 + 3 * width) * min(height, 2000)), 9)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def test_guesses_are_counted_by_name_however_it_is_spelt_and_by_network(shared) -> None:
+    codes = []
+    for n, name in enumerate(["ada", "ADA", "\uff21da", " Ada", "Ada ", "aDa"] * 2):
+        shared.pace.limiter.storage.reset() if n == 0 else None
+        address = TestClient(shared.app, base_url=ORIGIN, client=(f"2001:db8:{n:x}::1", 1)).post
+        codes.append(address("/login", data={"name": name, "password": "x"}, headers={"Origin": ORIGIN}).status_code)
+    assert codes == [401] * 10 + [429] * 2
+    shared.pace.limiter.storage.reset()
+    for n in range(11):
+        address = TestClient(shared.app, base_url=ORIGIN, client=(f"2001:db8::{n:x}", 1)).post
+        code = address("/login", data={"name": f"guess {n}", "password": "x"}, headers={"Origin": ORIGIN}).status_code
+    assert code == 429
 
 
 HOSTILE = [

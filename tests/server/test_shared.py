@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import io
 import json
 import socket
 import threading
 import time
+import zipfile
 from base64 import b64decode, b64encode
 from dataclasses import replace
 from hashlib import sha256
@@ -20,11 +22,13 @@ pytest.importorskip("argon2", reason="needs the extra serve")
 from limits import parse
 
 from velatura.jobs.files import files
+from velatura.jobs.ledger import Ledger
 from velatura.jobs.workflows import sweep
-from velatura.server.shared import webhooks
+from velatura.server.house import Visitor
+from velatura.server.shared import tables, webhooks
 from velatura.server.shared.accounts import Accounts
 from velatura.server.shared.entrance import own
-from velatura.server.shared.quotas import Quota, TooMuch
+from velatura.server.shared.quotas import MOST_ARRIVING, Quota, TooMuch
 from velatura.server.shared.serving import Serving
 
 ORIGIN, PASSWORD = "https://studio.example", "correct horse battery"
@@ -332,6 +336,52 @@ def test_a_host_that_answers_byte_by_byte_is_given_up(shared, monkeypatch: pytes
         quiet.set()
 
 
+def test_the_end_comes_in_a_handshake_and_before_one_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhooks, "PATIENCE", 60.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:  # takes connections, and says nothing
+        connection = webhooks._To("127.0.0.1", "127.0.0.1", server.getsockname()[1], encrypted=True)
+        threading.Timer(0.5, connection.end).start()
+        began = time.monotonic()
+        with pytest.raises(OSError, match="EOF"):
+            connection.connect()
+        assert time.monotonic() - began < 30
+        connection.close()
+        late = webhooks._To("127.0.0.1", "127.0.0.1", server.getsockname()[1], encrypted=False)
+        late.end()
+        with pytest.raises(TimeoutError):
+            late.connect()
+        late.close()
+
+
+def test_a_call_that_never_comes_back_holds_up_no_other(shared, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhooks, "LOOK_EVERY", 0.05)
+    listener, anna = Listener(204), shared.as_user(shared.join("Anna"))
+    slow = anna.order("a.png", webhook="https://example.com/")
+    anna.finish(slow["id"])
+    caller = shared.app.state.house.expect.__self__
+    stuck, deliver = threading.Event(), type(caller).deliver
+    held = lambda self, id, n: stuck.wait() if id == slow["id"] else deliver(self, id, n)  # noqa: E731
+    monkeypatch.setattr(type(caller), "deliver", held)
+    monkeypatch.setattr(webhooks, "PATIENCE", 0.2)
+
+    async def rounds() -> None:
+        calling = asyncio.create_task(caller.call())
+        await asyncio.sleep(0.3)  # the first is stuck by now
+        quick = await asyncio.to_thread(anna.order, "b.png", webhook=listener.url)
+        await asyncio.to_thread(anna.finish, quick["id"])
+        monkeypatch.setattr(webhooks, "PATIENCE", 10.0)
+        while not listener.calls:
+            await asyncio.sleep(0.05)
+        calling.cancel()
+        stuck.set()
+
+    try:
+        asyncio.run(asyncio.wait_for(rounds(), 60))
+    finally:
+        stuck.set()
+    listener.server.shutdown()
+
+
 def test_previews_which_go_first_are_not_without_number(shared) -> None:
     anna = shared.as_user(shared.join("Anna"))
     wish = {"picture": anna.hand_in()["id"], "x": 0.5, "y": 0.5}
@@ -371,6 +421,80 @@ def test_the_same_key_of_two_users_is_two_jobs(shared) -> None:
         assert site.client.get("/api/account").json()["pictures_today"] == 1
         ids.append(twice[0])
     assert ids[0] != ids[1]
+
+
+def test_the_same_order_twice_at_once_is_paid_for_once(shared, monkeypatch: pytest.MonkeyPatch) -> None:
+    anna = shared.as_user(shared.join("Anna"))
+    wish = {"pictures": [anna.hand_in()["id"]], "webhook": "https://example.com/"}
+    headers = {"Idempotency-Key": "1"}
+    first = anna.client.post("/api/jobs", json=wish, headers=headers)
+    known, calls = Ledger.by_key, []
+    # The second has looked before the first was entered.
+    late = lambda self, key: calls.append(key) or (known(self, key) if len(calls) > 1 else None)  # noqa: E731
+    monkeypatch.setattr(Ledger, "by_key", late)
+    second = anna.client.post("/api/jobs", json=wish, headers=headers)
+    assert (first.status_code, second.status_code, len(calls)) == (201, 200, 2)
+    assert first.json()["id"] == second.json()["id"]
+    assert anna.client.get("/api/account").json()["pictures_today"] == 1
+    refused = {"pictures": [anna.hand_in()["id"]], "webhook": "https://10.0.0.1/"}
+    assert anna.client.post("/api/jobs", json=refused).status_code == 422
+    object.__setattr__(shared.app.state.house, "quota", Quota(pictures=1))
+    assert anna.client.post("/api/jobs", json=refused | {"webhook": "https://example.com/"}).status_code == 429
+    assert anna.client.get("/api/account").json()["pictures_today"] == 1
+    with shared.desk.engine.connect() as connection:
+        assert [row.job for row in connection.execute(tables.webhooks.select())] == [first.json()["id"]]
+
+
+def test_pictures_on_their_way_are_counted(shared) -> None:
+    anna = shared.as_user(shared.join("Anna"))
+    house, who = shared.app.state.house, Visitor(shared.accounts.users()[1].id)
+    free = house.room(who)
+    with contextlib.ExitStack() as stack:
+        arrivals = [stack.enter_context(house.arriving(who)) for _ in range(MOST_ARRIVING)]
+        refused = anna.client.post("/api/pictures", content=shared.picture)
+        assert (refused.status_code, "8 may be on their way" in refused.text) == (429, True)
+        shared.as_user(shared.join("Bo")).hand_in()
+        arrivals[0].size = 1000
+        assert (house.room(who), house.room(who, arrivals[0])) == (free - 1000, free)
+        arrivals[1].size = 120_000
+        with pytest.raises(TooMuch, match="are kept at a time"):
+            house.room(who)
+    assert house.room(who) == free
+    anna.hand_in()
+
+
+def test_older_jobs_are_reached_page_by_page(shared, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("velatura.server.pages.PAGE", 2)
+    monkeypatch.setattr(Ledger.jobs, "__kwdefaults__", Ledger.jobs.__kwdefaults__ | {"most": 2})
+    anna = shared.as_user(shared.join("Anna"))
+    jobs = [anna.order(f"{n}.png") for n in range(4)][::-1]
+    for job in jobs:
+        anna.finish(job["id"])
+    before = jobs[1]["created"]
+    assert [job["id"] for job in anna.client.get("/api/jobs").json()] == [job["id"] for job in jobs[:2]]
+    older = anna.client.get("/api/jobs", params={"before": before}).json()
+    assert [job["id"] for job in older] == [job["id"] for job in jobs[2:]]
+    page = anna.client.get("/queue").text
+    assert f'href="/queue?before={before}"' in page
+    page = anna.client.get(f"/queue?before={before}").text
+    assert all(job["id"] in page for job in jobs[2:])
+    assert jobs[0]["id"] not in page
+    assert f'hx-get="/queue/list?before={before}"' in page
+    assert "Nothing older" in anna.client.get("/queue/list?before=1").text
+
+
+def test_a_zip_fetches_what_lies_elsewhere(shared, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VELATURA_FILES", "memory://shop")
+    anna = shared.as_user(shared.join("Anna"))
+    job = anna.order("a.png", "b.png")
+    anna.finish(job["id"])
+    assert anna.client.get(f"/api/jobs/{job['id']}/zip").status_code == 200
+    for picture in shared.desk.ledger.job(job["id"]).pictures:
+        if picture.number:
+            files().push(picture.output)
+        picture.output.unlink()
+    packed = anna.client.get(f"/api/jobs/{job['id']}/zip")
+    assert zipfile.ZipFile(io.BytesIO(packed.content)).namelist() == ["b.png"]
 
 
 def test_waiting_pages_are_counted_and_are_not_endless(shared) -> None:
@@ -422,10 +546,11 @@ def test_logs_hold_routes_and_no_names(
     assert job["id"] not in text
 
 
-@pytest.mark.parametrize("path", ["//evil.example", "https://evil.example", "/\\evil", "/a?b", "", "/x\r\n", "x:y"])
+@pytest.mark.parametrize("path", ["//evil.example", "https://evil.example", "/\\evil", "/a?b c", "", "/x\r\n", "x:y"])
 def test_one_is_sent_on_to_this_server_alone(path: str) -> None:
     assert own(path) == "/"
     assert own("/jobs/3f2a-1") == "/jobs/3f2a-1"
+    assert own("/queue?before=1.5") == "/queue?before=1.5"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,6 +110,16 @@ def test_build_resumes_and_leaves_out_what_it_cannot_read(folder: Path, tmp_path
     assert "broken.png" in errors[0]
     whole = catalogue.build(groups, mini, tmp_path / "fresh")
     assert built == whole
+
+
+def test_styles_of_one_name_are_numbered(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(folder / "dark-one", other / "Dark One")
+    shutil.copytree(folder / "dark-one", other / "dark-one-2")
+    (tmp_path / "facts.csv").write_text("name,movement\ndark-one,Tenebrism\n")
+    found = catalogue.sources([folder, other], facts=tmp_path / "facts.csv")
+    assert [source.name for source in found] == ["bright-one", "dark-one", "dark-one-2", "dark-one-2-2"]
+    assert [source.movement for source in found] == ["", "Tenebrism", "Tenebrism", ""]
 
 
 def test_tables_of_others_are_no_reason_to_stop(folder: Path, tmp_path: Path) -> None:

@@ -175,3 +175,10 @@ def test_pipeline_tells_what_is_wrong(tiny_model: Path, monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(MissingExtra, match=r"velatura\[lab\]"):
         load_img2img(str(tiny_model))
+
+
+def test_where_half_precision_overflows_it_is_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("StableDiffusionPipeline", "StableDiffusionXLPipeline", "StableDiffusion3Pipeline", "FluxPipeline")
+    for has_bf16, other in ((True, torch.bfloat16), (False, torch.float16)):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda has_bf16=has_bf16: has_bf16)
+        assert [transfer._sixteen_bits(name) for name in names] == [torch.float16, torch.float16, other, other]

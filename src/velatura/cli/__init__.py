@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import Any
@@ -74,6 +75,9 @@ def main() -> None:
     # Before torch is imported. Threads that wait actively take the processor from whatever else runs, and from each
     # other then: beside other busy programs steps take far longer so, and on an idle machine no less.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):  # Windows' code pages have no Δ, and names may be no text at all
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = app.main(standalone_mode=False)
     except click.exceptions.Exit as stop:

@@ -44,7 +44,7 @@ def app_command(port: int | None, no_browser: bool, keep_days: float, database: 
     app = create_app(Desk(database), launch)
     click.echo(f"Velatura is at {launch.address}\nCtrl-C ends it.", err=True)
     if not no_browser:
-        threading.Timer(0.5, webbrowser.open, [launch.address]).start()
+        threading.Timer(0.5, webbrowser.open, [launch.opening]).start()
     # No access log: it would hold the token, and the names of pictures.
     quiet: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False}
     config = uvicorn.Config(app, timeout_graceful_shutdown=2, **quiet)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from velatura import weights
 from velatura.cli.batch import probe
 from velatura.images.artwork import printable
 from velatura.reports.places import Task
@@ -25,8 +26,10 @@ class Background:
         self.desk, self.settings = Desk(url), settings
         # The worker runs elsewhere: paths must not hang on where this command was called.
         catalogue = str(settings.catalogue.resolve()) if settings.catalogue else None
-        models = [str(Path(name).resolve()) if Path(name).is_dir() else name for name in settings.models]
-        kept = asdict(settings) | {"catalogue": catalogue, "models": models}
+        # What the table knows wins over a folder of that name, as it does in the foreground; painters are in no table.
+        models = [m if m == "auto" or weights.lookup(m) else _anywhere(m) for m in settings.models]
+        painter = settings.painter and _anywhere(settings.painter)
+        kept = asdict(settings) | {"catalogue": catalogue, "models": models, "painter": painter}
         panels = ["sheet.png", *(["target.png"] if options["keep_target"] else [])]
         folder = printable(output.resolve())
         self.order = {"settings": kept, "panels": panels, "force": options["force"], "folder": folder}
@@ -44,6 +47,11 @@ class Background:
         job = self.desk.submit(pictures, self.order)
         self.desk.call_worker()
         return job
+
+
+def _anywhere(model: str) -> str:
+    """A model's name; if it is a folder, as it is found from elsewhere."""
+    return str(Path(model).resolve()) if Path(model).is_dir() else model
 
 
 def stamp(path: Path) -> str:

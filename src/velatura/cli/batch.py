@@ -203,5 +203,5 @@ def probe(folder: Path) -> None:
         raise ImageError(f"{printable(folder)}: cannot make this folder ({error.strerror}); try -o") from None
     trial = folder / ".velatura-trial"
     save(b"", trial)
-    trial.unlink()
+    trial.unlink(missing_ok=True)  # another run may have been here at the same time
     sweep(folder)

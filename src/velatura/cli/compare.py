@@ -20,6 +20,7 @@ MOST_STRETCH = 0.02  # of the aspect ratio; platforms round sizes, but a cut pic
 @click.argument("original", type=click.Path(path_type=Path))
 @click.argument("other", type=click.Path(path_type=Path))
 @click.argument("downloaded", required=False, type=click.Path(path_type=Path))
+@click.option("--page", type=click.IntRange(1), help="Which page of ORIGINAL, and of others that hold several, from 1.")
 @click.option("-r", "--resolution", default=SIDE, show_default=True, type=click.IntRange(64), help="Short side in px.")
 @click.option("-m", "--model", help="With DOWNLOADED: also what is left in the eyes of this model (auto, mini, ...).")
 @DEVICE
@@ -28,6 +29,7 @@ def compare_command(
     original: Path,
     other: Path,
     downloaded: Path | None,
+    page: int | None,
     resolution: int,
     model: str | None,
     device: str,
@@ -47,7 +49,7 @@ def compare_command(
         raise InputError("--model: expected with three files, ORIGINAL PROTECTED DOWNLOADED")
     device = pick_device(device)
     paths = [path for path in (original, other, downloaded) if path is not None]
-    pictures = [picture.to(device) for picture in _at_one_size(paths, resolution)]
+    pictures = [picture.to(device) for picture in _at_one_size(paths, resolution, page)]
     found: dict[str, Any] = {"resolution": list(pictures[0].shape[:1:-1]), "other": _apart(pictures[0], pictures[1])}
     if downloaded is not None:
         found["downloaded"] = _apart(pictures[0], pictures[2])
@@ -60,18 +62,24 @@ def compare_command(
         _show(found, paths)
 
 
-def _at_one_size(paths: list[Path], side: int) -> list[Tensor]:
+def _at_one_size(paths: list[Path], side: int, page: int | None) -> list[Tensor]:
     """The pictures at the first one's working size, ``(1, 3, h, w)`` each."""
     from velatura.errors import ImageError
     from velatura.images import read_guarded, working_size
     from velatura.images.artwork import printable
-    from velatura.images.resample import at_size, tensor
+    from velatura.images.resample import at_size, refuse_strips, tensor
 
-    first = read_guarded(paths[0])
+    first = read_guarded(paths[0], page=page)
+    refuse_strips(first)
     size = working_size(first.width, first.height, side)
     found = [tensor(at_size(first.image, *size))]
     for path in paths[1:]:
-        artwork = read_guarded(path)
+        try:
+            artwork = read_guarded(path)
+        except ImageError:
+            if page is None:
+                raise
+            artwork = read_guarded(path, page=page)
         stretch = artwork.width * first.height / (artwork.height * first.width)
         if abs(stretch - 1) > MOST_STRETCH + 1 / min(artwork.width, artwork.height):
             sizes = f"{artwork.width}x{artwork.height}, not the shape of {first.width}x{first.height}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +78,8 @@ def detect_command(
         rows.append(row | {"scores": dict(zip(map(str, found["suspects"][0]), strange, strict=True))})
     if as_json:
         counts = {name: len(paths) for name, (paths, _) in found.items()}
-        click.echo(to_json({"model": model, "resolution": resolution, "pictures": counts, "detectors": rows}), nl=False)
+        tree = {"model": model, "resolution": resolution, "pictures": counts, "detectors": rows}
+        click.echo(to_json(tree, ascii=True), nl=False)
         return
     for row in rows:
         area = f"  AUC {row['auc']:.2f} ({row['low']:.2f} to {row['high']:.2f})" if against else ""
@@ -88,13 +91,20 @@ def _features(paths: tuple[Path, ...], side: int, extractor: Any, what: str) -> 
     from velatura.countermeasures.detect import features
     from velatura.images import read, working
 
-    kept, tensors = [], []
-    for path in tqdm(pictures(paths), what, disable=not sys.stderr.isatty(), leave=False):
-        try:
-            tensors.append(working(read(path), side))
-            kept.append(path)
-        except (VelaturaError, OSError) as error:
-            click.echo(f"left out: {error}", err=True)
-    if not kept:
+    kept: list[Path] = []
+
+    def opened() -> Iterator[Any]:
+        for path in tqdm(pictures(paths), what, disable=not sys.stderr.isatty(), leave=False):
+            try:
+                picture = working(read(path), side)
+            except (VelaturaError, OSError) as error:
+                click.echo(f"left out: {error}", err=True)
+            else:
+                kept.append(path)
+                yield picture
+
+    one_by_one = opened()
+    if (first := next(one_by_one, None)) is None:
         raise InputError(f"{what}: expected pictures (PNG, JPEG, WebP or TIFF), found none that can be read")
-    return kept, features(tensors, extractor)
+    found = features(chain([first], one_by_one), extractor)
+    return kept, found

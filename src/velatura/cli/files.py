@@ -6,13 +6,14 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from velatura.errors import InputError
-from velatura.reports.places import KINDS, Task, report_at
+from velatura.reports.places import KINDS, Task, beside, report_at
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,12 +54,26 @@ def _renamed(output: Path, format: Written | None, page: int | None) -> Path:
     return output
 
 
+def of_other_kinds(left_out: Sequence[Path]) -> str:
+    """What to say of pictures that ``tasks`` left out."""
+    from velatura.images.artwork import printable
+
+    names = ", ".join(printable(path) for path in left_out[:3]) + (", ..." if len(left_out) > 3 else "")
+    return f"left out {len(left_out)} pictures of kinds that are not read: {names}"
+
+
 def new_file(path: Path) -> None:
     """Refuse a result's name before the work, not after it."""
     if path.exists():
         raise InputError(f"{path} exists already: choose another name, or delete it")
     if not path.parent.is_dir():
         raise InputError(f"{path}: expected a file in a folder that exists")
+
+
+def new_or_ours(path: Path, *marks: bytes) -> None:
+    """Refuse to write over a file without the ``marks`` that tell ours."""
+    if path.is_file() and not all(mark in path.read_bytes() for mark in marks):
+        raise InputError(f"{path}: exists and is not from here: choose another name, or delete it")
 
 
 def pictures(files: Sequence[Path]) -> list[Path]:
@@ -111,7 +126,8 @@ def opened(paths: Sequence[Path], side: int, *, on_picture: Callable[[Path, str 
 def artist_of(art: Sequence[Path]) -> str:
     """An artist's name by the folder of the pictures: ``ada-lovelace/`` is ada lovelace."""
     first = art[0].resolve()
-    return re.sub(r"[-_]+", " ", (first if first.is_dir() else first.parent).name)
+    name = (first if first.is_dir() else first.parent).name
+    return re.sub(r"[-_]+", " ", name.encode("utf-8", "replace").decode())  # no tokenizer takes what is no UTF-8
 
 
 def _names(source: Path, output: Path) -> Iterator[Task]:
@@ -132,9 +148,9 @@ def _is_free(task: Task, taken: set[str]) -> bool:
     if any(_key(path) in taken for path in (task.output, *map(task.beside, KINDS))):
         return False
     for name in (task.name, task.output.stem, task.output.name):
-        report = report_at(task.output.with_name(f"{name}.{KINDS[0]}"))
-        concerns = report is not None and (name == task.name or report.get("output") == task.output.name)
-        if concerns and report is not None and report.get("source_id") != task.source_id:
+        claim = _claim(beside(task.output, name, KINDS[0]))
+        concerns = claim is not None and (name == task.name or claim[0] == task.output.name)
+        if concerns and claim is not None and claim[1] != task.source_id:
             return False
     return True
 
@@ -167,17 +183,33 @@ def _is_ours(path: Path) -> bool:
     """Whether a file in a source folder is a protected picture, or the sheet or target of one."""
     if _is_side_file(path):
         return True
-    return any(report.get("output") == path.name for report in reports_beside(path))
+    claims = (_claim(beside(path, name, KINDS[0])) for name in (path.stem, path.name))
+    return any(claim is not None and claim[0] == path.name for claim in claims)
 
 
 def _is_side_file(path: Path) -> bool:
     if path.name == SHEET and path.with_name(CARD).is_file():
         return True
     kind = next((kind for kind in KINDS[1:] if path.name.endswith(f".{kind}")), None)
-    return kind is not None and report_at(path.with_name(path.name.removesuffix(kind) + KINDS[0])) is not None
+    return kind is not None and _claim(path.with_name(path.name.removesuffix(kind) + KINDS[0])) is not None
+
+
+def _claim(path: Path) -> tuple[Any, Any] | None:
+    """Which output a report of ours is of, and of which source; None where there is no report."""
+    try:
+        stat = path.stat()
+    except (OSError, ValueError):
+        return None
+    return _claimed(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=100_000)  # a watch looks at all of them every other second
+def _claimed(path: Path, *version: int) -> tuple[Any, Any] | None:
+    report = report_at(path)
+    return None if report is None else (report.get("output"), report.get("source_id"))
 
 
 def reports_beside(path: Path) -> list[dict[str, Any]]:
     """The reports of ours that may be of this file, by their names."""
-    found = (report_at(path.with_name(f"{name}.{KINDS[0]}")) for name in (path.stem, path.name))
+    found = (report_at(beside(path, name, KINDS[0])) for name in (path.stem, path.name))
     return [report for report in found if report is not None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -33,7 +34,8 @@ def jobs_group() -> None:
 def list_command(database: str | None, as_json: bool) -> None:
     """All jobs, newest first: state, pictures (of an experiment: parts) done, failed, time left, folder."""
     ledger = _desk(database).ledger
-    jobs = sorted([*ledger.jobs(), *ledger.jobs(kind="evaluate")], key=lambda job: -job.created)
+    kinds = [ledger.jobs(kind=kind, most=100_000) for kind in ("protect", "evaluate")]
+    jobs = sorted(chain(*kinds), key=lambda job: -job.created)
     if as_json:
         click.echo(json.dumps([_tree(job) for job in jobs], indent=1))
         return

@@ -51,7 +51,7 @@ def judge_command(folder: Path, artists: tuple[Path, ...], training: Path | None
     if as_json:
         from velatura.reports.result import to_json
 
-        click.echo(to_json(found), nl=False)
+        click.echo(to_json(found, ascii=True), nl=False)
     else:
         _show(found)
 

@@ -260,10 +260,10 @@ def _lines(path: Path) -> list[str]:
 
 
 def _prompt(mimic: Mimic, line: str, artist: str | None) -> str:
-    from velatura.mimicry.captions import with_artist
+    from velatura.mimicry.captions import named, with_artist
 
     name = artist or mimic.artist
-    return mimic.words(with_artist(line, name) if name and name.lower() not in line.lower() else line)
+    return mimic.words(line if not name or named(line, name) else with_artist(line, name))
 
 
 def _of(model: str, mimic: Mimic) -> dict[str, Any]:
@@ -278,9 +278,18 @@ def _start(output: Path, plan: dict[str, Any]) -> int:
 
     output.mkdir(parents=True, exist_ok=True)
     card, text = output / CARD, to_json({**plan, "velatura": "mimic"})
-    if card.exists() and json.loads(card.read_text(encoding="utf-8")) != json.loads(text):
-        raise InputError(f"{output} holds pictures of other settings: choose another folder, or delete it")
-    save(text.encode(), card)
+    if card.exists():
+        try:
+            same = json.loads(card.read_text(encoding="utf-8")) == json.loads(text)
+        except ValueError:
+            raise InputError(f"{card}: damaged; choose another folder with -o, or delete it") from None
+        if not same:
+            raise InputError(f"{output} holds pictures of other settings: choose another folder, or delete it")
+    else:  # without a card, what has our names is somebody else's
+        places = [output / name for name in (*map(_name, range(len(plan["prompts"]))), SHEET)]
+        if foreign := next((path for path in places if path.exists()), None):
+            raise InputError(f"{foreign}: exists and is not from here: choose another folder with -o")
+        save(text.encode(), card)
     start = 0
     while (output / _name(start)).exists():
         start += 1

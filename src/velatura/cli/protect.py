@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from velatura.cli.files import tasks
+from velatura.cli.files import of_other_kinds, tasks
 from velatura.cli.options import DATABASE, SETTINGS, settings_from
 from velatura.errors import InputError
 
@@ -62,8 +62,7 @@ def protect_command(files: tuple[Path, ...], output: Path, as_json: bool, **opti
 
     todo, left_out = tasks(files, output, format=options["format"], page=options["page"])
     if left_out:
-        names = ", ".join(printable(path) for path in left_out[:3]) + (", ..." if len(left_out) > 3 else "")
-        click.echo(f"left out {len(left_out)} pictures of kinds that are not read: {names}", err=True)
+        click.echo(of_other_kinds(left_out), err=True)
     if not todo:
         raise InputError(f"no pictures found in {', '.join(map(printable, files))}: expected {READ}")
     if options["background"]:

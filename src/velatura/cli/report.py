@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from velatura.cli.files import new_or_ours
 from velatura.errors import InputError
 
 if TYPE_CHECKING:
     from velatura.reports.page import Run
+
+
+FORMS = {".html": "html", ".htm": "html", ".md": "md", ".csv": "csv", ".jpg": "jpg", ".jpeg": "jpg", "": "html"}
+COMMENT = b"<!-- velatura report -->"
+# What tells files of ours, which may be written over.
+MARKS = {"html": COMMENT, "md": COMMENT, "csv": b"run,artist,arm,", "jpg": b"velatura report"}
 
 
 @click.command("report", context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,7 +51,11 @@ def report_command(
     from velatura.reports import page, tables
     from velatura.reports.result import write
 
-    form = form or {".md": "md", ".csv": "csv", ".jpg": "jpg"}.get(output.suffix.lower() if output else "", "html")
+    form = form or FORMS.get(output.suffix.lower() if output else "")
+    if form is None:
+        raise InputError(f"{output}: expected a name that ends in {', '.join(filter(None, FORMS))}, or --format")
+    if output is not None:
+        new_or_ours(output, MARKS[form])
     if output is None and form in ("html", "jpg"):
         raise InputError("a page needs a file: expected -o page.html (or --format md or csv)")
     runs = _runs(results)
@@ -61,7 +72,7 @@ def report_command(
     if output is None:
         click.echo(text, nl=False)
         return
-    write(text, output)
+    write(text if form == "csv" else f"{text}{MARKS[form].decode()}\n", output)
     click.echo(output)
 
 

@@ -22,7 +22,10 @@ COLUMNS = ("decoded_shift", "decoded_shift_over_noise", "view_shift_top3", "lpip
 
 
 class SeveralValues(click.Command):
-    """``--budgets 0.05 0.1``: an option takes all words up to the next option or the first that is a path."""
+    """``--budgets 0.05 0.1``: an option takes all words up to the next option or the first that is a path.
+
+    What the option knows wins over a file of that name: write ``./jpeg`` for the folder.
+    """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         spread: list[str] = []
@@ -31,12 +34,26 @@ class SeveralValues(click.Command):
             if word.startswith("-"):
                 current = word if word in SEVERAL else None
                 spread += [] if current else [word]
-            elif current and not Path(word).exists():
+            elif current and (not Path(word).exists() or _is_value(current, word)):
                 spread += [current, word]
             else:
                 current = None
                 spread.append(word)
         return super().parse_args(ctx, spread)
+
+
+def _is_value(option: str, word: str) -> bool:
+    if option == "--countermeasures":
+        from velatura.countermeasures import COUNTERMEASURES
+
+        return word == "all" or word in COUNTERMEASURES
+    from velatura.cloaks.budget import intensity
+
+    try:
+        intensity(word)
+    except InputError:
+        return False
+    return True
 
 
 @click.command("robustness", cls=SeveralValues, context_settings={"help_option_names": ["-h", "--help"]})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from velatura.cli.files import pictures
+from velatura.cli.files import new_or_ours, pictures
 from velatura.cli.options import DATABASE
 from velatura.errors import InputError
 
@@ -110,6 +110,9 @@ def results_command(
 
     PSR is the share of answers "not successful at all" or "not very successful".
     """
+    for path, mark in ((table, b"study,synthetic,"), (output, b'"experiment"')):
+        if path is not None:
+            new_or_ours(path, mark)
     studies = _studies(database)
     found = studies.find(study)
     answers = _answers(studies, found, artists_only)

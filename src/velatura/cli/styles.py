@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
+from velatura.cli.files import new_or_ours
 from velatura.cli.options import DEVICE
 from velatura.errors import Cancelled
 from velatura.reports.result import to_json
@@ -34,7 +35,7 @@ def list_command(catalogue: Path | None, as_json: bool) -> None:
     styles = load(catalogue).styles
     if as_json:
         keys = ("name", "artist", "movement", "dates", "licence", "pictures")
-        click.echo(to_json([{key: getattr(style, key) for key in keys} for style in styles]), nl=False)
+        click.echo(to_json([{key: getattr(style, key) for key in keys} for style in styles], ascii=True), nl=False)
         return
     rows = [
         (style.name, str(style.pictures), style.movement or "-", f"{style.artist}, {style.dates or 'undated'}")
@@ -93,6 +94,7 @@ def build_command(
     from velatura.diffusion.device import pick_device
     from velatura.styles.catalogue import build, sources
 
+    new_or_ours(output, b'"styles"', b'"scale"')
     groups = sources(folders, works, facts)
     output.parent.mkdir(parents=True, exist_ok=True)
     journal = output.with_name(output.name + ".journal")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import click
 
-from velatura.cli.files import tasks
+from velatura.cli.files import of_other_kinds, tasks
 from velatura.cli.options import DATABASE, SETTINGS, settings_from
 from velatura.errors import Cancelled
 from velatura.reports.places import Task
@@ -39,7 +40,8 @@ LOOK_EVERY = 2.0  # seconds
 def watch_command(folder: Path, output: Path, settle: float, once: bool, database: str | None, **options: Any) -> None:
     """Protect the pictures in FOLDER, and those that appear there later, until Ctrl-C.
 
-    The work is done in the background (velatura jobs); what was protected before is not done again, what changes is.
+    The work is done in the background (velatura jobs); what was protected before with the same options is not done
+    again, what changes is; what failed is tried again at the next start.
     """
     from velatura.cli.background import Background
 
@@ -60,6 +62,8 @@ class Watch:
     def __init__(self, background: Any, folder: Path, output: Path, settle: float) -> None:
         self.background, self.folder, self.output, self.settle = background, folder, output, settle
         self.seen: dict[Path, tuple[str, float]] = {}  # stamp, and since when it has been so
+        self.asked: set[tuple[Path, str]] = set()  # a broken picture would be queued at every look
+        self.left_out: set[Path] = set()
         self.told: dict[str, set[int]] = {}  # by job, the pictures whose end was told
         self.failed = 0
 
@@ -68,6 +72,7 @@ class Watch:
         ready, unsettled = self._ready()
         if ready:
             job = self.background.submit(ready)
+            self.asked.update((picture.source, picture.stamp) for picture in job.pictures)
             self.told[job.id] = set()
             click.echo(f"queued {len(ready)} pictures (job {job.id[:8]})", err=True)
         self._tell()
@@ -76,10 +81,15 @@ class Watch:
     def _ready(self) -> tuple[list[Task], bool]:
         from velatura.cli.background import stamp
 
-        known = self.background.desk.ledger.stamps(self.output.resolve())
+        wanted = _settings(self.background.order)
+        known = self.background.desk.ledger.stamps(self.output.resolve(), lambda order: _settings(order) == wanted)
+        known |= self.asked
         ready, unsettled, now = [], False, time.monotonic()
         asked = self.background.settings
-        found, _ = tasks([self.folder], self.output, format=asked.delivery.format, page=asked.page)
+        found, left_out = tasks([self.folder], self.output, format=asked.delivery.format, page=asked.page)
+        if fresh := [path for path in left_out if path not in self.left_out]:
+            click.echo(of_other_kinds(fresh), err=True)
+            self.left_out.update(fresh)
         for task in found:
             mark = stamp(task.source)
             if (task.source.resolve(), mark) in known:
@@ -111,3 +121,9 @@ class Watch:
                 del self.told[id]
         if self.told:
             self.background.desk.ensure_worker()
+
+
+def _settings(order: dict[str, Any]) -> Any:
+    """Of an order, what changes its pictures, as it comes back from the database."""
+    kept = {name: value for name, value in order.get("settings", {}).items() if name not in ("device", "offline")}
+    return json.loads(json.dumps(kept))

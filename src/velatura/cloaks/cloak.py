@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import ContractError, InputError
 from velatura.images.contract import check_pictures
+from velatura.perception.resampling import resized
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,7 @@ class Goal:
         return _squared(latents - self.features) / self.initial
 
     def _resized(self, pictures: Tensor) -> Tensor:
-        if self.size == tuple(pictures.shape[-2:]):
-            return pictures
-        return F.interpolate(pictures, self.size, mode="bilinear", antialias=True, align_corners=False)
+        return pictures if self.size == tuple(pictures.shape[-2:]) else resized(pictures, self.size)
 
     def remaining(self, pictures: Tensor) -> Tensor:
         """``(B,)``: 1 for the clean picture, 0 at the target. Differentiable."""

@@ -40,10 +40,13 @@ def _rise(overlap: int) -> Tensor:
     return 0.5 - 0.5 * torch.cos(torch.pi * (torch.arange(overlap) + 0.5) / overlap)
 
 
-def over_windows(pictures: Tensor, cloak: Callable[[Tensor, tuple[slice, slice], int, int], Tensor]) -> Tensor:
+def over_windows(
+    pictures: Tensor, cloak: Callable[[Tensor, tuple[slice, slice], int, int], Tensor], *, transparent: bool = False
+) -> Tensor:
     """δ of the whole ``(B, 3, H, W)`` from ``cloak(window, where, index, count)``, called once a window.
 
-    ``where`` are the rows and columns of the window, to cut other pictures alike.
+    ``where`` are the rows and columns of the window, to cut other pictures alike. ``transparent``: of pictures that are
+    in places, where less of δ shows than its values say, so that the picture does not bound them.
     """
     height, width = pictures.shape[-2:]
     short, long = min(height, width), max(height, width)
@@ -58,4 +61,4 @@ def over_windows(pictures: Tensor, cloak: Callable[[Tensor, tuple[slice, slice],
         weights = ramp(index, parts).to(pictures.device)
         weights = weights[:, None] if height > width else weights[None, :]
         total[:, :, where[0], where[1]] += delta * weights
-    return (pictures + total).clamp(0, 1) - pictures
+    return total.clamp(-1, 1) if transparent else (pictures + total).clamp(0, 1) - pictures

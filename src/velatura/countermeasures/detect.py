@@ -7,7 +7,7 @@ the higher, the more likely cloaked. ``reports.statistics.auc`` says how good th
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,7 @@ Features = Mapping[str, NDArray[np.float64]]
 
 
 @torch.no_grad()
-def features(pictures: Sequence[Tensor], extractor: Extractor) -> Features:
+def features(pictures: Iterable[Tensor], extractor: Extractor) -> Features:
     """Numbers on each picture ``(1, 3, h, w)``, 32 px a side or more; compare only pictures of one resolution."""
     rows: dict[str, list[Tensor]] = {"phi": [], "spectrum": [], "reconstruction": []}
     for picture in pictures:

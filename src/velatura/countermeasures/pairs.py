@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,16 +59,22 @@ def opened(
     pairs: Sequence[Pair], side: int, on_bad: Callable[[str], None] = lambda reason: None
 ) -> dict[Pair, tuple[Tensor, Tensor]]:
     """Cloaked and clean ``(1, 3, h, w)``, the short side at ``side``; ``on_bad`` hears why a pair is left out."""
-    found = {}
+    return {pair: (cloaked, clean) for pair, cloaked, clean in each(pairs, side, on_bad)}
+
+
+def each(
+    pairs: Sequence[Pair], side: int, on_bad: Callable[[str], None] = lambda reason: None
+) -> Iterator[tuple[Pair, Tensor, Tensor]]:
+    """The same, one pair at a time, for who does not need them all at once."""
     for pair in pairs:
         try:
             cloaked, clean = (working(read(path), side) for path in (pair.cloaked, pair.clean))
             if cloaked.shape != clean.shape:
                 raise ImageError(f"{pair.cloaked}: expected the same proportions as {pair.clean}")
-            found[pair] = cloaked, clean
         except (VelaturaError, OSError) as error:
             on_bad(str(error))
-    return found
+        else:
+            yield pair, cloaked, clean
 
 
 def _is_picture(path: Path, root: Path) -> bool:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from velatura.countermeasures.purifier import LearnedSettings, Network, Purifier, learned
 from velatura.countermeasures.settings import Settings, seed, setting
-from velatura.errors import InputError
+from velatura.errors import InputError, VelaturaError
 from velatura.images import save
 from velatura.images.contract import check_pictures
 from velatura.perception.lpips import load as load_lpips
@@ -79,11 +79,15 @@ def train(
         if settings.perceptual:
             away = perceptual.compare(perceptual.features(clean), perceptual.features(purified)).mean()
             loss = loss + settings.perceptual * away
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            where = f"step {step + 1}, loss {value}"
+            raise VelaturaError(f"the training diverged at {where}: lower the rate {settings.rate:g}")
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
-        losses.append(round(float(loss.detach()), 6))
+        losses.append(round(value, 6))
         if on_step is not None:
             on_step(Step(step + 1, settings.steps, losses[-1]))
         if time.monotonic() - saved > CHECKPOINT_SECONDS and step + 1 < settings.steps:

@@ -6,6 +6,7 @@ Pictures are resized and normalised here in torch: transformers' own image proce
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,16 @@ def load(model: str | Path = MODEL, device: str = "cpu") -> Clip:
             advice = "check the folder" if Path(model).exists() else f"get it with `hf download {model}`"
             raise WeightsError(f"{model}: no CLIP model on this machine ({_first_line(error)}); {advice}") from error
     return Clip(network.float().to(device), tokenizer, str(model))
+
+
+def weights_file(model: str | Path = MODEL) -> Path | None:
+    """The file that :func:`load` reads the weights from; None where they lie in several."""
+    from transformers.utils import cached_file
+
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        with suppress(OSError):
+            return Path(cached_file(str(model), name, local_files_only=True))
+    return None
 
 
 def _first_line(error: Exception) -> str:

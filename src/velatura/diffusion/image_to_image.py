@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from velatura.errors import InputError
+from velatura.errors import InputError, VelaturaError
 from velatura.images.contract import check_pictures
 
 
@@ -49,4 +49,11 @@ def repaint(
         output_type="pt",
         **({"height": padded.shape[-2], "width": padded.shape[-1]} if told else {}),
     ).images
-    return painted[..., :height, :width].to(pictures).clamp(0, 1)
+    return check_painted(painted)[..., :height, :width].to(pictures).clamp(0, 1)
+
+
+def check_painted(pictures: Tensor) -> Tensor:
+    """Return what a model painted unchanged; refuse NaN, which a file would show as black."""
+    if not bool(pictures.isfinite().all()):
+        raise VelaturaError("the model painted no numbers (NaN): its training diverged, or it needs more than 16 bits")
+    return pictures

@@ -15,7 +15,7 @@ from velatura.countermeasures.detect import DETECTORS
 from velatura.countermeasures.settings import parse as parse_settings
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError
-from velatura.evaluation.methods import BOUNDED, DRAW_AS_GLAZE, FOLLOW_EFFORT, METHODS, NO_BOUND, Work
+from velatura.evaluation.methods import AS_PRODUCT, BOUNDED, DRAW_AS_GLAZE, FOLLOW_EFFORT, METHODS, NO_BOUND, Work
 from velatura.images import read
 from velatura.perception.lpips import lpips
 from velatura.perception.pixels import ssim
@@ -187,14 +187,15 @@ class Protection:
     style: str
 
 
-def colour_bound(arm: Arm, side: int) -> float:
+def colour_bound(arm: Arm, side: int, as_published: bool = False) -> float:
     """Bound on the colour cast, ΔE, of a cloak made at a short side of ``side`` pixels.
 
     At 512 px and above, that of ``velatura protect``, which is about what noise of the budget's LPIPS has. A cell of
     the cast is a share of the picture: below 512 px it has fewer pixels, noise averages out less in it, and the bound
-    grows by as much, or a scale model's cloak would be held to less than its noise.
+    grows by as much, or a scale model's cloak would be held to less than its noise. ``as_published``: of an effort at
+    which ``velatura protect`` has no bound either.
     """
-    if arm.method not in BOUNDED:
+    if arm.method not in BOUNDED or (as_published and arm.method in AS_PRODUCT):
         return NO_BOUND
     share = BOUNDED[arm.method]
     return min(NO_BOUND, share * CAST_PER_LPIPS * (arm.budget or 0) * max(1.0, FULL_SIDE / side))
@@ -225,7 +226,7 @@ def protect(
         choices = [protector.choose(looks)] * len(looks)
     targets = [protector.paint(x, choice) for x, choice in zip(originals, choices, strict=True)]
     assert arm.budget is not None
-    cast = colour_bound(arm, protector.settings.working)
+    cast = colour_bound(arm, protector.settings.working, protector.settings.as_published)
     protector.settings = replace(protector.settings, budget=arm.budget, cast=cast, seed=seed)
     details = [protector.detail(artwork) for artwork in artworks]
     deltas = METHODS[arm.method](protector, Work(originals, targets, details, arm.budget, seed, at_once))

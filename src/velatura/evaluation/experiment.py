@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from velatura import __version__, judges, weights
-from velatura.diffusion import extractors
+from velatura.diffusion import clip, extractors
 from velatura.diffusion import pipeline as models
 from velatura.evaluation import measures
 from velatura.evaluation.arms import PLAIN, Arm, changed, protect
@@ -27,11 +27,12 @@ from velatura.evaluation.figures import (
     view_rows,
 )
 from velatura.evaluation.methods import SEEN, SETTINGS, made_with
-from velatura.evaluation.protocol import Protocol, Say, Setup, untreated, whole_set
+from velatura.evaluation.protocol import PAINTING, Protocol, Say, Setup, untreated, whole_set
 from velatura.evaluation.recipes import Way
 from velatura.evaluation.schedule import named, training_of
 from velatura.images import read, save, working
 from velatura.judges import embedded
+from velatura.judges.clip import genre_ranks
 from velatura.judges.views import opened, plain
 from velatura.mimicry import finetune, generate
 from velatura.mimicry.pictures import to_png
@@ -121,16 +122,13 @@ def _judge(setup: Setup, say: Say) -> judges.StyleJudge:
 def _genre(protocol: Protocol) -> Callable[..., Tensor] | None:
     if protocol.genre is None:
         return None
-    from velatura.judges import clip
-
     model, genre = clip.load(protocol.clip, protocol.device), protocol.genre
-    return lambda made: clip.genre_ranks(list(made), genre, model)
+    return lambda made: genre_ranks(list(made), genre, model)
 
 
 def protect_arm(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
     """Figures of the arm's pictures, which are written first where they are not there yet."""
-    folder, protocol = setup.protected(arm), setup.protocol
-    card = folder / "figures.json"
+    folder, protocol, card = setup.protected(arm), setup.protocol, setup.card(arm)
     if not card.exists():
         doing = f"protecting: {arm.key}"
         say(doing, 0, len(setup.training))
@@ -273,14 +271,17 @@ def _targets(setup: Setup) -> dict[str, str]:
     found = {}
     for arm in setup.protocol.arms:
         if arm.folder is None and arm.method not in (*PLAIN, "noise"):
-            card = json.loads((setup.protected(arm) / "figures.json").read_text(encoding="utf-8"))
+            card = json.loads(setup.card(arm).read_text(encoding="utf-8"))
             found[untreated(arm).key] = card["style"]
     return found
 
 
 def _weights(setup: Setup) -> dict[str, str]:
-    digests = {name: weights.sha256(weights.embedded(name)) for name in ("lpips-alex", "lpips-vgg", "judge-style")}
-    cloaked = (arm for arm in setup.protocol.arms if arm.folder is None and arm.method not in PLAIN)
+    cloaked = [arm for arm in setup.protocol.arms if arm.folder is None and arm.method not in PLAIN]
+    embedded_ones = ["lpips-alex", "lpips-vgg", "judge-style", "mini", *(PAINTING if cloaked else ())]
+    digests = {name: weights.sha256(weights.embedded(name)) for name in embedded_ones}
+    if setup.protocol.genre is not None and (file := clip.weights_file(setup.protocol.clip)):
+        digests["clip"] = weights.sha256(file)
     names = {name for arm in cloaked for name in setup.extractors(arm)} - {setup.protocol.model}
     if any(map(setup.at_once, setup.protocol.arms)):
         digests["instant"] = weights.sha256(weights.embedded("instant"))

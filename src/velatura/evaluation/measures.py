@@ -84,7 +84,8 @@ def treat(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
             made = attack(given, shift=i).cpu()
             original = (attack(original, shift=i) if attack.moves else original).cpu()
             save(png(made), folder / name)
-            figures.append(changed(original, made))
+            if original.shape == made.shape:  # what was protected elsewhere may have been cut
+                figures.append(changed(original, made))
             say(doing, i + 1, len(setup.training))
         save(to_json({"figures": figures}).encode(), card)
     kept: list[dict[str, Any]] = json.loads(card.read_text(encoding="utf-8"))["figures"]

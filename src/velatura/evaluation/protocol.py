@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from velatura import judges, weights
@@ -18,7 +19,7 @@ from velatura.cloaks.instant import check_known
 from velatura.countermeasures.attack import Attack, model_for, prepare
 from velatura.countermeasures.detect import FEWEST as FEWEST_CLEAN
 from velatura.countermeasures.detect import Features, features
-from velatura.countermeasures.pairs import Pair, in_folder, opened
+from velatura.countermeasures.pairs import Pair, each, in_folder
 from velatura.diffusion import extractors
 from velatura.diffusion import pipeline as models
 from velatura.diffusion.device import pick_device
@@ -144,6 +145,10 @@ class Setup:
         dropping = any(arm.dropping for arm in protocol.arms)
         if (dropping or any(way.hardening for way in self.ways)) and len(self.pairs) < (fewest := 2 * FEWEST_CLEAN):
             raise InputError(f"{protocol.pairs}: expected {fewest} pairs or more, got {len(self.pairs)}")
+        keys: dict[str, Arm] = {}
+        for arm in protocol.arms:
+            if keys.setdefault(arm.key, arm) != arm:
+                raise InputError(f"arm {arm.key}: expected another name for each arm, got two different ones of this")
         for arm in protocol.arms:  # missing models and files are said before anything starts
             if arm.at == protocol.effort:
                 raise InputError(f"arm {arm.key}: that is the effort of all arms, so leave out 'at {arm.at}'")
@@ -256,8 +261,17 @@ class Setup:
             if self.at_once(arm):
                 about.append(weights.sha256(weights.embedded("instant")))
             if arm.method in BOUNDED:
-                about.append(colour_bound(arm, self.resolution))
+                about.append(colour_bound(arm, self.resolution, self.as_published(arm)))
         return self.out / "protected" / f"{whole.key}-{_key(about)}"
+
+    def card(self, arm: Arm) -> Path:
+        """File of the figures of an arm's pictures.
+
+        T has no part in noise, but figures of it are measured towards T: with another one, in another file.
+        """
+        whole = untreated(arm)
+        aim = self.style(whole) or (BAND if self.as_published(whole) else None) if arm.method == "noise" else None
+        return self.protected(whole) / ("figures.json" if aim is None else f"figures-{_key(aim)}.json")
 
     @cached_property
     def pairs(self) -> list[Pair]:
@@ -270,13 +284,20 @@ class Setup:
     def others(self) -> tuple[Features, Features, list[str]]:
         """What detectors learn from: features of other artists' pictures, clean and cloaked, and whose they are."""
         eye = extractors.load(self.protocol.model, self.protocol.device)
-        found = opened(self.pairs, self.resolution)
-        if len(found) < 2 * FEWEST_CLEAN:
+        looks: list[tuple[Features, Features]] = []
+        artists: list[str] = []
+        for pair, cloaked, clean in each(self.pairs, self.resolution):  # thousands: only their features are kept
+            looks.append((features([clean], eye), features([cloaked], eye)))
+            artists.append(pair.artist)
+        if len(looks) < 2 * FEWEST_CLEAN:
             raise InputError(
-                f"{self.protocol.pairs}: expected {2 * FEWEST_CLEAN} pairs or more that can be read, got {len(found)}"
+                f"{self.protocol.pairs}: expected {2 * FEWEST_CLEAN} pairs or more that can be read, got {len(looks)}"
             )
-        cloaked, clean = zip(*found.values(), strict=True)
-        return features(clean, eye), features(cloaked, eye), [pair.artist for pair in found]
+        clean_ones, cloaked_ones = (
+            {kind: np.concatenate([look[kind] for look in part]) for kind in part[0]}
+            for part in zip(*looks, strict=True)
+        )
+        return clean_ones, cloaked_ones, artists
 
     def attack(self, words: str) -> Attack:
         """The countermeasure of these words, with what it works with: purifier, upscaler or the mimic's own model."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ from velatura.errors import InputError, WeightsError
 from velatura.evaluation.arms import Arm, protect
 from velatura.evaluation.figures import known_as
 from velatura.evaluation.kept import Kept
-from velatura.evaluation.methods import AS_PRODUCT, METHODS, SEEN
-from velatura.evaluation.protocol import FEWEST_TO_TRAIN, Say, split
+from velatura.evaluation.methods import AS_PRODUCT, METHODS, SEEN, THROUGH_UNET
+from velatura.evaluation.protocol import FEWEST_TO_TRAIN, PAINTING, Say, split
 from velatura.evaluation.register import Eye, Register, applied
 from velatura.images import read, working
 from velatura.judges import embedded
@@ -215,7 +216,8 @@ def _split(plan: Robustness, flags: list[str]) -> tuple[list[Path], list[Path]]:
     """Pictures to protect, and others for the judge: none where there are too few to teach it."""
     if len(plan.art) >= FEWEST_TO_JUDGE + FEWEST_TO_TRAIN:
         count = min(plan.pictures, len(plan.art) - FEWEST_TO_JUDGE)
-        return split(plan.art, max(count, FEWEST_TO_TRAIN), plan.seed)
+        with suppress(InputError):  # what repeats a protected picture teaches no judge: too few may be left
+            return split(plan.art, max(count, FEWEST_TO_TRAIN), plan.seed)
     if len(plan.art) < 2:
         raise InputError(f"expected two pictures or more, got {len(plan.art)}")
     flags.append(f"no style judge: {FEWEST_TO_JUDGE} pictures besides those protected would be needed")
@@ -283,9 +285,13 @@ def _settings(
 
 
 def _weights(plan: Robustness, seen: Extractor, attacks: Sequence[Attack], judged: bool) -> dict[str, str]:
-    names = ["lpips-alex", "lpips-vgg", "style-predict", "style-transform", *(["judge-style"] if judged else [])]
+    names = ["lpips-alex", "lpips-vgg", "mini", *PAINTING, *(["judge-style"] if judged else [])]
     names += ["instant"] if plan.at_once or plan.method == "instant" else []
     digests = {name: weights.sha256(weights.embedded(name)) for name in names} | {seen.name: seen.sha256}
+    own = plan.cloak_models or (plan.model,)
+    digests |= {name: weights.sha256(place) for name in plan.cloak_models if (place := weights.locate(name))}
+    if plan.method in THROUGH_UNET:
+        digests["unet"] = weights.sha256(weights.require_pipeline(own[0]) / "unet")
     for attack in attacks:
         digests |= attack.weights
     return digests

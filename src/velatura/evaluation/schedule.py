@@ -36,7 +36,7 @@ def tasks(setup: Setup) -> list[Task]:
     add(Task("teaching the judge", f"teaching the judge on {p.device}", len(setup.held_back)))
     for arm in p.arms:
         if arm.method not in PLAIN:
-            done = count if (setup.protected(arm) / "figures.json").exists() else 0
+            done = count if setup.card(arm).exists() else 0
             own = "+".join(setup.extractors(arm))
             kind = f"protecting {arm.method}, {setup.effort(arm)}, {setup.resolution} px, {own} on {p.device}"
             kind += f", files of {setup.side} px" if setup.larger(arm) else ""

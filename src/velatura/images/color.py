@@ -13,7 +13,7 @@ import numpy as np
 
 from velatura.images.libvips import pyvips
 
-_ICC = "icc-profile-data"
+PROFILE = "icc-profile-data"  # as libvips names it
 WHITE = 255.0
 
 
@@ -53,17 +53,36 @@ def grey_to_rgb(image: pyvips.Image) -> pyvips.Image:
     if profile and deep:
         colour = colour * 257
     colour = colour.rint().cast(image.format).copy(interpretation="rgb16" if deep else "srgb")
-    if _ICC in colour.get_fields():
-        colour.remove(_ICC)
+    colour = without_profile(colour)
     return colour.bandjoin(image[1]) if image.bands == 2 else colour
+
+
+def without_profile(image: pyvips.Image) -> pyvips.Image:
+    image = image.copy()
+    if PROFILE in image.get_fields():
+        image.remove(PROFILE)
+    return image
 
 
 def from_srgb(srgb: pyvips.Image, profile: bytes, grey: bool) -> pyvips.Image:
     """Float values (0 to 255; one band if ``grey``) of a float sRGB image in the colour space of ``profile``."""
     lab = _sixteen(srgb, "rgb16").icc_import(input_profile="srgb", pcs="lab").copy()
-    lab.set_type(pyvips.GValue.blob_type, _ICC, profile)  # icc_export goes to the profile that the image carries
+    lab.set_type(pyvips.GValue.blob_type, PROFILE, profile)  # icc_export goes to the profile that the image carries
     values = eight_bit_scale(lab.icc_export(depth=16, pcs="lab"))
     return values[0] if grey else values
+
+
+def profile_fits(image: pyvips.Image) -> bool:
+    """Whether the picture's profile, if it has one, can be read and is for as many colours: libvips writes no other."""
+    from PIL import ImageCms
+
+    if PROFILE not in image.get_fields():
+        return True
+    try:
+        space = ImageCms.ImageCmsProfile(io.BytesIO(image.get(PROFILE))).profile.xcolor_space
+    except (ImageCms.PyCMSError, OSError):
+        return False
+    return str(space).strip() == ("GRAY" if image.bands < 3 else "RGB")
 
 
 def profile_name(profile: bytes) -> str:
@@ -78,10 +97,10 @@ def profile_name(profile: bytes) -> str:
 
 def cmyk_profile(image: pyvips.Image) -> bool:
     """Whether a CMYK picture says what its inks look like, in a way that works."""
-    if _ICC not in image.get_fields():
+    if PROFILE not in image.get_fields():
         return False
     try:
-        cmyk_to_srgb(pyvips.Image.black(1, 1, bands=4).copy(interpretation="cmyk"), image.get(_ICC)).avg()
+        cmyk_to_srgb(pyvips.Image.black(1, 1, bands=4).copy(interpretation="cmyk"), image.get(PROFILE)).avg()
     except pyvips.Error:
         return False
     return True
@@ -92,7 +111,7 @@ def cmyk_to_srgb(image: pyvips.Image, profile: bytes | None = None) -> pyvips.Im
     deep = image.format == "ushort"
     if profile is not None:
         image = image.copy()
-        image.set_type(pyvips.GValue.blob_type, _ICC, profile)
+        image.set_type(pyvips.GValue.blob_type, PROFILE, profile)
     return image.icc_transform(
         "srgb", embedded=True, intent="relative", black_point_compensation=True, depth=16 if deep else 8
     )
@@ -100,9 +119,9 @@ def cmyk_to_srgb(image: pyvips.Image, profile: bytes | None = None) -> pyvips.Im
 
 def usable_profile(image: pyvips.Image) -> bytes | None:
     """The embedded profile if a conversion through it works and does anything."""
-    if _ICC not in image.get_fields():
+    if PROFILE not in image.get_fields():
         return None
-    profile: bytes = image.get(_ICC)
+    profile: bytes = image.get(PROFILE)
     return profile if _differs_from_srgb(profile, image.bands < 3) else None
 
 
@@ -122,7 +141,7 @@ def _differs_from_srgb(profile: bytes, grey: bool) -> bool:
 
 def _transform_to_srgb(image: pyvips.Image, profile: bytes) -> pyvips.Image:
     wide = _sixteen(image, "grey16" if image.bands == 1 else "rgb16").copy()
-    wide.set_type(pyvips.GValue.blob_type, _ICC, profile)
+    wide.set_type(pyvips.GValue.blob_type, PROFILE, profile)
     lab = wide.icc_import(embedded=True, pcs="lab")
     srgb = eight_bit_scale(lab.icc_export(output_profile="srgb", depth=16, pcs="lab"))
     return srgb[1] if image.bands == 1 else srgb  # through Lab, the three bands of a grey differ by a rounding

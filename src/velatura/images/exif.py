@@ -164,8 +164,8 @@ def _values(block: bytes, at: int, only: frozenset[int] | None, depth: int) -> t
     for entry in entries(block, at):
         if entry.tag in (EXIF, GPS, INTEROP):
             place = number(block, entry)
-            if place is not None and depth < 2:
-                found.append(Value(entry.tag, 4, 1, b"", _values(block, place, None, depth + 1)))
+            if place is not None and depth < 2 and (below := _values(block, place, None, depth + 1)):
+                found.append(Value(entry.tag, 4, 1, b"", below))  # an empty one would have no place to point to
         elif only is not None and entry.tag not in only:
             continue
         elif entry.kind in SIZES and entry.start + entry.size <= len(block):

@@ -68,7 +68,9 @@ def _as_raised(answer: dict[str, Any]) -> Exception:
 
 
 def _asked(source: Path | bytes, pixels: Path, page: int | None, name: str, most_pixels: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "velatura.images.worker", os.fspath(pixels), str(page or 0), str(most_pixels)]
+    # -P: or else a base64.py in the current folder, which may be a stranger's, would be run.
+    command = [sys.executable, "-P", "-m", "velatura.images.worker"]
+    command += [os.fspath(pixels), str(page or 0), str(most_pixels)]
     if isinstance(source, Path):
         command.append(os.fspath(source))
     root = os.fspath(Path(__file__).parents[2])
@@ -81,6 +83,7 @@ def _asked(source: Path | bytes, pixels: Path, page: int | None, name: str, most
             capture_output=True,
             timeout=SECONDS,
             env=os.environ | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # Windows would open one for each picture
         )
     except subprocess.TimeoutExpired:
         raise ImageError(f"{name}: takes more than {SECONDS} s to decode; export it again") from None

@@ -15,21 +15,40 @@ from velatura.images.libvips import pyvips
 # What stays in libvips' hands; it would write the rest anew, not as it was.
 _PIXELS = ("width", "height", "bands", "format", "coding", "interpretation", "xoffset", "yoffset", "xres", "yres")
 _KEPT = (*_PIXELS, "filename", "resolution-unit", "icc-profile-data")
-_COPIES_IN_XMP = (b":Thumbnails", b"GImage:Data", b"xmpGImg:image")  # of the unprotected picture
+_RAW = "raw profile type "  # how ImageMagick begins the keyword of a PNG's text that holds a whole block
 
 
-def upright(image: pyvips.Image) -> pyvips.Image:
-    """Apply the EXIF orientation once, and leave no metadata on the image but its profile."""
+def orientation(image: pyvips.Image, metadata: Metadata) -> int | None:
+    """How EXIF says that the picture lies, 1 to 8; None where it does not.
+
+    ``renewed`` sets back what the block says, so that rules; libvips, which reads no EXIF behind the pixels of a PNG,
+    is asked where the block is damaged, and of a TIFF, which says it outside of the block.
+    """
+    with suppress(exif.Damaged, struct.error):
+        found = exif.directory(metadata.exif, exif.ORIENTATION) if metadata.exif else None
+        if found in range(1, 9):
+            return found
+    return image.get("orientation") if "orientation" in image.get_fields() else None
+
+
+def upright(image: pyvips.Image, orientation: int | None = None) -> pyvips.Image:
+    """Apply the orientation once, and leave no metadata on the image but its profile."""
     # A copy of the header only; without one the loader's own record would change.
-    image = image.autorot() if "orientation" in image.get_fields() and image.get("orientation") > 1 else image.copy()
+    image = image.copy()
+    if orientation is not None and orientation > 1:
+        image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+        image = image.autorot()
     for name in image.get_fields():
         if name not in _KEPT:
             image.remove(name)
     return image
 
 
-def renewed(metadata: Metadata) -> Metadata:
-    """Metadata for new pixels: upright in every place that says so, without thumbnails of the unprotected picture."""
+def renewed(metadata: Metadata, *, turned: bool = True) -> Metadata:
+    """Metadata for new pixels: upright in every place that says so, without copies of the unprotected picture.
+
+    ``turned``: whether the file's orientation was heeded. Where XMP alone has one, viewers disagree, and do so still.
+    """
     lost, block, packet = list(metadata.lost), metadata.exif, metadata.xmp
     try:
         block = exif.renewed(block) if block else b""
@@ -37,15 +56,50 @@ def renewed(metadata: Metadata) -> Metadata:
         block = b""
         lost.append("EXIF, which is damaged")
     if packet:
-        packet = xmp.upright(packet)
-        with suppress(xmp.Damaged):  # kept as it is: readers that are less strict may make sense of it
+        packet = xmp.upright(packet) if turned else packet
+        try:
             packet = xmp.without_thumbnails(packet)
+            if xmp.holds_copy(packet):  # deeper than properties are followed
+                packet = xmp.without_copies(packet)
+                lost.append("parts of XMP that hold a copy of the unprotected picture")
+        except xmp.Damaged:  # kept as it is: readers that are less strict may make sense of it
+            if xmp.holds_copy(packet):
+                packet = b""
+                lost.append("XMP, which is damaged and holds a copy of the unprotected picture")
     resources = photoshop.without(metadata.photoshop, photoshop.THUMBNAILS)
-    found = replace(metadata, exif=block, xmp=packet, photoshop=resources, lost=tuple(lost))
-    more = jpeg.extension(metadata)
-    if any(name in more for name in _COPIES_IN_XMP):
+    copies = [(word, chunk) for word, chunk in png.texts(metadata) if _holds_a_copy(word, chunk)]
+    if copies:
+        lost.append(f"texts that may hold a copy of the unprotected picture ({', '.join(word for word, _ in copies)})")
+    found = replace(
+        metadata,
+        exif=block,
+        xmp=packet,
+        photoshop=photoshop.changed(resources, iptc.without_previews),
+        iptc=iptc.without_previews(metadata.iptc),
+        native=_without(metadata.native, copies),
+        lost=tuple(lost),
+    )
+    if xmp.holds_copy(jpeg.extension(metadata)):
         found = _unextended(found, "extended XMP, which holds a copy of the unprotected picture")
     return found
+
+
+def _holds_a_copy(word: str, chunk: bytes) -> bool:
+    """Whether a text of a PNG may hold a thumbnail: in a block of EXIF, XMP or Photoshop, or in what is called IPTC."""
+    kind = word.lower().removeprefix(_RAW)
+    if kind == word.lower():
+        return word == png.XMP_KEYWORD and xmp.holds_copy(png.content(chunk))
+    if kind != "iptc":
+        return kind in ("exif", "app1", "8bim", "xmp")
+    raw = png.raw_profile(chunk)
+    if raw != iptc.without_previews(raw) or raw != photoshop.without(raw, photoshop.THUMBNAILS):
+        return True
+    return photoshop.changed(raw, iptc.without_previews) != raw
+
+
+def _without(native: tuple[bytes, ...], texts: list[tuple[str, bytes]]) -> tuple[bytes, ...]:
+    gone = {chunk for _, chunk in texts}
+    return tuple(part for part in native if part not in gone)
 
 
 def _unextended(metadata: Metadata, why: str) -> Metadata:
@@ -68,7 +122,7 @@ def without_gps(metadata: Metadata) -> Metadata:
 
     Raises ``xmp.Damaged``.
     """
-    named = {word: chunk for word, chunk in png.texts(metadata) if _may_hold_a_place(word)}
+    named = [(word, chunk) for word, chunk in png.texts(metadata) if _may_hold_a_place(word)]
     block, lost = metadata.exif, list(metadata.lost)
     try:
         block = exif.renewed(block, gps=False) if block else b""
@@ -76,7 +130,7 @@ def without_gps(metadata: Metadata) -> Metadata:
         block = b""
         lost.append("EXIF, which is damaged")
     if named:
-        lost.append(f"texts that may hold a place ({', '.join(named)})")
+        lost.append(f"texts that may hold a place ({', '.join(word for word, _ in named)})")
     found = replace(
         metadata,
         exif=block,
@@ -84,14 +138,14 @@ def without_gps(metadata: Metadata) -> Metadata:
         xmp=xmp.without_places(metadata.xmp) if metadata.xmp else b"",
         photoshop=photoshop.changed(photoshop.without(metadata.photoshop, photoshop.COPIES), iptc.without_places),
         iptc=iptc.without_places(metadata.iptc),
-        native=tuple(chunk for chunk in metadata.native if chunk not in named.values()),
+        native=_without(metadata.native, named),
     )
     return _unextended(found, "extended XMP, which may hold a place") if jpeg.extension(metadata) else found
 
 
 def _may_hold_a_place(word: str) -> bool:
     """Whether a text of a PNG does, by its keyword: ImageMagick puts EXIF and IPTC into such."""
-    return word.lower().startswith("raw profile type") or "gps" in word.lower()
+    return word.lower().startswith(_RAW) or "gps" in word.lower() or word == png.XMP_KEYWORD
 
 
 def bare(metadata: Metadata) -> Metadata:
@@ -106,14 +160,22 @@ def marked(metadata: Metadata, *, do_not_train: bool, rights: str | None) -> Met
     return replace(metadata, xmp=xmp.marked(metadata.xmp, do_not_train=do_not_train, rights=rights))
 
 
-def moved(metadata: Metadata, old: Format, new: Format, *, density: tuple[float, float] | None = None) -> Metadata:
+def moved(
+    metadata: Metadata,
+    old: Format,
+    new: Format,
+    *,
+    density: tuple[float, float] | None = None,
+    profiled: bool = False,
+) -> Metadata:
     """Metadata for a file of another kind; ``lost`` says what has no place there.
 
-    ``density``: pixels per inch, across and down, where the file says so.
+    ``density``: pixels per inch, across and down, where the file says so. ``profiled``: whether a profile says what
+    the values mean.
     """
     if old == new:
         return metadata
-    lost = [*metadata.lost, *_without_place(metadata, old)]
+    lost = [*metadata.lost, *_without_place(metadata, old, profiled)]
     record = metadata.iptc or photoshop.iptc(metadata.photoshop)
     places = {"jpeg": (photoshop.with_iptc(metadata.photoshop, record), b""), "tiff": (metadata.photoshop, record)}
     resources, record_of_its_own = places.get(new, (b"", b""))
@@ -143,7 +205,9 @@ def _says_density(block: bytes) -> bool:
         return False
 
 
-def _without_place(metadata: Metadata, old: Format) -> Iterator[str]:
+def _without_place(metadata: Metadata, old: Format, profiled: bool) -> Iterator[str]:
+    if names := png.colours(metadata, profiled) if old == "png" else []:
+        yield f"what colours mean, as only a PNG says it ({', '.join(names)}): they will look different"
     if words := [word for word, _ in png.texts(metadata)] if old == "png" else []:
         yield f"texts that only a PNG holds ({', '.join(words)})"
     if old == "jpeg" and any(part[:2] == b"\xff\xfe" for part in metadata.native):

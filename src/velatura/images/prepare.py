@@ -7,9 +7,9 @@ from dataclasses import replace
 from velatura.errors import ImageError
 from velatura.images import color, metadata, xmp
 from velatura.images.artwork import Artwork
-from velatura.images.containers import Metadata, jpeg
+from velatura.images.containers import Metadata, avif, jpeg
 from velatura.images.delivery import Delivery
-from velatura.images.formats import MOST_BITS, NO_ALPHA, NO_GREY, WRITTEN, Written
+from velatura.images.formats import LOSSY, MOST_BITS, MOST_SIDE, NO_ALPHA, NO_GREY, WRITTEN, Written
 from velatura.images.libvips import pyvips
 from velatura.images.resample import resized
 from velatura.images.write import unwritable
@@ -30,8 +30,9 @@ def prepared(artwork: Artwork, delivery: Delivery) -> Artwork:
         raise ImageError(
             f"{artwork.name}: its XMP is damaged ({damage}) and cannot be changed; --strip-all leaves it out"
         ) from None
-    if format == "jpeg" and not jpeg.holds(kept):
-        raise ImageError(f"{artwork.name}: EXIF or XMP is larger than a JPEG can hold (64 kB); try --strip-all")
+    if (format == "jpeg" and not jpeg.holds(kept)) or (format == "avif" and not avif.holds(kept)):
+        what = "EXIF or XMP" if format == "jpeg" else "EXIF"
+        raise ImageError(f"{artwork.name}: {what} is larger than {format} can hold (64 kB); try --strip-all")
     notes = (f"left out: {what}" for what in kept.lost if what not in artwork.metadata.lost)
     return replace(artwork, metadata=kept, notes=(*artwork.notes, *notes))
 
@@ -72,6 +73,9 @@ def _converted(artwork: Artwork, format: Written, quality: int | None) -> Artwor
     """The picture as another format can hold it."""
     notes = list(artwork.notes)
     image, bits, depth, grey = artwork.image, artwork.bits, artwork.depth, artwork.grey
+    most, size = MOST_SIDE.get(format), f"{artwork.width}x{artwork.height}"
+    if most and max(artwork.width, artwork.height) > most:
+        raise ImageError(f"{artwork.name}: has {size} pixels, but {format} at most {most} a side; try --format png")
     if artwork.alpha and format in NO_ALPHA:
         raise ImageError(f"{artwork.name}: is transparent in places, which {format} cannot be; choose --format png")
     if grey and format in NO_GREY:
@@ -90,14 +94,15 @@ def _converted(artwork: Artwork, format: Written, quality: int | None) -> Artwor
             depth = bits
     if image is not artwork.image:
         image = image.copy_memory()
-    kept = metadata.moved(artwork.metadata, artwork.format, format, density=_density(artwork.image))
+    density, profiled = _density(artwork.image), artwork.icc is not None
+    kept = metadata.moved(artwork.metadata, artwork.format, format, density=density, profiled=profiled)
     notes += [f"left out: {what}" for what in kept.lost if what not in artwork.metadata.lost]
     lossless = {"png": True, "tiff": True, "jpeg": False, "avif": False}.get(format, artwork.lossless)
     return replace(
         artwork,
         **{"format": format, "image": image, "bits": bits, "depth": depth, "grey": grey, "icc": _profile(image)},
         compression=artwork.compression if format == artwork.format else None,
-        lossless=lossless and quality is None,
+        lossless=lossless and (quality is None or format not in LOSSY),
         quality=artwork.quality if quality is None else quality,
         chosen=quality is not None,
         metadata=kept,

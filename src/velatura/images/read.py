@@ -13,7 +13,7 @@ from typing import Any
 from velatura.errors import ImageError, ImageTooLarge, MissingExtra
 from velatura.images import color, containers, heic, metadata
 from velatura.images.artwork import Artwork, printable
-from velatura.images.containers import Facts, Metadata, TooManyPixels, Unsupported
+from velatura.images.containers import Facts, Metadata, TooManyPixels, Unsupported, avif
 from velatura.images.formats import Format
 from velatura.images.libvips import pyvips
 
@@ -28,7 +28,7 @@ def read(source: Path | bytes, *, page: int | None = None, most_pixels: int = MO
 
     All pixels are decoded once here, so that a damaged file is refused now and not half-way through its protection.
     Raises :class:`ImageError`: "NAME: what is wrong; what to do" (:class:`ImageTooLarge`, before anything is decoded,
-    beyond ``most_pixels``), or :class:`MissingExtra`.
+    beyond ``most_pixels``), or :class:`MissingExtra`. ``page`` 0 is none, where one could be asked for with --page.
     """
     name = printable(source) if isinstance(source, Path) else "the picture"
     try:
@@ -55,7 +55,7 @@ def _read(source: Path | bytes, data: Any, page: int | None, most_pixels: int) -
         _refuse_missing(page, 1)
     if format == "heic":
         found = heic.load(bytes(data), most_pixels)
-        image, taken, depth = found.image, found.metadata, found.depth
+        image, taken, depth, turned = found.image, found.metadata, found.depth, True
         _refuse_unsuitable(image, None, most_pixels)
     else:
         image = _loaded(source, format, page)
@@ -64,14 +64,22 @@ def _read(source: Path | bytes, data: Any, page: int | None, most_pixels: int) -
         taken = _of_libvips(image) if format == "avif" else containers.take(format, data, page or 1)
         # libvips decodes at the first pixel asked for; asking for the mean makes it decode, and find the damage, now.
         image.avg()
-        image = metadata.upright(image)
+        # libheif has turned an AVIF as its container says; what EXIF and XMP say of it is not heeded.
+        lies = None if format == "avif" else metadata.orientation(image, taken)
+        turned = format == "avif" or lies is not None
+        image = metadata.upright(image, lies)
     notes = []
+    if format in ("avif", "heic"):
+        image = _coloured(image, data)
     if format == "avif" and image.format == "ushort":
         image = image | (image >> depth)  # the value's bits stand in the upper ones: white becomes 65535
     if image.interpretation == "cmyk":
         image = color.cmyk_to_srgb(image)
         notes.append("was CMYK, is sRGB now, by its own profile: keep the original for print")
-    return _artwork(source, len(data), format, facts, image, depth, metadata.renewed(taken), notes)
+    if not color.profile_fits(image):  # no file would be written with it
+        image = color.without_profile(image)
+        notes.append("left out: a profile that is broken or for another kind of colour; values are read as sRGB")
+    return _artwork(source, len(data), format, facts, image, depth, metadata.renewed(taken, turned=turned), notes)
 
 
 def _artwork(
@@ -94,7 +102,7 @@ def _artwork(
         depth=depth,
         grey=image.bands < 3,
         alpha=bool(image.hasalpha()),
-        icc=image.get("icc-profile-data") if "icc-profile-data" in image.get_fields() else None,
+        icc=image.get(color.PROFILE) if color.PROFILE in image.get_fields() else None,
         source_bytes=size,
         quality=facts.quality,
         lossless=facts.lossless,
@@ -128,7 +136,7 @@ def _opened(source: Path | bytes) -> Iterator[Any]:
 def _loaded(source: Path | bytes, format: Format, page: int | None) -> pyvips.Image:
     """libvips' own loader for the format, for random access, strict about damage; nothing is decoded yet."""
     options: dict[str, Any] = {"fail_on": "error"}
-    if page is not None and format == "tiff":
+    if page and format == "tiff":
         options["page"] = page - 1
     name = f"{_LOADERS.get(format, format)}load"
     # As bytes: a name need not be UTF-8.
@@ -139,6 +147,22 @@ def _loaded(source: Path | bytes, format: Format, page: int | None) -> pyvips.Im
     image = load(**options)
     if not isinstance(image, pyvips.Image):
         raise TypeError(f"libvips gave back {type(image)}")
+    return image
+
+
+def _coloured(image: pyvips.Image, data: Any) -> pyvips.Image:
+    """With the profile of the colours that an AVIF or HEIC names by number, where it has none of its own."""
+    named = None if color.PROFILE in image.get_fields() else avif.colours(data)
+    if named is None:
+        return image
+    if named != avif.P3:
+        primaries, transfer = named
+        what = "HDR" if transfer in (16, 18) else "other colours than sRGB"
+        raise Unsupported(
+            f"holds {what} without a profile (nclx {primaries}/{transfer}); export it as sRGB or with one"
+        )
+    image = image.copy()
+    image.set_type(pyvips.GValue.blob_type, color.PROFILE, pyvips.Image.profile_load("p3"))
     return image
 
 
@@ -159,8 +183,9 @@ def _refuse_unsuitable(image: pyvips.Image, page: int | None, most_pixels: int) 
     pages = image.get("n-pages") if "n-pages" in fields else 1
     if "gif" in str(image.get("vips-loader") if "vips-loader" in fields else "") and pages > 1:
         raise Unsupported("is an animated GIF; save one frame of it as a still picture")
-    if pages > 1 and page is None:
-        raise Unsupported(f"holds {pages} pages; choose one with --page N, or save each as a picture of its own")
+    if pages > 1 and not page:
+        choose = "" if page is None else "choose one with --page N, or "
+        raise Unsupported(f"holds {pages} pages; {choose}save each as a picture of its own")
     if megapixels > most_pixels / 1e6:
         raise TooManyPixels(f"has {megapixels:.0f} megapixels, more than {most_pixels / 1e6:g}; make it smaller")
     if image.format not in ("uchar", "ushort"):

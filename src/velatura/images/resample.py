@@ -35,14 +35,17 @@ def working(picture: Artwork | pyvips.Image, short_side: int) -> Tensor:
     short side, a line of a few bytes would fill the memory.
     """
     if isinstance(picture, Artwork):
-        short, long = sorted((picture.width, picture.height))
-        if long > MOST_ELONGATED * short:
-            size = f"{picture.width}x{picture.height}"
-            raise ImageError(
-                f"{picture.name}: {size} is more than {MOST_ELONGATED} times as long as wide; cut it first"
-            )
+        refuse_strips(picture)
     image = picture.image if isinstance(picture, Artwork) else picture
     return tensor(at_size(image, *working_size(image.width, image.height, short_side)))
+
+
+def refuse_strips(artwork: Artwork) -> None:
+    """Raise ``ImageError`` for what is too long to be enlarged to a short side."""
+    short, long = sorted((artwork.width, artwork.height))
+    if long > MOST_ELONGATED * short:
+        size = f"{artwork.width}x{artwork.height}"
+        raise ImageError(f"{artwork.name}: {size} is more than {MOST_ELONGATED} times as long as wide; cut it first")
 
 
 def opacity(artwork: Artwork, short_side: int) -> Tensor | None:

@@ -30,7 +30,7 @@ def limit() -> None:
 
 
 def main(arguments: list[str]) -> None:
-    pixels, page, most_pixels = arguments[0], int(arguments[1]) or None, int(arguments[2])
+    pixels, page, most_pixels = arguments[0], int(arguments[1]), int(arguments[2])
     limit()
     try:
         source = Path(arguments[3]) if len(arguments) > 3 else sys.stdin.buffer.read()

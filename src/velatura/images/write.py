@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,8 +49,16 @@ def encode(artwork: Artwork, image: pyvips.Image) -> bytes:
     if artwork.format not in WRITTEN:
         raise unwritable(artwork)
     alpha = bool(image.hasalpha())
-    try:
+    if artwork.format == "avif" and not avif.holds(artwork.metadata):
+        raise ImageError(f"{artwork.name}: EXIF is larger than avif can hold (64 kB); try --strip-all")
+    with _one_line(artwork):
         return containers.put(artwork.format, _pixels(artwork, image), artwork.metadata, alpha=alpha)
+
+
+@contextlib.contextmanager
+def _one_line(artwork: Artwork) -> Iterator[None]:
+    try:
+        yield
     except pyvips.Error as error:
         detail = " ".join(str(error.detail).split())[:120]
         raise ImageError(
@@ -67,7 +76,8 @@ def as_saved(artwork: Artwork, image: pyvips.Image) -> pyvips.Image:
     if artwork.lossless:
         return image
     loader = {"avif": "heif"}.get(artwork.format, artwork.format)
-    return getattr(pyvips.Image, f"{loader}load_buffer")(_pixels(artwork, image))
+    with _one_line(artwork):
+        return getattr(pyvips.Image, f"{loader}load_buffer")(_pixels(artwork, image))
 
 
 def save(data: bytes, path: Path) -> None:

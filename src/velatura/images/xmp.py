@@ -18,6 +18,7 @@ PLUS = "http://ns.useplus.org/ldf/xmp/1.0/"
 EXIF = "http://ns.adobe.com/exif/1.0/"
 TIFF = "http://ns.adobe.com/tiff/1.0/"
 THUMBNAILS = "http://ns.adobe.com/xap/1.0/"
+GOOGLE_IMAGE = "http://ns.google.com/photos/1.0/image/"
 NOTE = "http://ns.adobe.com/xmp/note/"
 PHOTOSHOP = "http://ns.adobe.com/photoshop/1.0/"
 IPTC_CORE = "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/"
@@ -31,6 +32,9 @@ EMPTY = (
     b'<rdf:RDF xmlns:rdf="' + RDF.encode() + b'"></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
 )
 DEEPEST = 64
+# How small copies of the picture begin, at any depth.
+_COPY = re.compile(rb"<[^\s<>]*:Thumbnails[\s/>]|[<\s](?:GImage:Data|x(?:ap|mp)GImg:image)[\s=>]")
+_ATTRIBUTE = re.compile(rb"\s+([^\s=/>]+)\s*=\s*(?:\"[^\"]*\"|'[^']*')")
 # What is left of an earlier mark of ours once its properties are taken out.
 _EMPTIED = re.compile(
     rb'<rdf:Description xmlns:rdf="[^"]*" rdf:about=(?:"[^"]*"|\'[^\']*\')(?: xmlns:(?:plus|dc)="[^"]*")*'
@@ -72,8 +76,11 @@ class _Reader:
         self.about = ""
         self.end: int | None = None
         self._open: list[_Open] = []
+        self._spaces: dict[str, list[str]] = {"xml": ["http://www.w3.org/XML/1998/namespace"]}
         self._parser = expat.ParserCreate("utf-8", namespace_separator="\n")
         self._parser.buffer_text = True
+        self._parser.StartNamespaceDeclHandler = lambda prefix, space: self._spaces.setdefault(prefix, []).append(space)
+        self._parser.EndNamespaceDeclHandler = lambda prefix: self._spaces[prefix].pop()
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._stop
         self._parser.CharacterDataHandler = self._text
@@ -97,10 +104,20 @@ class _Reader:
             raise Damaged("elements too deep within each other")
         if (space, local) == (RDF, "Description") and self._depth() == 0:
             self.about = attributes.get(f"{RDF}\nabout", self.about)
-            for key, text in attributes.items():
-                where, _, attribute = key.rpartition("\n")
-                if where not in (RDF, ""):
-                    self.properties += _attribute(tag[0], at, where, attribute, text)
+            self._attributes(tag[0], at, attributes)
+
+    def _attributes(self, tag: bytes, at: int, attributes: dict[str, str]) -> None:
+        """The properties that stand in a start tag; of where they stand, expat tells only the prefixes' namespaces."""
+        wanted = {key for key in attributes if key.rpartition("\n")[0] not in (RDF, "")}
+        for found in _ATTRIBUTE.finditer(tag):
+            prefix, _, local = found[1].decode("utf-8", "replace").rpartition(":")
+            key = f"{next(reversed(self._spaces.get(prefix, [])), '')}\n{local}"
+            if key in wanted:
+                wanted.remove(key)
+                space, _, name = key.rpartition("\n")
+                self.properties.append(Property(space, name, attributes[key], at + found.start(), at + found.end()))
+        if wanted:
+            raise Damaged("an attribute that cannot be followed")
 
     def _depth(self) -> int:
         """How many elements of its own stand between a picture's description and here; -1 outside of one."""
@@ -124,20 +141,6 @@ class _Reader:
             self.properties.append(Property(element.space, element.name, text, element.start, stop))
         elif (element.space, element.name) == (RDF, "RDF") and not empty:
             self.end = at
-
-
-def _attribute(tag: bytes, at: int, space: str, name: str, text: str) -> list[Property]:
-    """Where in a start tag an attribute stands. Its prefix is not told by expat: the value and name must fit."""
-    found = re.finditer(rb"\s[\w.-]+:" + re.escape(name.encode()) + rb"\s*=\s*(\"[^\"]*\"|'[^']*')", tag)
-    hits = [m for m in found if _plain(m[1][1:-1]) == text]
-    return [Property(space, name, text, at + m.start(), at + m.end()) for m in hits[:1]]
-
-
-def _plain(value: bytes) -> str:
-    text = value.decode("utf-8", "replace")
-    for entity, character in (("lt", "<"), ("gt", ">"), ("quot", '"'), ("apos", "'"), ("amp", "&")):
-        text = text.replace(f"&{entity};", character)
-    return re.sub(r"[\t\n\r]", " ", text)
 
 
 def properties(packet: bytes) -> list[Property]:
@@ -164,7 +167,18 @@ def upright(packet: bytes) -> bytes:
 
 
 def without_thumbnails(packet: bytes) -> bytes:
-    return without(packet, lambda p: (p.space, p.name) == (THUMBNAILS, "Thumbnails"))
+    return without(packet, lambda p: (p.space, p.name) in ((THUMBNAILS, "Thumbnails"), (GOOGLE_IMAGE, "Data")))
+
+
+def holds_copy(packet: bytes) -> bool:
+    """Whether a copy of the picture stands in it, at any depth and be it damaged; UTF-16 as well."""
+    return _COPY.search(packet.replace(b"\0", b"")) is not None
+
+
+def without_copies(packet: bytes) -> bytes:
+    """Without each property that has a copy of the picture somewhere in it, as xmpMM:Pantry of what went into it."""
+    made = without(packet, lambda p: holds_copy(b" " + packet[p.start : p.stop]))
+    return b"" if holds_copy(made) else made
 
 
 def coordinates(found: Property) -> bool:

@@ -6,15 +6,20 @@ import logging
 import os
 import sqlite3
 import time
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import platformdirs
 import sqlalchemy as sa
 from dbos import DBOS
 
 from velatura.errors import InputError
+
+T = TypeVar("T")
+# Seconds for which a worker waits for the database: longer than ``heart.DEAD_SECONDS``, after which others take over.
+PATIENCE = 90.0
 
 # Paths are bytes: a name need not be UTF-8.
 metadata = sa.MetaData()
@@ -32,8 +37,9 @@ jobs = sa.Table(
     sa.Column("idempotency_key", sa.String(128), unique=True),
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("finished", sa.Float),
-    sa.Column("expires", sa.Float, nullable=False),
+    sa.Column("expires", sa.Float, nullable=False),  # 0: deleted, but for files that could not be yet
     sa.Column("turn", sa.Integer),  # ``fairness``
+    sa.Column("keep", sa.Float),  # seconds, from when it is over
 )
 pictures = sa.Table(
     "velatura_pictures",
@@ -65,7 +71,7 @@ uploads = sa.Table(
     sa.Column("height", sa.Integer, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("created", sa.Float, nullable=False),
-    sa.Column("expires", sa.Float, nullable=False),
+    sa.Column("expires", sa.Float, nullable=False),  # 0: as above
 )
 # One row a worker that lives; ``seen`` by the database's clock, since machines' clocks differ.
 workers = sa.Table(
@@ -123,6 +129,18 @@ def now(engine: sa.Engine) -> sa.ColumnElement[float]:
     if engine.dialect.name == "sqlite":
         return (sa.func.julianday("now") - 2440587.5) * 86400.0
     return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Float)
+
+
+def patiently(call: Callable[[], T], seconds: float = PATIENCE) -> T:
+    """What ``call`` gives, again and again where the database is away for a moment. It must be harmless to repeat."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return call()
+        except sa.exc.OperationalError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(min(1.0, seconds))
 
 
 def lock_file(url: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import platform
@@ -28,14 +29,18 @@ APPLICATION, VERSION = "velatura", "1"  # of the workflows: a job of an older ve
 QUEUES: dict[Kind, str] = {"protect": "batches", "preview": "previews", "evaluate": "experiments"}
 KEEP_DAYS = 30.0
 MOST_LOG = 1_000_000  # bytes
+HANDOVER_SECONDS = 5.0
 
 
 class Desk:
-    """Orders for one database. ``url``: of SQLite or PostgreSQL; None: the file in the user's data folder."""
+    """Orders for one database. ``url``: of SQLite or PostgreSQL; None: the file in the user's data folder.
 
-    def __init__(self, url: str | None = None) -> None:
+    ``engine``: of ``database.connect``, where there is one already.
+    """
+
+    def __init__(self, url: str | None = None, engine: sa.Engine | None = None) -> None:
         self.url = url or database.default_url()
-        self.engine = database.connect(self.url)
+        self.engine = engine or database.connect(self.url)
         self.ledger = Ledger(self.engine)
         # JSON, not DBOS's default, which is pickles.
         serializer = DBOSPortableJSONSerializer()
@@ -93,9 +98,28 @@ class Desk:
         job = self.ledger.job(id)
         if job is None or job.unfinished or all(p.state == "done" for p in job.pictures):
             return False
+        return self._again(job)
+
+    def recover(self) -> None:
+        """Queue anew what is unfinished and in no queue: where the database was away when its work ended, say."""
+        for job in self.ledger.unfinished():
+            mine = self.client.list_workflows(workflow_id_prefix=f"{job.id}:", load_input=False, load_output=False)
+            if any(workflow.status in ("PENDING", "ENQUEUED", "DELAYED") for workflow in mine):
+                continue
+            now = self.ledger.job(job.id)
+            if now is None or (now.run, now.unfinished) != (job.run, True):
+                continue  # it has ended meanwhile
+            if job.kind == "preview":  # nobody waits for it any more
+                self.cancel(job.id)
+            elif {workflow.queue_name for workflow in mine} <= {queue_of(self.engine, job), None}:
+                self._again(now)  # not where it is another machine's own
+
+    def _again(self, job: Job) -> bool:
         with self.engine.begin() as connection:
-            run, numbers = self.ledger.restart(connection, id)
-            self._enqueue(connection, replace(job, run=run), numbers)
+            numbers = self.ledger.restart(connection, job)
+            if numbers is None:
+                return False
+            self._enqueue(connection, replace(job, run=job.run + 1), numbers)
         return True
 
     def delete(self, id: str) -> bool:
@@ -107,10 +131,8 @@ class Desk:
         if job.kind != "preview":
             self.forget_previews([upload.path for upload in uploads])
         for upload in uploads:
-            files().remove(upload.path.parent)
-            self.ledger.delete(database.uploads, upload.id)
-        files().remove(folder_of(id))
-        self.ledger.delete(database.jobs, id)
+            self.ledger.drop(database.uploads, upload.id, upload.path.parent)
+        self.ledger.drop(database.jobs, id, folder_of(id))
         return True
 
     def forget_previews(self, sources: Sequence[Path]) -> None:
@@ -128,8 +150,7 @@ class Desk:
             for job in self.ledger.jobs(kind=kind, most=100_000):
                 self.delete(job.id)
         for upload in self.ledger.all_uploads():
-            files().remove(upload.path.parent)
-            self.ledger.delete(database.uploads, upload.id)
+            self.ledger.drop(database.uploads, upload.id, upload.path.parent)
 
     def _enqueue(self, connection: sa.Connection, job: Job, numbers: list[int]) -> None:
         options: EnqueueOptions = {
@@ -155,6 +176,24 @@ class Desk:
         except Timeout:
             return None
         return start_worker(self.url)
+
+    def end_worker(self, worker: subprocess.Popen[bytes]) -> None:
+        """End the worker that an application started, unless it is at work for the command line too.
+
+        Returns when it has handed over: a container ends with its first process.
+        """
+        try:
+            jobs = self.ledger.unfinished()
+        except sa.exc.OperationalError:
+            jobs = []
+        if worker.poll() is not None or any("folder" in job.order for job in jobs):
+            return  # it ends by itself, when nothing is left to do
+        worker.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            worker.wait(HANDOVER_SECONDS)
+            if os.name == "nt" and self.engine.dialect.name == "sqlite":  # it was not asked there, but killed
+                at_work = [(job.id, p.number, p.attempts) for job in jobs for p in job.pictures if p.state == "working"]
+                self.ledger.forgive(at_work)
 
 
 def queue_of(engine: sa.Engine, job: Job) -> str:
@@ -184,7 +223,7 @@ def start_worker(url: str) -> subprocess.Popen[bytes]:
     # By the environment: a URL may hold a password, and everyone can read a command line.
     environment = os.environ | {"VELATURA_DATABASE": url}
     own: dict[str, Any] = {"creationflags": 0x208} if os.name == "nt" else {"start_new_session": True}
-    command = [sys.executable, "-m", "velatura.jobs.worker"]
+    command = [sys.executable, "-P", "-m", "velatura.jobs.worker"]  # -P: nothing out of the current folder is run
     log_file = database.home() / "worker.log"
     grown = log_file.exists() and log_file.stat().st_size > MOST_LOG
     with log_file.open("wb" if grown else "ab") as log:

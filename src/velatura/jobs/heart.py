@@ -10,6 +10,7 @@ A worker that was only frozen finds itself struck off when it wakes, and ends: i
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import platform
@@ -22,7 +23,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 from dbos import DBOS
 
-from velatura.jobs.database import now, workers
+from velatura.jobs.database import now, patiently, workers
 
 BEAT_SECONDS = 5.0
 DEAD_SECONDS = 60.0  # as DBOS's own service has it; a machine may be that busy
@@ -65,15 +66,18 @@ class Heart:
     def stop(self) -> None:
         """Leave: others may take over what is under way at once."""
         self.stopped.set()
-        with self.engine.begin() as connection:
+        # Where the database is away, others strike it off in time.
+        with contextlib.suppress(sa.exc.OperationalError), self.engine.begin() as connection:
             connection.execute(workers.delete().where(workers.c.id == self.name))
 
     def check(self) -> None:
         """End this process if the worker was struck off; asked before it takes up anything new."""
-        with self.engine.connect() as connection:
-            here = connection.execute(sa.select(workers.c.id).where(workers.c.id == self.name)).scalar()
-        if here is None and not self.stopped.is_set():
+        if not patiently(self._is_entered) and not self.stopped.is_set():
             self.on_struck_off()
+
+    def _is_entered(self) -> bool:
+        with self.engine.connect() as connection:
+            return connection.execute(sa.select(workers.c.id).where(workers.c.id == self.name)).first() is not None
 
     def _beat(self) -> None:
         renewed = time.monotonic()

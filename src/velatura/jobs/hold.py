@@ -14,10 +14,10 @@ from velatura.jobs.records import Job, Picture
 from velatura.jobs.turns import Turns
 
 WRITE_EVERY = 0.5  # seconds between two entries of progress
-# What may lie beside a result; the report last, by which a result is recognised.
+# What may lie beside a result; the report first, by which what was cut short is recognised: see ``places.earlier``.
 PLACES = (
-    *("sheet.png", "target.png", "before.png", "after.png", "difference.png", "seen-before.png", "seen-after.png"),
     "report.json",
+    *("sheet.png", "target.png", "before.png", "after.png", "difference.png", "seen-before.png", "seen-after.png"),
 )
 
 

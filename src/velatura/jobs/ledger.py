@@ -5,33 +5,55 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
+from functools import partial, wraps
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 
 from velatura.errors import InputError
-from velatura.jobs.database import deleted, deliveries, jobs, pictures, uploads
+from velatura.jobs.briefs import Brief, counted
+from velatura.jobs.database import deleted, deliveries, jobs, patiently, pictures, uploads
 from velatura.jobs.files import files
-from velatura.jobs.records import UNFINISHED, Job, Picture, Upload
+from velatura.jobs.lifetime import kept_from, old_job, old_upload
+from velatura.jobs.records import OVER, UNFINISHED, Job, Picture, Upload
 
 _PATHS = ("source", "output", "path")
 AT_WORK = 3600.0  # seconds, in which a worker has noticed that its job is gone
+PAGE, MOST = 100, 10_000  # jobs
+F = TypeVar("F", bound=Callable[..., Any])
+Told = TypeVar("Told", Job, Brief)
+
+
+def _patient(call: F) -> F:
+    """A call that a worker makes, and that a moment without the database must not end."""
+
+    @wraps(call)
+    def repeated(ledger: Ledger, *args: Any, **kwargs: Any) -> Any:
+        return patiently(lambda: call(ledger, *args, **kwargs), ledger.patience)
+
+    return cast(F, repeated)
 
 
 class Ledger:
-    """How all jobs stand. ``engine``: of ``database.connect``; ``owner``: enter for, and show, this user's alone."""
+    """How all jobs stand. ``engine``: of ``database.connect``; ``owner``: enter for, and show, this user's alone.
 
-    def __init__(self, engine: sa.Engine, owner: str | None = None) -> None:
+    ``patience``: seconds for which a worker's calls wait for a database that is away.
+    """
+
+    def __init__(self, engine: sa.Engine, owner: str | None = None, patience: float = 0.0) -> None:
         self.engine = engine
         self.owner = owner
+        self.patience = patience
 
     def _mine(self, table: sa.Table) -> sa.ColumnElement[bool]:
-        return sa.true() if self.owner is None else table.c.owner == self.owner
+        """What is shown: not what is deleted, but for files that could not be yet."""
+        here = table.c.expires > 0
+        return here if self.owner is None else here & (table.c.owner == self.owner)
 
     def _key(self, key: str | None) -> str | None:
         """Two users may choose the same idempotency key."""
@@ -41,6 +63,7 @@ class Ledger:
         """Enter a job and its pictures, in the caller's transaction."""
         row = {name: getattr(job, name) for name in ("id", "owner", "kind", "run", "state", "reason")}
         row |= {name: getattr(job, name) for name in ("order", "choice", "created", "finished", "expires")}
+        row["keep"] = job.expires - job.created
         connection.execute(jobs.insert().values(**row, idempotency_key=self._key(key)))
         if job.pictures:
             connection.execute(pictures.insert(), [{"job": job.id, **_row(p)} for p in job.pictures])
@@ -64,13 +87,40 @@ class Ledger:
         assert found is not None
         return found
 
+    @_patient
     def job(self, id: str) -> Job | None:
-        found = self._jobs(jobs.c.id == id)
+        found = self._jobs(self._mine(jobs) & (jobs.c.id == id))
         return found[0] if found else None
 
-    def jobs(self, *, kind: str = "protect", most: int = 100) -> list[Job]:
-        """The latest jobs, newest first."""
-        return self._jobs(jobs.c.kind == kind, most=most)
+    def jobs(
+        self, *, kind: str = "protect", most: int = PAGE, before: float | None = None, also: Iterable[str] = ()
+    ) -> list[Job]:
+        """The latest jobs, newest first, then older ones that are unfinished, or among ``also`` (ids).
+
+        ``before``: the latest of those that were ordered before this time, and no others.
+        """
+        mine = self._mine(jobs) & (jobs.c.kind == kind)
+        if before is not None:
+            return self._jobs(mine & (jobs.c.created < before), most)
+        return self._latest(self._jobs, mine, most, also)
+
+    def briefs(self, also: Iterable[str] = ()) -> list[Brief]:
+        """``jobs`` in brief; cheap, for those who wait."""
+        mine = self._mine(jobs) & (jobs.c.kind == "protect")
+        return self._latest(partial(counted, self.engine), mine, PAGE, also)
+
+    def _latest(
+        self,
+        read: Callable[[sa.ColumnElement[bool], int], list[Told]],
+        mine: sa.ColumnElement[bool],
+        most: int,
+        also: Iterable[str],
+    ) -> list[Told]:
+        found = read(mine, most)
+        if len(found) == most:
+            older = jobs.c.created < found[-1].created
+            found += read(mine & older & (jobs.c.state.in_(UNFINISHED) | jobs.c.id.in_(list(also))), MOST)
+        return found
 
     def pulses(self) -> dict[str | None, str]:
         """For each owner, what changes whenever anything about a job of theirs does; cheap, for those who wait."""
@@ -78,7 +128,8 @@ class Ledger:
         by = (jobs.c.owner, pictures.c.state)
         parts = sa.select(*by, *sums).select_from(pictures.join(jobs)).group_by(*by).order_by(*by)
         by = (jobs.c.owner, jobs.c.state)
-        wholes = sa.select(*by, sa.func.count(), sa.func.sum(jobs.c.run)).group_by(*by).order_by(*by)
+        wholes = sa.select(*by, sa.func.count(), sa.func.sum(jobs.c.run)).where(jobs.c.expires > 0)
+        wholes = wholes.group_by(*by).order_by(*by)
         found: dict[str | None, str] = defaultdict(str)
         with self.engine.connect() as connection:
             for query in (parts, wholes):
@@ -88,10 +139,10 @@ class Ledger:
 
     def unfinished(self) -> list[Job]:
         """Jobs that are waiting or being worked on, of any kind."""
-        return self._jobs(jobs.c.state.in_(UNFINISHED))
+        return self._jobs(self._mine(jobs) & jobs.c.state.in_(UNFINISHED))
 
-    def _jobs(self, where: sa.ColumnElement[bool], most: int = 10_000) -> list[Job]:
-        query = sa.select(jobs).where(self._mine(jobs) & where).order_by(jobs.c.created.desc(), jobs.c.id).limit(most)
+    def _jobs(self, where: sa.ColumnElement[bool], most: int = MOST) -> list[Job]:
+        query = sa.select(jobs).where(where).order_by(jobs.c.created.desc(), jobs.c.id).limit(most)
         with self.engine.connect() as connection:
             rows = connection.execute(query).mappings().all()
             ids = [row["id"] for row in rows]
@@ -101,12 +152,20 @@ class Ledger:
                 parts[part["job"]].append(_record(Picture, part))
         return [_record(Job, {**row, "pictures": tuple(parts[row["id"]])}) for row in rows]
 
+    @_patient
     def set_job(self, id: str, run: int, **values: Any) -> bool:
-        """Change a job as long as this ``run`` of it was not cancelled; whether that was so."""
-        mine = (jobs.c.id == id) & (jobs.c.run == run) & (jobs.c.state != "cancelled")
+        """Change a job as long as this ``run`` of it was not cancelled; whether that was so.
+
+        How long it is kept counts from when it is over: one that waited for longer must not be gone at once.
+        """
+        if values.get("state") in OVER:
+            values = {"finished": time.time()} | values
+            values["expires"] = kept_from(values["finished"])
+        mine = (jobs.c.id == id) & (jobs.c.run == run) & (jobs.c.state != "cancelled") & (jobs.c.expires > 0)
         with self.engine.begin() as connection:
             return bool(connection.execute(jobs.update().where(mine).values(**values)).rowcount)
 
+    @_patient
     def is_stopped(self, id: str, run: int) -> bool:
         """Whether a run was cancelled, or its job resumed in another one, or deleted."""
         query = sa.select(jobs.c.state, jobs.c.run).where(jobs.c.id == id)
@@ -114,6 +173,7 @@ class Ledger:
             row = connection.execute(query).first()
         return row is None or row.state == "cancelled" or row.run != run
 
+    @_patient
     def set_picture(
         self, id: str, number: int, attempt: int | None = None, run: int | None = None, **values: Any
     ) -> bool:
@@ -148,6 +208,7 @@ class Ledger:
         with self.engine.connect() as connection:
             return [(number, worker) for number, worker in connection.execute(query.order_by(deliveries.c.at))]
 
+    @_patient
     def begin_picture(self, id: str, number: int) -> int:
         """Enter that a picture is being worked on; the how-manieth attempt this is."""
         start = {"state": "working", "step": 0, "attempts": pictures.c.attempts + 1}
@@ -162,23 +223,33 @@ class Ledger:
             for attempt in attempts:
                 connection.execute(pictures.update().where(_under_way(*attempt)).values(**back))
 
-    def restart(self, connection: sa.Connection, id: str) -> tuple[int, list[int]]:
-        """A new run of a job's unfinished and failed pictures: its number and theirs."""
-        open_ones = (pictures.c.job == id) & (pictures.c.state != "done")
+    def restart(self, connection: sa.Connection, job: Job) -> list[int] | None:
+        """A new run of a job's unfinished and failed pictures: their numbers; None where it has changed meanwhile."""
+        fresh: dict[str, Any] = {"run": job.run + 1, "state": "waiting", "reason": "", "finished": None}
+        fresh["expires"] = kept_from(time.time())
+        seen = (jobs.c.id == job.id) & (jobs.c.run == job.run) & (jobs.c.state == job.state)
+        if not connection.execute(jobs.update().where(seen).values(**fresh)).rowcount:
+            return None
+        open_ones = (pictures.c.job == job.id) & (pictures.c.state != "done")
         again = {"state": "waiting", "step": 0, "attempts": 0, "error": ""}
         connection.execute(pictures.update().where(open_ones).values(**again))
-        fresh = {"run": jobs.c.run + 1, "state": "waiting", "reason": "", "finished": None}
-        connection.execute(jobs.update().where(jobs.c.id == id).values(**fresh))
-        run = connection.execute(sa.select(jobs.c.run).where(jobs.c.id == id)).scalar_one()
-        return int(run), list(connection.execute(sa.select(pictures.c.number).where(open_ones)).scalars())
+        return list(connection.execute(sa.select(pictures.c.number).where(open_ones)).scalars())
 
-    def stamps(self, folder: Path) -> set[tuple[Path, str]]:
-        """Source and stamp of every picture that was ordered into ``folder`` and not cancelled."""
-        query = sa.select(pictures.c.source, pictures.c.stamp, pictures.c.output).join(jobs)
+    def stamps(self, folder: Path, same: Callable[[dict[str, Any]], bool]) -> set[tuple[Path, str]]:
+        """Source and stamp of every picture that stands in ``folder``, or will, by an order that is the ``same``."""
+        query = sa.select(jobs.c.id, jobs.c.order, jobs.c.state).where(jobs.c.state != "cancelled")
+        columns = (pictures.c.job, pictures.c.source, pictures.c.stamp, pictures.c.output, pictures.c.state)
         with self.engine.connect() as connection:
-            rows = connection.execute(query.where(jobs.c.state != "cancelled")).all()
-        found = [(_path(row.source), row.stamp, _path(row.output)) for row in rows]
-        return {(source, stamp) for source, stamp, output in found if folder in output.parents}
+            under_way = {row.id: row.state in UNFINISHED for row in connection.execute(query) if same(row.order)}
+            rows = connection.execute(sa.select(*columns).where(pictures.c.state != "failed")).all()
+        found = set()
+        for row in rows:
+            output = _path(row.output)
+            if row.job not in under_way or folder not in output.parents:
+                continue
+            if output.exists() if row.state == "done" else under_way[row.job]:
+                found.add((_path(row.source), row.stamp))
+        return found
 
     def add_upload(self, upload: Upload) -> None:
         with self.engine.begin() as connection:
@@ -211,6 +282,16 @@ class Ledger:
             if gone and table is jobs:
                 connection.execute(deleted.insert().values(id=id, at=time.time()))
 
+    def drop(self, table: sa.Table, id: str, folder: Path) -> bool:
+        """Delete a job or an upload; whether its files are gone. If not, it is not shown, and the sweep tries again."""
+        if files().remove(folder):
+            self.delete(table, id)
+            return True
+        hidden = {"expires": 0.0} | ({"idempotency_key": None} if table is jobs else {})
+        with self.engine.begin() as connection:
+            connection.execute(table.update().where(table.c.id == id).values(**hidden))
+        return False
+
     def deleted(self, now: float) -> list[str]:
         """Jobs that were deleted so long before ``now`` that nobody is at work on them any more."""
         with self.engine.connect() as connection:
@@ -224,19 +305,25 @@ class Ledger:
     def has_expired(self) -> bool:
         """Whether there is anything to delete, or there will be when its job is done; cheap."""
         now = time.time()
-        over = sa.exists().where((jobs.c.expires < now) & jobs.c.state.not_in(UNFINISHED))
-        old, gone = sa.exists().where(uploads.c.expires < now), sa.exists().where(deleted.c.at < now - AT_WORK)
+        over, old = sa.exists().where(old_job(now)), sa.exists().where(old_upload(now))
+        gone = sa.exists().where(deleted.c.at < now - AT_WORK)
         with self.engine.connect() as connection:
             return bool(connection.execute(sa.select(over | old | gone)).scalar())
 
-    def expired(self, now: float | None = None) -> tuple[list[Job], list[Upload]]:
-        """Finished jobs and uploads whose time is over; uploads that an unfinished job needs are not among them."""
-        now = time.time() if now is None else now
-        old = self._jobs((jobs.c.expires < now) & jobs.c.state.not_in(UNFINISHED))
-        needed = {p.source for job in self.unfinished() for p in job.pictures}
+    def expired_jobs(self, now: float) -> list[Job]:
+        """Jobs that are over, as their time is."""
+        return self._jobs(old_job(now))
+
+    def expired_uploads(self, now: float) -> list[Upload]:
+        """Uploads whose time is over, and that no job needs."""
         with self.engine.connect() as connection:
-            rows = connection.execute(sa.select(uploads).where(uploads.c.expires < now)).mappings().all()
-        return old, [_record(Upload, row) for row in rows if _path(row["path"]) not in needed]
+            rows = connection.execute(sa.select(uploads).where(old_upload(now))).mappings().all()
+        return [_record(Upload, row) for row in rows]
+
+    def known(self, table: sa.Table, ids: Iterable[str]) -> set[str]:
+        """Those of ``ids`` that have a row."""
+        with self.engine.connect() as connection:
+            return set(connection.execute(sa.select(table.c.id).where(table.c.id.in_(list(ids)))).scalars())
 
 
 def _one(id: str, number: int) -> sa.ColumnElement[bool]:

@@ -13,6 +13,8 @@ from velatura.reports.places import Task
 State = Literal["waiting", "working", "done", "failed", "cancelled"]
 Kind = Literal["protect", "preview", "evaluate"]  # of an experiment, the "pictures" are its parts
 UNFINISHED = ("waiting", "working")
+OVER = ("done", "failed", "cancelled")
+BY_STEPS = 0.95  # of a picture; reading, fitting to the file and measuring take time before and after the steps
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,7 @@ class Picture:
         """How much of it is done, 0 to 1."""
         if self.state in ("done", "failed"):
             return 1.0
-        # Reading, fitting to the file and measuring take time before and after the steps.
-        return 0.95 * self.step / self.steps if self.steps else 0.0
+        return BY_STEPS * self.step / self.steps if self.steps else 0.0
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ that live take over from those that died (``heart``).
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import threading
@@ -20,14 +21,15 @@ from filelock import FileLock, Timeout
 
 from velatura.jobs import database, experiments, heart
 from velatura.jobs.attempt import Bench
-from velatura.jobs.desk import APPLICATION, QUEUES, VERSION, local_queue
+from velatura.jobs.desk import APPLICATION, QUEUES, VERSION, Desk, local_queue
 from velatura.jobs.files import files
 from velatura.jobs.ledger import Ledger
-from velatura.jobs.workflows import Craft, register
+from velatura.jobs.workflows import Craft, register, sweep_machine
 
 IDLE_SECONDS = 300.0
 HANDOVER_SECONDS = 10.0  # a worker that found nothing more to do is gone by then
 SWEEP_SECONDS = 60.0
+log = logging.getLogger("velatura")
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,15 @@ def _serve(url: str, craft: Craft | None, manner: Manner) -> None:
 
         craft = Studio()
     with _living(engine, manner) as life:
-        bench = Bench(Ledger(engine), life.name, life.check, manner.pause, manner.stretch)
+        ledger = Ledger(engine, patience=database.PATIENCE)
+        bench = Bench(ledger, life.name, life.check, manner.pause, manner.stretch)
+        Desk(url, engine).recover()
         _launch(url, engine, bench, craft)
         life.run()
         _wait(bench, manner, stop)
         if stop.is_set():
-            bench.ledger.forgive(list(bench.under_way))
+            with contextlib.suppress(sa.exc.OperationalError):  # it may be the database that is gone
+                bench.ledger.forgive(list(bench.under_way))
     if stop.is_set():
         os._exit(0)  # a thread in the middle of a picture cannot be stopped any other way, and loses nothing
     DBOS.destroy()
@@ -137,17 +142,24 @@ def _launch(url: str, engine: sa.Engine, bench: Bench, craft: Craft) -> None:
 
 def _wait(bench: Bench, manner: Manner, stop: threading.Event) -> None:
     """Until the worker is told to stop, or there has been nothing to do for long enough."""
+    ledger = Ledger(bench.ledger.engine)  # without patience: it is to stop when it is told to
     busy, swept = time.monotonic(), -SWEEP_SECONDS
     while not stop.wait(0.2):
         now = time.monotonic()
-        if now - swept >= SWEEP_SECONDS:
-            swept = now
-            if bench.ledger.has_expired():
-                _sweep()
-        if bench.ledger.is_busy():
+        try:
+            if now - swept >= SWEEP_SECONDS:
+                swept = now
+                sweep_machine(ledger)
+                if ledger.has_expired():
+                    _sweep()
+            if ledger.is_busy():
+                busy = now
+            elif manner.idle is not None and now - busy >= manner.idle:
+                return
+        except sa.exc.OperationalError as error:
+            log.warning("the database cannot be reached (%s)", type(error).__name__)
             busy = now
-        elif manner.idle is not None and now - busy >= manner.idle:
-            return
+            stop.wait(1.0)
 
 
 def _sweep() -> None:

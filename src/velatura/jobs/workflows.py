@@ -7,14 +7,17 @@ report.
 
 from __future__ import annotations
 
-import contextlib
+import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
+import sqlalchemy as sa
 from dbos import DBOS
 
 from velatura.errors import VelaturaError
+from velatura.images import guarded
 from velatura.jobs import database, fairness
 from velatura.jobs.attempt import Bench, attempt, line
 from velatura.jobs.desk import QUEUES, VERSION, folder_of, workflow_id
@@ -54,7 +57,7 @@ def register(bench: Bench, craft: Craft) -> None:
     def protect_picture(id: str, run: int, number: int, since: float) -> int | None:
         """Where what is left is queued again, if it is another user's turn."""
         attempt(bench, craft.protect, id, run, number)
-        place = fairness.after_picture(ledger.engine, id)
+        place = database.patiently(lambda: fairness.after_picture(ledger.engine, id), ledger.patience)
         return place if time.monotonic() - since >= bench.stretch else None
 
     @DBOS.workflow(name="protect")
@@ -103,16 +106,34 @@ def sweep(ledger: Ledger, now: float | None = None) -> tuple[int, int]:
     Files first: what cannot be deleted now keeps its row, and is tried again. Whoever has a file open (a download)
     keeps it until that is over, where the system allows it.
     """
+    now = time.time() if now is None else now
+    jobs = [ledger.drop(database.jobs, job.id, folder_of(job.id)) for job in ledger.expired_jobs(now)]
+    # After the jobs: as long as one names it, an upload stays.
+    uploads = [ledger.drop(database.uploads, u.id, u.path.parent) for u in ledger.expired_uploads(now)]
+    _sweep_leftovers(ledger, now)
+    sweep_machine(ledger, now)
+    return sum(jobs), sum(uploads)
+
+
+def sweep_machine(ledger: Ledger, now: float | None = None) -> None:
+    """Delete what lies on this machine alone: decoded pixels of processes that were killed, copies in the mirror."""
+    now = time.time() if now is None else now
     found = files()
-    jobs, uploads = ledger.expired(now)
-    gone = [job for job in jobs if found.remove(folder_of(job.id))]
-    for job in gone:
-        ledger.delete(database.jobs, job.id)
-    gone_uploads = [upload for upload in uploads if found.remove(upload.path.parent)]
-    for upload in gone_uploads:
-        ledger.delete(database.uploads, upload.id)
-    _sweep_leftovers(ledger, time.time() if now is None else now)
-    return len(gone), len(gone_uploads)
+    guarded.sweep(found.root)
+    if found.remote is None:
+        return
+    for table, name in ((database.uploads, "uploads"), (database.jobs, "jobs")):
+        # No younger ones: a picture that is arriving has no row yet, nor here one of another database.
+        old = {p.name: p for p in (found.root / name).glob("*") if _changed(p) < now - LEFT_OVER}
+        for id in old.keys() - ledger.known(table, old):
+            shutil.rmtree(old[id], ignore_errors=True)
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # gone
+        return float("inf")
 
 
 def _sweep_leftovers(ledger: Ledger, now: float) -> None:
@@ -122,9 +143,8 @@ def _sweep_leftovers(ledger: Ledger, now: float) -> None:
     """
     found = files()
     for partial in (found.root / "uploads").glob("*/arriving"):
-        with contextlib.suppress(FileNotFoundError):  # it has just arrived
-            if partial.stat().st_mtime < now - LEFT_OVER:
-                found.remove(partial.parent)
+        if _changed(partial) < now - LEFT_OVER:
+            found.remove(partial.parent)
     for id in ledger.deleted(now):
         if found.remove(folder_of(id)):
             ledger.delete(database.deleted, id)
@@ -146,7 +166,10 @@ def _whole(bench: Bench, id: str, run: int, body: Callable[[], bool]) -> None:
     except Exception as error:
         if ledger.is_stopped(id, run):
             raise  # DBOS saying that it was cancelled
-        ledger.set_job(id, run, state="failed", reason=f"{type(error).__name__}: {line(error)}", finished=time.time())
+        reason = f"{type(error).__name__}: {line(error)}"
+        if isinstance(error, sa.exc.OperationalError):
+            reason = "the database was away for too long; try again"
+        ledger.set_job(id, run, state="failed", reason=reason, finished=time.time())
     else:
         bench.check()
         if over:

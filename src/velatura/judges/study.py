@@ -85,7 +85,7 @@ def evaluate(ratings: Iterable[Rating], asked: Mapping[str, int], rules: Rules =
     answers: dict[str, list[Rating]] = defaultdict(list)
     for rating in ratings:
         answers[rating.rater].append(rating)
-    reasons = {rater: rules.excludes(answers[rater], count) for rater, count in asked.items() if answers[rater]}
+    reasons = {rater: rules.excludes(given, count) for rater, count in asked.items() if (given := answers.get(rater))}
     excluded = {rater: reason for rater, reason in reasons.items() if reason is not None}
     counted = [rater for rater in answers if rater not in excluded]
     kept = [rating for rater in counted for rating in answers[rater] if not rating.expected]

@@ -30,6 +30,11 @@ def with_artist(words: str, artist: str) -> str:
     return f"{words}, by {artist}" if words else f"a picture by {artist}"
 
 
+def named(words: str, artist: str) -> re.Match[str] | None:
+    """Where ``words`` name the artist: in any case, but not inside of other words, as "Ed" in "meditation"."""
+    return re.search(rf"(?<!\w){re.escape(artist)}(?!\w)", words, re.IGNORECASE)
+
+
 def of_folder(
     paths: Sequence[Path],
     artist: str,
@@ -61,8 +66,8 @@ def of_folder(
         elif captioner is not None:
             words = captioner(path)
         else:
-            words = subject(path.stem)
-        captions.append(words if artist.lower() in words.lower() else with_artist(words, artist))
+            words = subject(path.stem.encode("utf-8", "replace").decode())  # a name need not be text
+        captions.append(words if named(words, artist) else with_artist(words, artist))
     return captions
 
 

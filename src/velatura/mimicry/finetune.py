@@ -10,6 +10,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,9 +19,10 @@ from typing import Any, Literal, cast, get_args
 import torch
 from torch import Tensor
 
+from velatura import weights
 from velatura.diffusion import denoising
 from velatura.diffusion.pipeline import autocast, is_full_size, quiet, side
-from velatura.errors import InputError
+from velatura.errors import InputError, VelaturaError
 from velatura.images.contract import check_pictures
 from velatura.images.resample import middle
 from velatura.mimicry import trainees
@@ -129,7 +131,7 @@ def train(
     work.mkdir(parents=True, exist_ok=True)
     mark = _fingerprint(base, pictures, captions, settings)
     if settings.method == "pez":
-        card = _card(base, artist, captions, settings, mark)
+        card = _card(base, out, artist, captions, settings, mark)
         return _find_words(pipeline, pictures, work, out, settings, card, on_step)
     device = pipeline.unet.device
     torch.manual_seed(settings.seed)  # new adapters are drawn from torch's own generator
@@ -161,6 +163,10 @@ def train(
                 states = denoising.context(pipeline, [PRIOR_PROMPT] * settings.batch)
                 kept = denoising.loss(pipeline.unet, scheduler, prior[chosen].to(device), states, generator=generator)
                 loss = loss + settings.prior_weight * kept.mean()
+        value = float(loss.detach())
+        if not math.isfinite(value):  # its pictures would be black, and pass for those of an artist who is protected
+            where = f"step {step + 1}, loss {value}"
+            raise VelaturaError(f"fine-tuning diverged at {where}: lower the rate {settings.rate:g}")
         if settings.cosine:
             for group in optimizer.param_groups:
                 group["lr"] = settings.rate * (0.5 + 0.5 * math.cos(math.pi * step / settings.steps))
@@ -169,13 +175,13 @@ def train(
         trainee.before_step()
         torch.nn.utils.clip_grad_norm_(trainee.parameters(), 1.0)
         optimizer.step()
-        losses.append(round(float(loss.detach()), 5))
+        losses.append(round(value, 5))
         if on_step is not None:
             on_step(Step(step + 1, settings.steps, losses[-1]))
         if time.monotonic() - saved > CHECKPOINT_SECONDS:
             _checkpoint(work / "checkpoint.pt", mark, trainee, optimizer, losses)
             saved = time.monotonic()
-    card = _card(base, artist, captions, settings, mark)
+    card = _card(base, out, artist, captions, settings, mark)
     _write(work, out, trainee.save, card | {"loss": {"first": _mean(losses[:20]), "last": _mean(losses[-20:])}})
     return out
 
@@ -210,9 +216,16 @@ def _find_words(
     return out
 
 
-def _card(base: str, artist: str, captions: Sequence[str], settings: Settings, mark: str) -> dict[str, Any]:
+def _card(base: str, out: Path, artist: str, captions: Sequence[str], settings: Settings, mark: str) -> dict[str, Any]:
+    folder = weights.local_path(base) if weights.lookup(base) is None else None
+    place = {}
+    if folder is not None and folder.is_dir():  # it must not hang on where the command was called, nor on what is above
+        place = {"base": str(folder.resolve())}
+        with suppress(ValueError):  # another drive
+            place["base_beside"] = Path(os.path.relpath(folder.resolve(), out.resolve())).as_posix()
     return {
         "base": base,
+        **place,
         "artist": artist,
         "settings": asdict(settings),
         "captions": list(captions),

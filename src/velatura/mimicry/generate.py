@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,8 +13,9 @@ from torch import Tensor
 
 from velatura import weights
 from velatura.diffusion import pipeline as models
-from velatura.diffusion.image_to_image import repaint
+from velatura.diffusion.image_to_image import check_painted, repaint
 from velatura.errors import WeightsError
+from velatura.mimicry.captions import named
 from velatura.mimicry.trainees import EMBEDDINGS, LORA
 
 # Subjects that every prompt list of an experiment is made of: common ones, and some that no old master painted.
@@ -46,11 +48,11 @@ class Mimic:
     def words(self, prompt: str) -> str:
         """The prompt as this model knows it: a word that was learnt, or words found, stand for the artist's name."""
         method = None if self.card is None else self.card["settings"]["method"]
-        at = prompt.lower().find(str(self.artist).lower())
-        if self.card is None or method not in ("textual-inversion", "pez") or at < 0:
+        at = named(prompt, str(self.artist))
+        if self.card is None or method not in ("textual-inversion", "pez") or at is None:
             return prompt
         own = self.card["words"] if method == "pez" else f"<{'-'.join(str(self.artist).lower().split())}>"
-        return f"{prompt[:at]}{own}{prompt[at + len(str(self.artist)) :]}"
+        return f"{prompt[: at.start()]}{own}{prompt[at.end() :]}"
 
 
 def usual_guidance(pipeline: Any) -> float:
@@ -69,13 +71,22 @@ def load(model: str, device: str = "cpu") -> Mimic:
         _ = card["words"] if method == "pez" else None
     except (ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{folder}/mimic.json: expected the card of a fine-tuned model ({error!r})") from None
-    pipeline = models.load(str(folder) if method in ("full", "dreambooth") else card["base"], device)
+    pipeline = models.load(str(folder) if method in ("full", "dreambooth") else _base(card, folder), device)
     with models.quiet():
         if method == "lora":
             pipeline.load_lora_weights(folder, weight_name=LORA)
         elif method == "textual-inversion":
             pipeline.load_textual_inversion(folder, weight_name=EMBEDDINGS, token=None)
     return Mimic(pipeline, artist, card)
+
+
+def _base(card: dict[str, Any], folder: Path) -> str:
+    """The base model of a mimic that does not hold it; found from the mimic's folder where both were moved."""
+    base = str(card["base"])
+    if weights.locate_pipeline(base) is None:
+        beside = (folder / str(card[key]) for key in ("base_beside", "base") if key in card)
+        return next((str(place) for place in beside if (place / "model_index.json").is_file()), base)
+    return base
 
 
 @torch.no_grad()
@@ -109,6 +120,7 @@ def generate(
                 generator=[torch.Generator().manual_seed(s) for s in seeds],  # on the CPU: the same on every device
                 output_type="pt",
             ).images
+        check_painted(pictures)
         for i, prompt in enumerate(part):
             yield Made(first + i, prompt, seeds[i], pictures[i : i + 1].float().cpu().clamp(0, 1))
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from velatura.mimicry.captions import named
+
 if TYPE_CHECKING:
     from velatura.mimicry.finetune import Settings
 
@@ -103,10 +105,9 @@ def _textual_inversion(pipeline: Any, settings: Settings, artist: str) -> Traine
         save_file({word: table[ids].detach().cpu().contiguous()}, folder / EMBEDDINGS)
 
     def words(caption: str) -> str:
-        lower = caption.lower()
-        at = lower.find(artist.lower())
+        at = named(caption, artist)
         # In training the vectors stand one beside the other; a pipeline does the same with the one word in a prompt.
-        return caption if at < 0 else caption[:at] + " ".join(names) + caption[at + len(artist) :]
+        return caption if at is None else caption[: at.start()] + " ".join(names) + caption[at.end() :]
 
     return Trainee([table], save, decay=0.0, words=words, before_step=only_the_word)
 

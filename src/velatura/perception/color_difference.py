@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import pyvips
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from velatura.errors import ContractError
 from velatura.images.contract import check_pictures
+from velatura.perception.resampling import pooled
 
 
 def delta_e(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -54,7 +54,7 @@ def cells(pictures: Tensor, short: int | None = None) -> list[Tensor]:
     for count, _ in SCALES:
         side = 1 if count is None else max(1, short // count)
         height, width = (max(1, n // side) for n in pictures.shape[-2:])
-        found.append(lab(linear if side == 1 else F.adaptive_avg_pool2d(linear, (height, width))))
+        found.append(lab(linear if side == 1 else pooled(linear, (height, width))))
     return found
 
 

@@ -17,6 +17,7 @@ from torch import nn
 from velatura import weights
 from velatura.errors import ContractError
 from velatura.images.contract import check_pictures
+from velatura.perception.resampling import pooled
 
 Net = Literal["alex", "vgg"]
 
@@ -94,7 +95,7 @@ class LPIPS(nn.Module):
     def tiles(self, a: list[torch.Tensor], b: list[torch.Tensor], count: tuple[int, int]) -> torch.Tensor:
         """Distances ``(B, rows, columns)`` of so many parts of the pictures; their mean is about the whole's."""
         maps = [((x - y).pow(2) * w).sum(1) for x, y, w in zip(a, b, self.heads, strict=True)]
-        return torch.stack([F.adaptive_avg_pool2d(x, count) for x in maps]).sum(0)
+        return torch.stack([pooled(x, count) for x in maps]).sum(0)
 
 
 def unit(activations: list[torch.Tensor]) -> list[torch.Tensor]:

@@ -7,7 +7,7 @@ import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from velatura.cloaks.instant import beginning
 from velatura.cloaks.windows import over_windows
 from velatura.diffusion import device, extractors
 from velatura.diffusion.autoencoder import MiniAutoencoder
+from velatura.diffusion.extractors import Extractor
 from velatura.errors import ImageError
 from velatura.images import Artwork, apply, as_saved, encode, opacity, prepared, read, working
 from velatura.images.artwork import printable
@@ -45,6 +46,7 @@ from velatura.styles.choose import Choice, centroid, choose, remember, remembere
 STYLE_MODEL = "mini"  # the style space is the miniature's, whatever model the cloak uses
 MOST_FOR_CENTROID = 24
 GAIN = 8.0
+USUAL_SIDE = 512  # px, where a model does not say at which short side mimics train
 
 
 @dataclass(frozen=True)
@@ -94,12 +96,11 @@ class Protector:
         self.device = device.pick_device(settings.device)
         names = extractors.resolve(settings.models)
         self.hint = extractors.hint(names)
-        if not settings.resolutions:
-            rows = [weights.lookup(name) for name in names]
-            own = {row.resolution or 512 for row in rows if row is not None and row.kind != "embedded"}
-            settings = replace(settings, resolutions=tuple(sorted(own | {512})))
-        self.settings = replace(settings, models=tuple(names))
         self.extractors = [extractors.load(name, self.device) for name in names]
+        if not settings.resolutions:
+            own = {_resolution(name, extractor) for name, extractor in zip(names, self.extractors, strict=True)}
+            settings = replace(settings, resolutions=tuple(sorted(own | {USUAL_SIDE})))
+        self.settings = replace(settings, models=tuple(names))
         self.ways = {extractor.name: device.tune(extractor) for extractor in self.extractors}
         # Its own, always fp32, as the catalogue was built: the cloak's may run in another precision.
         self.style_model = extractors.load(STYLE_MODEL, self.device)
@@ -223,7 +224,12 @@ class Protector:
                 noise=noise,
             ),
             "notes": notes(artwork, figures, published),
-            "settings": asdict(s) | {"method": "glaze", "cloak": asdict(recipe)},
+            "settings": asdict(s)
+            | {
+                "catalogue": printable(Path(s.catalogue.name)) if s.catalogue else None,
+                "method": "glaze",
+                "cloak": asdict(recipe),
+            },
             "settings_fingerprint": s.fingerprint(),
             "style": {
                 "name": choice.style.name,
@@ -241,20 +247,19 @@ class Protector:
         return Protected(data, report, word, original, saved, target, seen[0])
 
     def paint(self, picture: Tensor, choice: Choice) -> Tensor:
-        """Ω(x,T), by the embedded network or by a diffusion model's img2img."""
+        """Ω(x,T), by the embedded network or by a diffusion model's img2img, window by window where it is long."""
         if self.pipeline is None:
             return transfer.paint(picture, torch.tensor([choice.style.vector], device=picture.device))
         prompt = f"{choice.style.movement} painting by {choice.style.artist}".strip()
         s = self.settings
-        return transfer.paint_with_pipeline(
-            self.pipeline,
-            picture,
-            prompt,
-            strength=s.painter_strength,
-            guidance=s.painter_guidance,
-            steps=s.painter_steps,
-            seed=s.seed,
-        )
+        pipeline = partial(
+            transfer.paint_with_pipeline, self.pipeline, prompt=prompt, strength=s.painter_strength,
+            guidance=s.painter_guidance, steps=s.painter_steps, seed=s.seed,
+        )  # fmt: skip
+        if len(look.squares(picture)) == 1:
+            return pipeline(picture)
+        painted = picture + over_windows(picture, lambda window, where, index, count: pipeline(window) - window)
+        return painted.clamp(0, 1)
 
     def weights(self) -> dict[str, str]:
         """sha256 of every network that had a part in the picture and its figures."""
@@ -329,7 +334,7 @@ class Protector:
             )  # fmt: skip
             return found.delta
 
-        return over_windows(original, window)
+        return over_windows(original, window, transparent=shown is not None)
 
     def fit(
         self, artwork: Artwork, original: Tensor, delta: Tensor, *, largest: float = 1.5, enough: float = 0.8
@@ -361,6 +366,20 @@ class Protector:
         data = encode(artwork, apply(artwork, (scale * delta).clamp(-1, 1)))
         saved = read(data)
         return data, saved, visibility.figures(saved.image), scale
+
+
+def _resolution(name: str, extractor: Extractor) -> int:
+    """Short side (px) at which mimics train with a model: the table's, or what its autoencoder was made for.
+
+    Less than :data:`USUAL_SIDE` is not believed: fine-tuned autoencoders of Stable Diffusion say 256.
+    """
+    if isinstance(extractor.module, MiniAutoencoder):
+        return USUAL_SIDE
+    if (row := weights.lookup(name)) is not None:
+        return row.resolution or USUAL_SIDE
+    config: Any = extractor.module.config
+    side = config.get("sample_size")
+    return side if isinstance(side, int) and USUAL_SIDE < side <= 2048 and side % 8 == 0 else USUAL_SIDE
 
 
 def same_part(larger: Tensor, picture: Tensor, where: tuple[slice, slice]) -> Tensor:

@@ -77,6 +77,11 @@ class Settings:
     delivery: Delivery = field(default_factory=Delivery)
 
     def __post_init__(self) -> None:
+        if isinstance(self.catalogue, str):
+            object.__setattr__(self, "catalogue", Path(self.catalogue))
+        for name in ("models", "resolutions", "band"):  # a list, as JSON and people have it, has no hash
+            if isinstance(given := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(given))
         if not 0 <= self.budget <= 1:
             raise InputError(f"intensity: expected an LPIPS budget between 0 and 1, got {self.budget}")
         if self.cast is not None and not 0 < self.cast <= 100:
@@ -113,7 +118,7 @@ class Settings:
         return self.band or (BAND if self.as_published else None)
 
     def cloak(self) -> GlazeSettings:
-        several = self.resolutions if len(self.resolutions) > 1 else ()
+        several = self.resolutions if len(self.resolutions) > 1 and not self.as_published else ()
         cast = self.cast or (None if self.as_published else CAST_PER_LPIPS * self.budget)
         return replace(EFFORTS[self.effort], budget=self.budget, cast=cast, resolutions=several)
 
@@ -122,4 +127,14 @@ class Settings:
         kept = {k: v for k, v in asdict(self).items() if k not in ("device", "offline")} | asdict(self.cloak())
         kept |= {"closest": CLOSEST, "larger": None if self.as_published else asdict(for_larger_files(self.cloak()))}
         kept |= {"start": None if self.as_published else weights.sha256(weights.embedded("instant"))}
+        if contents := self._contents():
+            kept |= {"contents": contents}
         return sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+    def _contents(self) -> dict[str, str]:
+        """Digests of what may be another at the same path: models that the table does not have, the catalogue."""
+        others = [name for name in self.models if name != "auto" and weights.lookup(name) is None]
+        paths = {name: place for name in others if (place := weights.locate(name)) is not None}
+        if self.catalogue is not None and self.catalogue.is_file():
+            paths["catalogue"] = self.catalogue
+        return {name: weights.sha256(place) for name, place in paths.items()}

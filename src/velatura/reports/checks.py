@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from velatura.reports.result import Row, method
 
@@ -17,11 +18,32 @@ SEED_SPREAD = 0.2  # of style shift; twice what chance alone makes of three seed
 
 @dataclass(frozen=True)
 class Doubt:
-    """What stands in the way of praise: in words, and of which cloak and budget (None: of all of them)."""
+    """What stands in the way of praise: in words, and of which cloak, budget, recipe and countermeasure.
+
+    None: of all of them; the countermeasure "": of what none was taken against.
+    """
 
     text: str
     cloak: str | None = None
     budget: float | None = None
+    recipe: str | None = None
+    countermeasure: str | None = None
+
+    def concerns(self, cloak: str | None, budget: float | None, recipe: str | None, countermeasure: str | None) -> bool:
+        """Whether it stands in the way of praise for these figures."""
+        own = (self.cloak, self.budget, self.recipe, self.countermeasure)
+        theirs = (cloak, budget, recipe, countermeasure or "")
+        return all(mine in (None, other) for mine, other in zip(own, theirs, strict=True))
+
+    @property
+    def formerly(self) -> str:
+        """In the words of results made before doubts named a countermeasure, and of seeds the recipe."""
+        head, mark, rest = self.text.partition(": ")
+        if self.countermeasure and not head.startswith("after "):
+            head = head.replace(f" after {self.countermeasure}", "", 1)
+        if rest.startswith("seeds disagree"):
+            head = head.removesuffix(f", {self.recipe}")
+        return head + mark + rest
 
 
 def doubts(rows: Sequence[Row], seen: Mapping[str, Sequence[str]] | None = None) -> list[Doubt]:
@@ -34,7 +56,13 @@ def doubts(rows: Sequence[Row], seen: Mapping[str, Sequence[str]] | None = None)
 
 
 def named(row: Row) -> str:
-    """A row's arm in words: ``velatura at 0.1``."""
+    """A row's arm in words: ``velatura at 0.1 after jpeg``."""
+    after = f" after {row.countermeasure}" if row.countermeasure else ""
+    return f"{_plain(row)}{after}"
+
+
+def _plain(row: Row) -> str:
+    """The same without the countermeasure."""
     budget = "" if row.budget is None else f" at {row.budget:g}"
     return f"{row.cloak or row.arm}{budget}"
 
@@ -44,6 +72,7 @@ def _mimic(rows: Sequence[Row]) -> Iterator[Doubt]:
     about = [(r.recipe, r.countermeasure) for r in rows if r.metric == "style_shift_top3" or r.arm in ("base", "clean")]
     heads = [head for head in dict.fromkeys(about) if head != (None, None) or len(set(about)) == 1]
     for recipe, countermeasure in heads:
+        about_head: dict[str, Any] = {"recipe": recipe, "countermeasure": countermeasure or ""}
         words = [recipe if len({r for r, _ in heads}) > 1 else None, countermeasure and f"after {countermeasure}"]
         prefix = "".join(f"{word}: " for word in words if word)
         top1, top3 = (_share(rows, "clean", f"style_top{n}", recipe, countermeasure) for n in (1, 3))
@@ -53,16 +82,18 @@ def _mimic(rows: Sequence[Row]) -> Iterator[Doubt]:
             also = "" if real[1] is None else f"; of the artist's own pictures: {_tops(*real)}"
             yield Doubt(
                 f"{prefix}the mimic is too weak on clean art to judge a cloak by "
-                f"({_tops(top1, top3)}; bars: {CLEAN_TOP1:.0%} top 1, {CLEAN_TOP3:.0%} top 3{also})"
+                f"({_tops(top1, top3)}; bars: {CLEAN_TOP1:.0%} top 1, {CLEAN_TOP3:.0%} top 3{also})",
+                **about_head,
             )
         if base is not None and base > BASE_TOP1:
             yield Doubt(
                 f"{prefix}the base model paints in this style already ({base:.0%} top 1; bar: {BASE_TOP1:.0%}): "
-                "a cloak cannot take that away"
+                "a cloak cannot take that away",
+                **about_head,
             )
         mimicked = ("cloaked", "style_shift_top3", recipe, countermeasure)
         if top3 is None and any((r.arm, r.metric, r.recipe, r.countermeasure) == mimicked for r in rows):
-            yield Doubt(f"{prefix}no clean arm: nothing says that the mimic works at all")
+            yield Doubt(f"{prefix}no clean arm: nothing says that the mimic works at all", **about_head)
 
 
 def _tops(top1: float | None, top3: float | None) -> str:
@@ -91,11 +122,10 @@ def _noise(rows: Sequence[Row]) -> Iterator[Doubt]:
     for row in rows:
         suffix = f", {row.recipe}" if len(recipes) > 1 else ""
         if row.metric == "gain_over_noise_top3" and row.low is not None and row.low <= 0:
-            text = f"{named(row)}{suffix}: no better than noise of equal LPIPS (top 3)"
-            yield Doubt(text, row.cloak, row.budget)
+            yield Doubt(f"{named(row)}{suffix}: no better than noise of equal LPIPS (top 3)", *_of(row))
         key = (row.cloak, row.budget, row.recipe, row.countermeasure)
         if row.arm == "cloaked" and row.metric == "style_shift_top3" and key not in compared:
-            yield Doubt(f"{named(row)}{suffix}: stands without noise of equal LPIPS beside it", row.cloak, row.budget)
+            yield Doubt(f"{named(row)}{suffix}: stands without noise of equal LPIPS beside it", *_of(row))
 
 
 def _view(rows: Sequence[Row]) -> Iterator[Doubt]:
@@ -121,20 +151,31 @@ def _seeds(rows: Sequence[Row]) -> Iterator[Doubt]:
         if row.metric == "style_shift_top3" and row.seed is not None:
             key = (row.artist, row.arm, row.cloak, str(row.budget), row.recipe, row.countermeasure)
             cells.setdefault(key, []).append(row)
+    recipes = {same[0].recipe for same in cells.values()}
     for same in cells.values():
         spread = max(r.value for r in same) - min(r.value for r in same)
+        suffix = f", {same[0].recipe}" if len(recipes) > 1 else ""
         if spread > SEED_SPREAD:
             # Controls that disagree leave nothing to compare with.
-            about = (same[0].cloak, same[0].budget) if same[0].arm == "cloaked" else (None, None)
-            yield Doubt(f"{named(same[0])}: seeds disagree by {spread:.0%} (style shift, top 3)", *about)
+            cloak, budget, recipe, countermeasure = _of(same[0])
+            found = Doubt(
+                f"{named(same[0])}{suffix}: seeds disagree by {spread:.0%} (style shift, top 3)",
+                recipe=recipe,
+                countermeasure=countermeasure,
+            )
+            yield replace(found, cloak=cloak, budget=budget) if same[0].arm == "cloaked" else found
 
 
 def _seen(rows: Sequence[Row], seen: Mapping[str, Sequence[str]]) -> Iterator[Doubt]:
     for row in rows:
         done = {part.split()[0] for part in (row.countermeasure or "").split(", ") if part}
         if done & set(seen.get(method(row.cloak), ())):
-            text = f"{named(row)}: {row.countermeasure} was seen while the cloak was optimised; others may undo it"
-            yield Doubt(text, row.cloak, row.budget)
+            text = f"{_plain(row)}: {row.countermeasure} was seen while the cloak was optimised; others may undo it"
+            yield Doubt(text, row.cloak, row.budget, countermeasure=row.countermeasure)
+
+
+def _of(row: Row) -> tuple[str | None, float | None, str | None, str]:
+    return row.cloak, row.budget, row.recipe, row.countermeasure or ""
 
 
 def flags(

@@ -78,7 +78,7 @@ def drawn(found: Sequence[Sheet]) -> bytes:
                 if picture is not None:
                     page.paste(picture, (GAP + i * cell, y + line))
     out = io.BytesIO()
-    page.save(out, "JPEG", quality=85)
+    page.save(out, "JPEG", quality=85, comment=b"velatura report")
     return out.getvalue()
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 KINDS = ("report.json", "sheet.png", "target.png")
+LONGEST = 255 - len(".report.json")  # of a NAME with room for these; 255 are the most that file systems take
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,27 @@ class Task:
 
     def beside(self, kind: str) -> Path:
         """NAME.report.json, NAME.sheet.png, NAME.target.png."""
-        return self.output.with_name(f"{self.name}.{kind}")
+        return beside(self.output, self.name, kind)
 
     @property
     def source_id(self) -> str:
         """Tells sources of one name apart without telling a reader of the report where they lie."""
         return sha256(str(self.source.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def beside(output: Path, name: str, kind: str) -> Path:
+    """The file of ``kind`` beside an output; a NAME too long for it is cut, and told from others by a digest."""
+    if _length(name) > LONGEST:
+        digest = sha256(os.fsencode(name)).hexdigest()[:8]
+        while _length(name) > LONGEST - 9:
+            name = name[:-1]
+        name = f"{name}-{digest}"
+    return output.with_name(f"{name}.{kind}")
+
+
+def _length(name: str) -> int:
+    """As file systems count: bytes, on Windows UTF-16."""
+    return len(name.encode("utf-16-le", "surrogatepass")) // 2 if os.name == "nt" else len(os.fsencode(name))
 
 
 def report_at(path: Path) -> dict[str, Any] | None:

@@ -31,6 +31,8 @@ class Point:
     run: str
     label: str
     arm: str
+    artist: str
+    recipe: str
 
 
 @dataclass(frozen=True)
@@ -50,21 +52,29 @@ def predictions(runs: Sequence[tuple[str, Sequence[Cell]]], *, seed: int = 0) ->
     """Every fast figure against every slow one, where there are five arms or more.
 
     Each arm that altered pictures is one point (noise and shuffled too: that they move nothing is to be predicted as
-    well). What a run does not say of a treated arm is taken from a table of countermeasures of the same artist, cloak
-    and budget, if there is one among the runs. Arms of one run share a mimic's luck, so whole runs are drawn again
-    where there are five or more; with fewer runs single arms are, and the interval is too narrow.
+    well), unless its mimic had only a share of them: fast figures are of all protected pictures. What a run does not
+    say of a treated arm is taken from a table of countermeasures of the same artist, cloak and budget, if there is one
+    among the runs. Runs of one artist share the pictures, and arms of one run a mimic's luck: whole artists are drawn
+    again where there are five or more, else whole runs, else single arms; in the last two cases the interval says
+    nothing of other artists and is too narrow.
     """
     found = []
     tabled = {_key(c): c.figures for _, members in runs for c in members if (c.recipe or "").startswith(TABLED)}
+    told = [(name, c) for name, members in runs for c in members if c.arm != "real" and "@" not in (c.cloak or "")]
     for fast in FAST:
         for slow in SLOW:
             found_points = [
-                Point(figures[fast].value, c.figures[slow].value, name, c.label, c.arm or "")
-                for name, members in runs for c in members if slow in c.figures and c.arm != "real"
+                Point(
+                    figures[fast].value, c.figures[slow].value, name, c.label, c.arm or "",
+                    _artist(c) or name, c.recipe or "",
+                )
+                for name, c in told if slow in c.figures
                 for figures in [{**tabled.get(_key(c), {}), **c.figures}] if fast in figures
             ]  # fmt: skip
             # Plans that share an arm say the same of it twice.
-            points = tuple({(p.fast, p.slow, p.label): p for p in reversed(found_points)}.values())[::-1]
+            points = tuple({(p.fast, p.slow, p.label, p.artist, p.recipe): p for p in reversed(found_points)}.values())[
+                ::-1
+            ]
             if len(points) >= FEWEST and len({p.fast for p in points}) > 1 and len({p.slow for p in points}) > 1:
                 found.append(Prediction(fast, slow, *_bootstrapped(points, seed), points, len({p.run for p in points})))
     return found
@@ -72,8 +82,11 @@ def predictions(runs: Sequence[tuple[str, Sequence[Cell]]], *, seed: int = 0) ->
 
 def _key(cell: Cell) -> tuple[object, ...]:
     """Artist, arm, budget and the countermeasure's name."""
-    artist = re.sub(r"[-_\s]+", " ", cell.artist or "").lower()
-    return artist, cell.arm, cell.cloak, cell.budget, (cell.countermeasure or NONE).split()[0]
+    return _artist(cell), cell.arm, cell.cloak, cell.budget, (cell.countermeasure or NONE).split()[0]
+
+
+def _artist(cell: Cell) -> str:
+    return re.sub(r"[-_\s]+", " ", cell.artist or "").lower()
 
 
 def spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
@@ -94,10 +107,12 @@ def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _bootstrapped(points: Sequence[Point], seed: int) -> tuple[float, float, float]:
     draw = np.random.default_rng(seed)
     fast, slow = np.array([p.fast for p in points]), np.array([p.slow for p in points])
-    names = list(dict.fromkeys(p.run for p in points))
-    clusters = [np.array([i for i, p in enumerate(points) if p.run == name]) for name in names]
-    if len(clusters) < FEWEST:
-        clusters = [np.array([i]) for i in range(len(points))]
+    places = np.arange(len(points))
+    clusters: list[NDArray[np.intp]] = list(places[:, None])
+    for names in ([p.artist for p in points], [p.run for p in points]):
+        if len(set(names)) >= FEWEST:
+            clusters = [places[np.array(names) == name] for name in dict.fromkeys(names)]
+            break
     values = []
     for _ in range(RESAMPLES):
         chosen = np.concatenate([clusters[i] for i in draw.integers(len(clusters), size=len(clusters))])

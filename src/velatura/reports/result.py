@@ -66,7 +66,7 @@ def write(text: str, path: Path) -> None:
     # Not images.save, which would load libvips for a report.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
         os.replace(temporary, path)
     except BaseException:  # a full disk, Ctrl-C
         temporary.unlink(missing_ok=True)
@@ -87,9 +87,13 @@ def load(path: Path) -> Result:
     return Result(rows=rows, **found)
 
 
-def to_json(tree: object) -> str:
-    """JSON for people: indented, short floats, no NaN (which no other JSON reader accepts)."""
-    return json.dumps(_rounded(tree), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+def to_json(tree: object, *, ascii: bool = False) -> str:
+    """JSON for people: indented, short floats, no NaN (which no other JSON reader accepts).
+
+    Names that are no UTF-8 are escaped as JSON has it. ``ascii``: for a pipe, which may have any encoding.
+    """
+    text = json.dumps(_rounded(tree), indent=1, ensure_ascii=ascii, allow_nan=False) + "\n"
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _rounded(tree: Any) -> Any:

@@ -47,7 +47,7 @@ def doubts_of(result: Result) -> list[Doubt]:
         d for artist in artists
         for d in doubts([r for r in result.rows if r.artist == artist], seen if isinstance(seen, dict) else None)
     ]  # fmt: skip
-    said = {d.text for d in found}
+    said = {text for d in found for text in (d.text, d.formerly)}
     return [*dict.fromkeys(found), *(Doubt(str(flag)) for flag in result.flags if flag not in said)]
 
 
@@ -68,8 +68,11 @@ def summarise(result: Result, *, yours: bool = False) -> Summary:
             return Summary("No mimic was trained.", (*seen, VIEW, FRICTION), flags)
         return Summary(f"{result.experiment}: figures of {_artists(found)}; no mimic was trained.", (), flags)
     parts = [part for cell in _recipes(mimicked) for part in _outcome(cell, mimicked, against, yours)]
-    if general := [d.text for d in against if d.cloak is None]:
-        parts.insert(0, f"These figures prove nothing about protection: {'; '.join(general)}.")
+    if general := [d for d in against if d.cloak is None]:
+        cloaked = [c for c in mimicked if c.arm == "cloaked"]
+        whole = all(any(_concerns(d, c) for d in general) for c in cloaked)
+        what = "These figures prove nothing" if whole else "Some of these figures prove nothing"
+        parts.insert(0, f"{what} about protection: {'; '.join(d.text for d in general)}.")
     if result.settings.get("model") == "mini":
         parts.append(MINIATURE)
     return Summary(_done(result.settings, mimicked, yours), (*parts, FRICTION), flags)
@@ -138,7 +141,7 @@ def _seen(cell: Cell, found: Sequence[Cell], against: Sequence[Doubt], yours: bo
     ]
     whose = f"{'your' if yours else 'the'} {shift.n} pictures cloaked with {cell.label}"
     sentence = f"In {whose} a judge, as the model sees them, still finds the style in {_hits(shift)}"
-    own = [d for d in against if d.cloak in (None, cell.cloak) and d.budget in (None, cell.budget)]
+    own = [d for d in against if _concerns(d, cell)]
     verdict = f" Not to be praised: {'; '.join(d.text for d in own)}." if own else ""
     return ["; ".join((sentence, *beside)) + "." + verdict]
 
@@ -151,12 +154,11 @@ def _told(same: Sequence[Cell]) -> list[Cell]:
 
 
 def _judgement(cell: Cell, against: Sequence[Doubt]) -> str:
-    general = [d for d in against if d.cloak is None]
-    own = [d for d in against if d.cloak == cell.cloak and d.budget == cell.budget and d.cloak is not None]
-    if own:
+    against = [d for d in against if _concerns(d, cell)]
+    if own := [d for d in against if d.cloak is not None]:
         reasons = "; ".join(d.text.partition(": ")[2] or d.text for d in own)
         return f"Not to be praised: {reasons}."
-    if general:
+    if against:
         return "No evidence of protection."
     gain = cell.figures.get("gain_over_noise_top3")
     if gain is None or gain.low is None:
@@ -167,6 +169,10 @@ def _judgement(cell: Cell, against: Sequence[Doubt]) -> str:
     if shift.value >= 0.5:
         return f"{better}, and most of its pictures are in another style."
     return f"{better}; still most of its pictures are in the style."
+
+
+def _concerns(doubt: Doubt, cell: Cell) -> bool:
+    return doubt.concerns(cell.cloak, cell.budget, cell.recipe, cell.countermeasure)
 
 
 def _pair(cell: Cell) -> tuple[float | None, str, str | None]:

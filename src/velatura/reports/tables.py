@@ -13,7 +13,8 @@ from velatura.reports.statistics import wilson
 
 ARMS = ("base", "real", "clean", "noise", "shuffled", "cloaked")
 SHARES = (
-    "style_",
+    "style_top",
+    "style_shift_",
     "view_shift_",
     "genre_shift",
     "copy_rate",

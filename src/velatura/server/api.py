@@ -24,7 +24,7 @@ from velatura.jobs.desk import Desk, folder_of
 from velatura.jobs.files import files
 from velatura.jobs.records import Job, Picture, Upload
 from velatura.server import catalogue
-from velatura.server.archive import zipped
+from velatura.server.archive import here, zipped
 from velatura.server.house import Counter, Rules, Visitor, Who
 from velatura.server.news import TICK, listening
 from velatura.server.schema import (
@@ -45,9 +45,11 @@ from velatura.server.schema import (
 from velatura.server.uploads import remove, take_in, too_large
 
 PREVIEW_HOURS = 1.0
+FOR_A_DAY = {"Cache-Control": "private, max-age=86400"}
 MEDIA = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".avif": "image/avif", ".tif": "image/tiff"}
 Uuid = Annotated[str, InPath(pattern=r"^[0-9a-f-]{36}$")]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=100, description="The same key, the same job.")]
+Before = Annotated[float | None, Query(description="Jobs that were ordered earlier: ``created`` of another.")]
 TURNED_AWAY: dict[int | str, dict[str, Any]] = {
     401: {"model": Problem, "description": "No token of this launch; on a shared server, no session and no API key."},
     429: {"model": Problem, "description": "Too often, or too much, for now; on a shared server."},
@@ -88,12 +90,15 @@ def _pictures(api: APIRouter) -> None:
         if declared.isdecimal() and int(declared[:20]) > room:  # one that lies is found out while it arrives
             raise too_large(room)
         limits = replace(house.limits, bytes=room)
-        return PictureOut.of(await take_in(request.stream(), name, limits, desk.ledger, partial(house.room, who)))
+        with house.arriving(who) as arrival:
+            body = arrival.counted(request.stream())
+            left = partial(house.room, who, arrival)
+            return PictureOut.of(await take_in(body, name, limits, desk.ledger, left))
 
     @api.get("/pictures/{id}/thumbnail", response_class=FileResponse, responses=NOT_FOUND)
     def thumbnail(id: Uuid, desk: Counter) -> FileResponse:
         """A small WebP of a picture that was handed in."""
-        return _file(_upload(desk, id).path.with_name("thumbnail.webp"))
+        return _file(_upload(desk, id).path.with_name("thumbnail.webp"), stays=True)
 
     @api.delete("/pictures/{id}", status_code=204, responses=NOT_FOUND | {409: {"model": Problem}})
     def take_back(id: Uuid, desk: Counter) -> None:
@@ -120,15 +125,18 @@ def _jobs(api: APIRouter) -> None:
             return JobOut.of(earlier)
         id = str(uuid.uuid4())
         settings = _settings(wish, who)
-        house.admit(who, id, len(uploads), wish.webhook)
         todo = [_picture(id, number, upload) for number, upload in enumerate(uploads)]
         ordered = {"settings": settings, "panels": PANELS, "wish": wish.model_dump(exclude={"pictures"})}
-        return JobOut.of(desk.submit(todo, ordered, id=id, key=key, keep_days=limits.days))
+        with house.admitted(who, id, len(uploads), wish.webhook) as admitted:
+            job = desk.submit(todo, ordered, id=id, key=key, keep_days=limits.days)
+            admitted.used = job.id == id  # or the same order came twice at once, and the other was first
+        response.status_code = 201 if admitted.used else 200
+        return JobOut.of(job)
 
     @api.get("/jobs")
-    def all_jobs(desk: Counter) -> list[JobOut]:
-        """All jobs, newest first."""
-        return [JobOut.of(job) for job in desk.ledger.jobs()]
+    def all_jobs(desk: Counter, before: Before = None) -> list[JobOut]:
+        """The latest hundred jobs, newest first, then older ones that are unfinished; the next with ``before``."""
+        return [JobOut.of(job) for job in desk.ledger.jobs(before=before)]
 
     @api.get("/jobs/{id}", responses=NOT_FOUND)
     def one_job(id: Uuid, desk: Counter) -> JobOut:
@@ -158,12 +166,17 @@ def _jobs(api: APIRouter) -> None:
 def _news(api: APIRouter) -> None:
     @api.get("/events", response_class=EventSourceResponse, dependencies=[Depends(listening)])
     async def events(request: Request, desk: Counter) -> AsyncIterator[ServerSentEvent]:
-        """News: an event "jobs", whose data are the latest jobs in brief, at once and whenever one has changed."""
+        """News: an event "jobs", whose data are the latest jobs in brief, at once and whenever one has changed.
+
+        With them go those that are unfinished, and what was told before: a job that is missing was deleted.
+        """
         last = ""
+        told: list[str] = []
         while not await request.is_disconnected():
             if (now := await request.app.state.news.pulse(desk.ledger.owner)) != last:
                 last = now
-                jobs = await run_in_threadpool(desk.ledger.jobs)
+                jobs = await run_in_threadpool(desk.ledger.briefs, told)
+                told = [job.id for job in jobs]
                 yield ServerSentEvent(event="jobs", raw_data=json.dumps([JobNews.of(job).model_dump() for job in jobs]))
             await asyncio.sleep(TICK)
 
@@ -180,14 +193,15 @@ def _files(api: APIRouter) -> None:
         small = picture.source.with_name("thumbnail.webp")
         paths = {"result": picture.output, "original": picture.source, "thumbnail": small}
         path = paths.get(panel) or picture.task.beside(ends.get(panel, f"{panel}.png"))
-        return _file(path, download_name(picture) if download else None)
+        stays = panel == "thumbnail" or (picture.state == "done" and f"{panel}.png" in PANELS)
+        return _file(path, download_name(picture) if download else None, stays=stays)
 
     @api.get("/jobs/{id}/zip", response_class=StreamingResponse, responses=NOT_FOUND)
     def archive(id: Uuid, desk: Counter) -> StreamingResponse:
         """All results of a job under the pictures' own names."""
         job = _job(desk, id)
-        done = [(download_name(p), p.output) for p in job.pictures if p.state == "done" and p.output.exists()]
-        if not done:
+        done = [(download_name(p), p.output) for p in job.pictures if p.state == "done"]
+        if not any(here(path) for _, path in done):  # the others when their turn comes
             raise HTTPException(404, "job: no picture of it is done yet")
         pieces: Iterator[bytes] = zipped(done)
         name = f"velatura-{time.strftime('%Y-%m-%d', time.localtime(job.created))}-{id[:8]}.zip"
@@ -236,7 +250,7 @@ def _choices(api: APIRouter) -> None:
         data = catalogue.swatch(name)
         if data is None:
             raise HTTPException(404, "style: there is no swatch of it")
-        return Response(data, media_type="image/webp", headers={"Cache-Control": "private, max-age=86400"})
+        return Response(data, media_type="image/webp", headers=FOR_A_DAY)
 
     @api.get("/models")
     def models() -> list[ModelOut]:
@@ -289,10 +303,11 @@ def _job(desk: Desk, id: str, kind: str = "protect") -> Job:
     return job
 
 
-def _file(path: Path, download: str | None = None) -> FileResponse:
+def _file(path: Path, download: str | None = None, *, stays: bool = False) -> FileResponse:
+    """``stays``: a small picture that never changes, which browsers may keep for a day."""
     files().pull(path)
     if not path.is_file():
         raise HTTPException(404, "file: not there, or not yet")
     # What is shown and what is sent is what we wrote or recognised; a browser is not asked to guess.
     kind = "application/json" if path.suffix == ".json" else MEDIA.get(path.suffix, "application/octet-stream")
-    return FileResponse(path, media_type=kind, filename=download)
+    return FileResponse(path, media_type=kind, filename=download, headers=FOR_A_DAY if stays else None)

@@ -13,23 +13,28 @@ from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
+from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from velatura import __version__
 from velatura.errors import ImageError, InputError, VelaturaError
 from velatura.jobs.database import home
 from velatura.jobs.desk import Desk
+from velatura.jobs.files import files
 from velatura.server import api, artists, pages, study_pages
 from velatura.server.catalogue import STATIC
-from velatura.server.guard import Door, Guard, Launched
+from velatura.server.guard import STUDY, Door, Guard, Launched, Ticket, wants_page
 from velatura.server.house import House, TooMuch
 from velatura.server.news import News
 from velatura.server.uploads import Limits, TooLarge
 
 MOST_JSON = 1_000_000  # bytes of a request that is not a picture
 LOOK_AFTER, LONGEST_PATIENCE = 1.0, 60.0  # seconds
+Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
 log = logging.getLogger("velatura")
 
 
@@ -39,18 +44,27 @@ class Launch:
 
     port: int
     token: str = field(repr=False)
+    ticket: Ticket = field(default_factory=Ticket, repr=False)
     worker: bool = True
     limits: Limits = field(default_factory=Limits)
 
     @property
     def address(self) -> str:
-        """What to open in the browser: the token in it is turned into a cookie."""
-        return f"http://127.0.0.1:{self.port}/?token={self.token}"
+        """What to open in a browser: the token in it is turned into a cookie."""
+        return self._address(self.token)
+
+    @property
+    def opening(self) -> str:
+        """What to start a browser with: the same, once."""
+        return self._address(self.ticket.value)
+
+    def _address(self, token: str) -> str:
+        return f"http://127.0.0.1:{self.port}/?token={token}"
 
 
 def create_app(desk: Desk, launch: Launch) -> FastAPI:
     """The ASGI application of one launch, on the artist's own machine."""
-    door = Launched(launch.port, launch.token)
+    door = Launched(launch.port, launch.token, launch.ticket)
     return assembled(desk, door, House(launch.limits), pages.templates(launch.limits), worker=launch.worker)
 
 
@@ -91,16 +105,35 @@ def assembled(
         max_body_size=MOST_JSON,
         lifespan=lifespan,
     )
+    if desk.engine.dialect.name == "postgresql":  # whose workers may be on other machines
+        files().check(desk.engine)
     app.state.desk, app.state.house, app.state.news = desk, house, News(desk.ledger)
     app.add_middleware(Guard, door=door)
-    app.add_exception_handler(VelaturaError, _problem)
+    handlers: dict[type[Exception], Handler] = {
+        VelaturaError: _problem,
+        HTTPException: http_exception_handler,
+        RequestValidationError: request_validation_exception_handler,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, partial(_shown, show, handler))
     for router in (api.router(), pages.router(show), artists.router(show), study_pages.router(desk), *more):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app
 
 
-def _problem(_: Request, error: Exception) -> Response:
+async def _shown(show: pages.Show, handler: Handler, request: Request, error: Exception) -> Response:
+    """An error as a page to someone who looks at pages, as the API says it to all others."""
+    answer: Response = await handler(request, error)
+    path = request.url.path
+    if path.startswith("/api/") or not wants_page(request.headers):
+        return answer
+    detail = "" if isinstance(error, RequestValidationError) else str(getattr(error, "detail", error))
+    about = {"status": answer.status_code, "detail": detail, "rater": path.startswith(STUDY)}
+    return show(request, "error.html", about, answer.status_code, getattr(error, "headers", None))
+
+
+async def _problem(_: Request, error: Exception) -> Response:
     """An error that is meant for a person, as the API says it."""
     # The first that fits.
     codes: dict[type[Exception], int] = {TooMuch: 429, TooLarge: 413, ImageError: 415, InputError: 422}
@@ -137,5 +170,5 @@ async def _keep_a_worker(desk: Desk) -> None:
                     patience = min(2 * patience, LONGEST_PATIENCE)
             await asyncio.sleep(patience)
     finally:
-        if worker is not None and worker.poll() is None:
-            worker.terminate()  # what it was at is taken up at the next launch
+        if worker is not None:
+            await run_in_threadpool(desk.end_worker, worker)  # what it was at is taken up at the next launch

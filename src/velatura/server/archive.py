@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
+from velatura.jobs import files as places
 from velatura.server.uploads import shown
 
 PIECE = 1 << 20
@@ -36,10 +37,12 @@ class _Outlet(io.RawIOBase):
 
 
 def zipped(files: Sequence[tuple[str, Path]]) -> Iterator[bytes]:
-    """The bytes of a zip of ``files`` (name, path). Pictures are compressed already: stored as they are."""
+    """The bytes of a zip of ``files`` (name, path), as far as they exist. Pictures are compressed already."""
     outlet = _Outlet()
     with zipfile.ZipFile(outlet, "w", zipfile.ZIP_STORED) as archive:
         for name, (_, path) in zip(distinct([name for name, _ in files]), files, strict=True):
+            if not here(path):
+                continue
             entry = zipfile.ZipInfo.from_file(path, name)
             with path.open("rb") as source, archive.open(entry, "w") as target:
                 while piece := source.read(PIECE):
@@ -47,6 +50,12 @@ def zipped(files: Sequence[tuple[str, Path]]) -> Iterator[bytes]:
                     yield outlet.taken()
             yield outlet.taken()
     yield outlet.taken()
+
+
+def here(path: Path) -> bool:
+    """Whether there is such a file, fetched if it lies elsewhere."""
+    places.files().pull(path)
+    return path.is_file()
 
 
 def distinct(names: Sequence[str]) -> list[str]:

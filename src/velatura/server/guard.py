@@ -7,14 +7,16 @@ origin, and must be let in by the door: :class:`Launched` for the artist's own m
 from __future__ import annotations
 
 import hmac
+import secrets
+import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
 from typing import Protocol
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.requests import cookie_parser
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from velatura.server.house import VISITOR, Visitor
@@ -46,6 +48,7 @@ LOST = (
     "<h1>This page belongs to an earlier launch</h1>"
     "<p>Open the address that <code>velatura app</code> printed when it was started last."
 )
+TICKET_SECONDS = 60.0
 
 
 class Door(Protocol):
@@ -96,10 +99,10 @@ class Guard:
             return None
         hosts = {origin.partition("://")[2] for origin in self.door.origins}
         if headers.get("host", "").lower() not in hosts:
-            return PlainTextResponse("host: expected this server's own name\n", 421)
+            return turned_away(headers, 421, "host: expected this server's own name")
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
         if self._foreign(scope, origin, site):
-            return PlainTextResponse("origin: expected this server's own pages\n", 403)
+            return turned_away(headers, 403, "origin: expected this server's own pages")
         if scope["path"].startswith(("/static/", STUDY)):  # a rater's link is signed, and lets into one study alone
             return None
         found = await self.door.visitor(scope, headers)
@@ -108,7 +111,7 @@ class Guard:
         # Browsers name the origin of whatever changes something; a form of another page could not name ours. Programs
         # that show a key are no browser, whose cookies another page could make use of.
         if found.by != "key" and scope["method"] not in SAFE and origin is None and site != "same-origin":
-            return PlainTextResponse("origin: expected one, got none\n", 403)
+            return turned_away(headers, 403, "origin: expected one, got none")
         scope[VISITOR] = found
         return None
 
@@ -122,15 +125,32 @@ class Guard:
         return not (link and (self.door.links or scope["path"].startswith(STUDY)))
 
 
+class Ticket:
+    """Lets in once, and for a minute: what a browser is started with every user of the machine can read."""
+
+    def __init__(self) -> None:
+        self.value = secrets.token_urlsafe(24)
+        self.until = time.monotonic() + TICKET_SECONDS
+
+    def take(self, value: str) -> bool:
+        """Whether this is it; then it is used up."""
+        good = _equal(value, self.value) and time.monotonic() < self.until
+        if good:
+            self.until = 0.0
+        return good
+
+
 @dataclass(frozen=True)
 class Launched:
     """The door of one launch on the artist's own machine: whoever has its token.
 
-    In a cookie, which the address that is opened at launch sets, or as ``Authorization: Bearer``.
+    In a cookie, which the address that is opened at launch sets, or as ``Authorization: Bearer``. The ``ticket`` sets
+    it too, once.
     """
 
     port: int
     token: str
+    ticket: Ticket
     open: Collection[str] = ()
     links: bool = False
     headers: dict[str, str] = field(default_factory=dict)
@@ -145,32 +165,48 @@ class Launched:
         return f"velatura-{self.port}"
 
     async def visitor(self, scope: Scope, headers: Headers) -> Visitor | Response:
-        if self._is_token(headers.get("authorization", "").removeprefix("Bearer ")):
+        if _equal(bearer(headers), self.token):
             return Visitor(by="key")
-        if self._is_token(cookie(headers, self.cookie)):
+        if _equal(cookie(headers, self.cookie), self.token):
             return Visitor(by="cookie")
         return self._entrance(scope, headers)
 
     def _entrance(self, scope: Scope, headers: Headers) -> Response:
         """The address that is opened at launch: its token becomes a cookie, and leaves the address bar."""
         query = parse_qsl(scope["query_string"].decode("latin-1"))
-        if scope["method"] == "GET" and any(name == "token" and self._is_token(value) for name, value in query):
+        shown = [value for name, value in query if name == "token"] if scope["method"] == "GET" else []
+        if any(_equal(value, self.token) or self.ticket.take(value) for value in shown):
             rest = urlencode([pair for pair in query if pair[0] != "token"])
             answer = RedirectResponse(scope["path"] + (f"?{rest}" if rest else ""), 303)
             answer.set_cookie(self.cookie, self.token, httponly=True, samesite="strict")
             return answer
-        if "text/html" in headers.get("accept", ""):
+        if wants_page(headers):
             return HTMLResponse(LOST, 401)
-        return PlainTextResponse("token: expected that of this launch\n", 401)
+        return turned_away(headers, 401, "token: expected that of this launch; open the address that was printed last")
 
-    def _is_token(self, value: str) -> bool:
-        return hmac.compare_digest(value.encode("utf-8", "replace"), self.token.encode())
+
+def _equal(value: str, secret: str) -> bool:
+    return hmac.compare_digest(value.encode("utf-8", "replace"), secret.encode())
+
+
+def bearer(headers: Headers) -> str:
+    """The token or key of a program; empty where there is none. A proxy may ask for names and passwords of its own."""
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" else ""
 
 
 def cookie(headers: Headers, name: str) -> str:
-    """The value of a cookie; empty where there is none."""
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(name)
-    except CookieError:
-        return ""
-    return found.value if found else ""
+    """The value of a cookie; empty where there is none. Other programs of this host may have set odd ones."""
+    return cookie_parser(headers.get("cookie", "")).get(name, "")
+
+
+def wants_page(headers: Headers) -> bool:
+    """Whether someone is to look at the answer; what htmx fetches is a part of a page, and scripts read its errors."""
+    return "text/html" in headers.get("accept", "") and "hx-request" not in headers
+
+
+def turned_away(headers: Headers, status: int, detail: str, *, more: dict[str, str] | None = None) -> Response:
+    """A line of text to someone who looks at it, else a problem as the API describes it. ``more``: headers of it."""
+    if wants_page(headers):
+        return PlainTextResponse(f"{detail}\n", status, more)
+    return JSONResponse({"detail": detail}, status, more)

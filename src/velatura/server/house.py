@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -33,20 +35,46 @@ class Visitor:
         return name if self.owner is None else f"{name} ({self.owner[:8]})"
 
 
+@dataclass(eq=False)
+class Arrival:
+    """A picture on its way."""
+
+    size: int = 0  # bytes that are here
+
+    async def counted(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for piece in body:
+            self.size += len(piece)
+            yield piece
+
+
+@dataclass
+class Admitted:
+    """A job that may be ordered; whether it was."""
+
+    used: bool = False
+
+
 @dataclass(frozen=True)
 class House:
     """What is allowed on the artist's own machine."""
 
     limits: Limits
 
-    def room(self, visitor: Visitor) -> int:
-        """Bytes that the next picture may have. Raises where there is no room for another."""
+    def room(self, visitor: Visitor, arrival: Arrival | None = None) -> int:
+        """Bytes that the next picture, or this one, may have. Raises where there is no room for another."""
         return self.limits.bytes
 
-    def admit(self, visitor: Visitor, job: str, pictures: int, webhook: str | None) -> None:
-        """Before ``job`` is ordered. Raises where it may not be."""
+    @contextmanager
+    def arriving(self, visitor: Visitor) -> Iterator[Arrival]:
+        """While a picture is handed in. Raises where too many are."""
+        yield Arrival()
+
+    @contextmanager
+    def admitted(self, visitor: Visitor, job: str, pictures: int, webhook: str | None) -> Iterator[Admitted]:
+        """While ``job`` is ordered; what it costs is given back where it was not. Raises where it may not be."""
         if webhook is not None:
             raise InputError("webhook: expected none; a shared server calls back, the local application does not")
+        yield Admitted()
 
     def look(self, visitor: Visitor) -> None:
         """Before a preview, whose turn comes before any batch's. Raises where it may not be."""

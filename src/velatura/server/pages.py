@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from velatura import __version__
 from velatura.jobs.desk import Desk
+from velatura.jobs.ledger import PAGE
 from velatura.jobs.records import Job
 from velatura.reports.verdict import FAIR, STRONG
 from velatura.server import catalogue
@@ -41,12 +42,12 @@ def router(show: Show) -> APIRouter:
         return show(request, "_styles.html", {"styles": catalogue.styles()})
 
     @site.get("/queue")
-    def queue(request: Request, desk: Counter) -> Response:
-        return show(request, "queue.html", {"jobs": _jobs(desk)})
+    def queue(request: Request, desk: Counter, before: float | None = None) -> Response:
+        return show(request, "queue.html", _page(desk, before))
 
     @site.get("/queue/list")
-    def queue_list(request: Request, desk: Counter) -> Response:
-        return show(request, "_queue.html", {"jobs": _jobs(desk)})
+    def queue_list(request: Request, desk: Counter, before: float | None = None) -> Response:
+        return show(request, "_queue.html", _page(desk, before))
 
     @site.get("/jobs/{id}")
     def job(request: Request, id: Uuid, desk: Counter) -> Response:
@@ -104,8 +105,11 @@ def _day(at: float) -> str:
     return f"{when.tm_mday} {time.strftime('%B %Y, %H:%M', when)}"
 
 
-def _jobs(desk: Desk) -> list[JobOut]:
-    return [JobOut.of(job) for job in desk.ledger.jobs()]
+def _page(desk: Desk, before: float | None) -> dict[str, Any]:
+    """A page of the queue; ``older``: before when the next one's jobs were ordered, if there may be any."""
+    jobs = desk.ledger.jobs(before=before)
+    older = jobs[PAGE - 1].created if len(jobs) >= PAGE else None
+    return {"jobs": [JobOut.of(job) for job in jobs], "before": before, "older": older}
 
 
 def _job(desk: Desk, id: str) -> JobOut:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from velatura.jobs.briefs import Brief
 from velatura.jobs.records import Job, Picture, Upload
 
 Effort = Literal["fast", "default", "max", "paper"]
@@ -155,8 +156,11 @@ class JobNews(BaseModel):
     seconds_left: float | None
 
     @classmethod
-    def of(cls, job: Job) -> JobNews:
-        counts = {"pictures": len(job.pictures), "done": job.count("done"), "failed": job.count("failed")}
+    def of(cls, job: Job | Brief) -> JobNews:
+        if isinstance(job, Brief):
+            counts = {name: getattr(job, name) for name in ("pictures", "done", "failed")}
+        else:
+            counts = {"pictures": len(job.pictures), "done": job.count("done"), "failed": job.count("failed")}
         left = job.seconds_left
         return cls(id=job.id, state=job.state, share=round(job.share, 4), seconds_left=left, **counts)
 

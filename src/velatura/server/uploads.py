@@ -141,5 +141,4 @@ def shown(name: str) -> str:
 
 def remove(upload: Upload, ledger: Ledger) -> None:
     """Forget a picture that was handed in."""
-    files().remove(upload.path.parent)
-    ledger.delete(database.uploads, upload.id)
+    ledger.drop(database.uploads, upload.id, upload.path.parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import re
 import unicodedata
@@ -127,17 +128,21 @@ def sources(folders: Sequence[Path], works: Sequence[Path] = (), facts: Path | N
             groups.append((slug(child.name), _pictures(child)))
     for folder in works:
         groups += [(slug(path.stem), [path]) for path in _pictures(folder)]
-    found = []
-    for name, paths in groups:
+    found: list[Source] = []
+    taken: set[str] = set()
+    for plain, paths in groups:
         if not paths:
             continue
+        # Of two styles of one name neither could be asked for.
+        name = next(n for i in itertools.count(1) if (n := plain if i == 1 else f"{plain}-{i}") not in taken)
+        taken.add(name)
         row = _manifest_row(paths[0])
-        artist = row.get("artist") or name.replace("-", " ").title()
+        artist = row.get("artist") or plain.replace("-", " ").title()
         dates = row.get("year_or_dates", "")
         lifetime = re.search(r"\(artist ([^)]*)\)", dates)
         dates = (lifetime.group(1) if lifetime else "") if len(paths) > 1 else dates
         licence = row.get("license", "").split(";")[0]
-        found.append(Source(name, paths, artist, movements.get(name, ""), dates, licence))
+        found.append(Source(name, paths, artist, movements.get(name) or movements.get(plain, ""), dates, licence))
     if not found:
         raise InputError(f"expected folders of pictures, one an artist, in {', '.join(map(str, [*folders, *works]))}")
     return found

@@ -92,7 +92,7 @@ def _resized(picture: torch.Tensor, height: int, width: int) -> torch.Tensor:
 def load_img2img(model: str, device: str = "cpu", offline: bool = False) -> Any:
     """The diffusers image-to-image pipeline of ``model``: a folder, or an id on the Hugging Face hub.
 
-    Half precision on CUDA, else float32.
+    16 bits on CUDA, else float32.
     """
     require_transformers("painting the target with a diffusion model")
     with quiet():
@@ -100,11 +100,11 @@ def load_img2img(model: str, device: str = "cpu", offline: bool = False) -> Any:
 
         try:
             config = DiffusionPipeline.load_config(model, local_files_only=offline)
-            half = str(device).startswith("cuda")
+            dtype = _sixteen_bits(config.get("_class_name")) if str(device).startswith("cuda") else torch.float32
             options: dict[str, Any] = {
                 "local_files_only": offline,
-                "torch_dtype": torch.float16 if half else torch.float32,  # 0.42 would rather hear dtype
-            }
+                "torch_dtype": dtype,
+            }  # 0.42 would rather hear dtype
             # A target is only steered towards, and the checker alone weighs 1.2 GB. SDXL has none and would complain.
             if "safety_checker" in config:
                 options |= {"safety_checker": None, "requires_safety_checker": False}
@@ -115,6 +115,13 @@ def load_img2img(model: str, device: str = "cpu", offline: bool = False) -> Any:
             raise WeightsError(f"{model!r}: no image-to-image model found {where}: {why}") from error
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
+
+
+def _sixteen_bits(pipeline: str | None) -> torch.dtype:
+    """fp16 for Stable Diffusion up to XL, which everybody runs in it; in that of FLUX and SD 3 activations overflow."""
+    name = str(pipeline)
+    plain = name.startswith("StableDiffusion") and not name.startswith("StableDiffusion3")
+    return torch.float16 if plain or not torch.cuda.is_bf16_supported() else torch.bfloat16
 
 
 def paint_with_pipeline(

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 
 from velatura.images.containers.parts import CREDENTIALS, MOST_BYTES, Facts, Metadata, Parts, TooMuch, Unsupported
 
-_XMP = b"XML:com.adobe.xmp\0"
+XMP_KEYWORD = "XML:com.adobe.xmp"  # of an iTXt; other programs than XMP's take a tEXt for a plain text
+_XMP = XMP_KEYWORD.encode() + b"\0"
 _HEADER = 33  # bytes of signature and IHDR, which come first
 # Besides those that say by their name that they survive new pixels: what values mean, sizes, the time stamp.
 _KEPT = {b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"pHYs", b"tIME"}
+# Of sRGB: the inverse of gamma, and white, red, green and blue, each as x and y; all times 100,000.
+_SRGB = {b"gAMA": (45455,), b"cHRM": (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)}
 
 
 def facts(data: bytes) -> Facts:
@@ -56,6 +59,41 @@ def texts(metadata: Metadata) -> Iterator[tuple[str, bytes]]:
             yield chunk[8:].partition(b"\0")[0].decode("latin-1"), chunk
 
 
+def colours(metadata: Metadata, profiled: bool) -> list[str]:
+    """The names of chunks that give values another meaning than sRGB's, or than that of a profile that rules them."""
+    found = {chunk[4:8]: chunk[8:-4] for chunk in metadata.native}
+    ruled = profiled or b"sRGB" in found
+    names = [b"cICP"] if found.get(b"cICP", b"\1\15")[:2] not in (b"\1\15", b"\1\1") else []
+    if b"cICP" not in found and not ruled:
+        names = [name for name in _SRGB if name in found and not _near(found[name], _SRGB[name])]
+    return [name.decode() for name in names]
+
+
+def _near(body: bytes, usual: tuple[int, ...]) -> bool:
+    values = struct.unpack(f">{len(body) // 4}I", body[: len(body) // 4 * 4])
+    return len(values) == len(usual) and all(abs(a - b) <= 1000 for a, b in zip(values, usual, strict=True))
+
+
+def content(chunk: bytes) -> bytes:
+    """The text of a text chunk, inflated; as it stands where it cannot be."""
+    body = chunk[8:-4]
+    if chunk[4:8] == b"tEXt":
+        return body.partition(b"\0")[2]
+    try:
+        return _text(body) if chunk[4:8] == b"iTXt" else _inflated(body.partition(b"\0")[2][1:])
+    except (zlib.error, IndexError):
+        return body
+
+
+def raw_profile(chunk: bytes) -> bytes:
+    """The bytes that ImageMagick wrote as a text: a name, a length and hexadecimal digits, a line each and more."""
+    text = content(chunk)
+    try:
+        return bytes.fromhex(b"".join(text.split(b"\n")[3:]).decode("ascii"))
+    except ValueError:
+        return text
+
+
 def _chunks(data: bytes, at: int = 8) -> Iterator[tuple[bytes, int, int]]:
     """Name, start and size of each chunk's body."""
     while at + 12 <= len(data):
@@ -74,8 +112,10 @@ def _text(body: bytes) -> bytes:
     """The text of an iTXt chunk: keyword, compression flag and method, language, translated keyword, text."""
     rest = body.partition(b"\0")[2]
     text = rest[2:].split(b"\0", 2)[2]
-    if rest[0] != 1:
-        return text
+    return _inflated(text) if rest[0] == 1 else text
+
+
+def _inflated(text: bytes) -> bytes:
     inflate = zlib.decompressobj()
     text = inflate.decompress(text, MOST_BYTES)
     if inflate.unconsumed_tail:

@@ -23,6 +23,8 @@ def facts(data: bytes) -> Facts:
 
 
 def take(data: bytes, parts: Parts, page: int) -> None:
+    if _tags(data, page).get(338) == 0:  # libvips would write it back as transparency, and hide what it leaves out
+        raise Unsupported("has more channels than colour and one alpha; export it without the saved selection")
     if data[2:4] in (b"+\0", b"\0+"):
         parts.lose("EXIF, IPTC and XMP of a BigTIFF")
         return
@@ -63,15 +65,18 @@ def _next(data: bytes, at: int) -> int:
     return int(struct.unpack_from(exif.order(data) + "I", data, at + 2 + 12 * count)[0])
 
 
-def _tags(data: bytes) -> dict[int, int]:
-    """The first number of each tag of the first directory, BigTIFF's as well."""
+def _tags(data: bytes, page: int = 1) -> dict[int, int]:
+    """The first number of each tag of a page's directory, BigTIFF's as well."""
     end = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
-    (at,) = struct.unpack_from(end + ("Q" if big else "I"), data, 8 if big else 4)
-    (count,) = struct.unpack_from(end + ("Q" if big else "H"), data, at)
-    at += 8 if big else 2
+    link, size, row = ("Q", "Q", 20) if big else ("I", "H", 12)
+    at, count = 8 if big else 4, 0
+    for _ in range(page):  # the link to the next one stands behind its rows
+        (at,) = struct.unpack_from(end + link, data, at + count * row)
+        (count,) = struct.unpack_from(end + size, data, at)
+        at += struct.calcsize(end + size)
     tags: dict[int, Any] = {}
-    for here in range(at, at + min(count, 4096) * (20 if big else 12), 20 if big else 12):
+    for here in range(at, at + min(count, 4096) * row, row):
         tag, kind = struct.unpack_from(end + "HH", data, here)
         (tags[tag],) = struct.unpack_from(end + ("H" if kind == 3 else "I"), data, here + (12 if big else 8))
     return tags

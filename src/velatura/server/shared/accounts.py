@@ -115,7 +115,7 @@ class Accounts:
                     id = invitation.user
                 else:
                     id = str(uuid.uuid4())
-                    row = {"id": id, "name": _name(name), "known_as": _folded(name), "password": hashed}
+                    row = {"id": id, "name": _name(name), "known_as": folded(name), "password": hashed}
                     row |= {"webhook_secret": f"whsec_{b64encode(secrets.token_bytes(24)).decode()}"}
                     state = {"admin": invitation.admin, "disabled": False, "created": now, "seen": now}
                     connection.execute(users.insert().values(**row, **state))
@@ -142,7 +142,7 @@ class Accounts:
 
     def login(self, name: str, password: str) -> User | None:
         """The user of this name and password; None where there is none, or may not come in."""
-        query = sa.select(users.c.id, users.c.password).where(users.c.known_as == _folded(name))
+        query = sa.select(users.c.id, users.c.password).where(users.c.known_as == folded(name))
         with self.engine.connect() as connection:
             row = connection.execute(query).first()
         if not self._fits(row.password if row else self.nobody, password) or row is None:
@@ -272,5 +272,6 @@ def _name(name: str) -> str:
     return clean
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """What tells two users apart, however a name is spelt."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())[:120]

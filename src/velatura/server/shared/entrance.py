@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from velatura.errors import InputError
 from velatura.server.pages import Show
-from velatura.server.shared.accounts import Accounts, Unusable
+from velatura.server.shared.accounts import Accounts, Unusable, folded
 from velatura.server.shared.door import SharedDoor, too_often
 
 MOST_FORM = 10_000  # bytes
@@ -33,8 +33,8 @@ def router(accounts: Accounts, door: SharedDoor, show: Show) -> APIRouter:
         form = await _form(request)
         name, password = form.get("name", ""), form.get("password", "")
         # By name as well: guesses at one user may come from many addresses.
-        if not door.pace.allows(door.pace.attempts, f"name {name.casefold()[:60]}"):
-            return too_often()
+        if not door.pace.allows(door.pace.attempts, f"name {folded(name)}"):
+            return too_often(request.headers)
         user = await anyio.to_thread.run_sync(accounts.login, name, password, limiter=hashing)
         if user is None:
             shown = {"next": own(form.get("next", "/")), "problem": WRONG, "name": name}
@@ -87,4 +87,4 @@ async def _form(request: Request) -> dict[str, str]:
 
 def own(path: str) -> str:
     """A path of this server, whatever was asked for."""
-    return path if re.fullmatch(r"/(?!/)[\w/.-]*", path) else "/"
+    return path if re.fullmatch(r"/(?!/)[\w/.-]*(\?[!-~]*)?", path) else "/"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -15,11 +15,12 @@ from limits.strategies import MovingWindowRateLimiter
 
 from velatura.jobs import database
 from velatura.jobs.files import files
-from velatura.server.house import House, TooMuch, Visitor
+from velatura.server.house import Admitted, Arrival, House, TooMuch, Visitor
 from velatura.server.shared.tables import usage
 from velatura.server.uploads import TooLarge
 
 LEAST_DISK = 2_000_000_000  # bytes that stay free
+MOST_ARRIVING = 8  # pictures of one user; the pages send one after the other
 
 
 @dataclass(frozen=True)
@@ -33,29 +34,56 @@ class Quota:
 
 @dataclass(frozen=True)
 class SharedHouse(House):
-    """What is allowed on a shared server. ``expect``: notes where to call when a job is over."""
+    """What is allowed on a shared server. ``expect``: notes where to call when a job is over; ``forget``: not to.
+
+    ``on_their_way``: pictures that arrive, by user; in memory, since one process serves.
+    """
 
     engine: sa.Engine
     quota: Quota
     expect: Callable[[str, str, str], None]  # job, user, address
+    forget: Callable[[str], None]  # job
     pace: Pace
+    on_their_way: dict[str | None, list[Arrival]] = field(default_factory=dict)
 
-    def room(self, visitor: Visitor) -> int:
-        """Bytes that the next picture may have."""
+    def room(self, visitor: Visitor, arrival: Arrival | None = None) -> int:
+        """Bytes that the next picture, or this one, may have."""
         if shutil.disk_usage(files().root).free < LEAST_DISK:
             raise TooLarge("server: its disk is nearly full; try again later, or tell its administrator")
         kept, size = self.held(visitor.owner)
+        size += sum(other.size for other in self.on_their_way.get(visitor.owner, []) if other is not arrival)
         if kept >= self.quota.kept or size >= self.quota.bytes:
             most = f"{self.quota.kept} pictures and {self.quota.bytes / 1e6:g} MB"
             raise TooMuch(f"quota: at most {most} are kept at a time; delete some, or wait until their time is over")
         return min(self.limits.bytes, self.quota.bytes - size)
 
-    def admit(self, visitor: Visitor, job: str, pictures: int, webhook: str | None) -> None:
+    @contextlib.contextmanager
+    def arriving(self, visitor: Visitor) -> Iterator[Arrival]:
+        others = self.on_their_way.setdefault(visitor.owner, [])
+        if len(others) >= MOST_ARRIVING:
+            raise TooMuch(f"pictures: at most {MOST_ARRIVING} may be on their way at a time; send the next after them")
+        arrival = Arrival()
+        others.append(arrival)
+        try:
+            yield arrival
+        finally:
+            others.remove(arrival)
+
+    @contextlib.contextmanager
+    def admitted(self, visitor: Visitor, job: str, pictures: int, webhook: str | None) -> Iterator[Admitted]:
+        admitted = Admitted()
         if visitor.owner is None:
+            yield admitted
             return
-        if webhook is not None:
-            self.expect(job, visitor.owner, webhook)
         self.spend(visitor.owner, pictures)
+        try:
+            if webhook is not None:
+                self.expect(job, visitor.owner, webhook)
+            yield admitted
+        finally:
+            if not admitted.used:
+                self.give_back(visitor.owner, pictures)
+                self.forget(job)
 
     def look(self, visitor: Visitor) -> None:
         if not self.pace.allows(self.pace.previews, f"preview of {visitor.owner}"):
@@ -85,6 +113,12 @@ class SharedHouse(House):
         with self.engine.begin() as connection:
             if not connection.execute(more).rowcount:
                 raise TooMuch(f"quota: at most {self.quota.pictures} pictures a day (UTC); go on tomorrow")
+
+    def give_back(self, user: str, pictures: int) -> None:
+        """Pictures that were counted and not ordered after all."""
+        today = (usage.c.user == user) & (usage.c.day == _today()) & (usage.c.pictures >= pictures)
+        with self.engine.begin() as connection:
+            connection.execute(usage.update().where(today).values(pictures=usage.c.pictures - pictures))
 
     def _open(self, user: str, day: str) -> None:
         """See to it that the day has its row, and no earlier one has: another order may be doing the same."""

@@ -55,7 +55,7 @@ def create_shared_app(desk: Desk, serving: Serving) -> tuple[FastAPI, Accounts]:
     accounts = Accounts(desk.engine, secret_at(database.home() / "server.secret"))
     door = SharedDoor(accounts, serving.pace, tuple(serving.origins))
     caller = Caller(desk.engine, serving.trusted)
-    house = SharedHouse(serving.limits, desk.engine, serving.quota, caller.expect, serving.pace)
+    house = SharedHouse(serving.limits, desk.engine, serving.quota, caller.expect, caller.forget, serving.pace)
     figures = Figures(desk.engine)
     show = pages.templates(serving.limits, shared=True)
     routers = [

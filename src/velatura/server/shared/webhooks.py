@@ -22,6 +22,7 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 import sqlalchemy as sa
 from starlette.concurrency import run_in_threadpool
 
@@ -37,6 +38,7 @@ LOOK_EVERY = 2.0  # seconds
 PATIENCE = 10.0  # seconds, of each attempt
 MOST_ATTEMPTS = 8  # the last about two hours after the first
 FIRST_PAUSE = 60.0  # seconds; twice as long each time
+MOST_CALLS = 20  # at a time
 FORGET_AFTER = 86400.0  # seconds, where the job is gone
 # Addresses that are public by themselves, and lead to others that may not be: NAT64, 6to4, Teredo.
 TUNNELS = [ipaddress.ip_network(net) for net in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")]
@@ -60,6 +62,11 @@ class Caller:
         row = {"job": job, "user": user, "url": url, "created": time.time(), "attempts": 0, "next": 0.0}
         with self.engine.begin() as connection:
             connection.execute(webhooks.insert().values(**row))
+
+    def forget(self, job: str) -> None:
+        """It was not ordered after all."""
+        with self.engine.begin() as connection:
+            connection.execute(webhooks.delete().where(webhooks.c.job == job))
 
     def check(self, url: str) -> tuple[str, str, int, str, bool]:
         """Scheme, host, port, path with query, and whether it is trusted."""
@@ -85,14 +92,20 @@ class Caller:
 
     async def call(self) -> None:
         """Call whoever is to be called, as long as the server runs."""
+        own = anyio.CapacityLimiter(MOST_CALLS)  # threads beside those that answer requests
         while True:
             await asyncio.sleep(LOOK_EVERY)
             try:
                 due = await run_in_threadpool(self.due)
                 # Side by side: one slow host holds up no other.
-                await asyncio.gather(*(run_in_threadpool(self.deliver, job, attempts) for job, attempts in due))
+                await asyncio.gather(*(self._deliver_in_time(job, attempts, own) for job, attempts in due))
             except Exception:
                 log.exception("webhooks")
+
+    async def _deliver_in_time(self, job: str, attempts: int, own: anyio.CapacityLimiter) -> None:
+        """Whatever a host, or a look-up of its name, does: the next round must begin. Counted as an attempt before."""
+        with anyio.move_on_after(3 * PATIENCE):
+            await anyio.to_thread.run_sync(self.deliver, job, attempts, abandon_on_cancel=True, limiter=own)
 
     def due(self, now: float | None = None) -> list[tuple[str, int]]:
         """Jobs that are over and whose call is due, with the attempts so far."""
@@ -105,7 +118,8 @@ class Caller:
             query = sa.select(webhooks.c.job, webhooks.c.attempts).join_from(
                 webhooks, database.jobs, webhooks.c.job == database.jobs.c.id
             )
-            return [(row.job, row.attempts) for row in connection.execute(query.where(open_ones & over).limit(20))]
+            query = query.where(open_ones & over).limit(MOST_CALLS)
+            return [(row.job, row.attempts) for row in connection.execute(query)]
 
     def deliver(self, id: str, attempts: int) -> bool:
         """Call once; whether that was answered well."""
@@ -158,18 +172,25 @@ class _To(http.client.HTTPConnection):
 
     def __init__(self, address: str, host: str, port: int, *, encrypted: bool) -> None:
         super().__init__(host, port, timeout=PATIENCE)
-        self.address, self.encrypted = address, encrypted
+        self.address, self.encrypted, self.ended = address, encrypted, False
 
     def end(self) -> None:
-        """From another thread: whatever waits for the other side waits no longer."""
+        """From another thread: whatever waits for the other side waits no longer, nor will it."""
+        self.ended = True
         if self.sock is not None:
             with contextlib.suppress(OSError):
-                self.sock.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(self.sock, socket.SHUT_RDWR)  # TLS's own would take its state away meanwhile
 
     def connect(self) -> None:
         self.sock: Any = socket.create_connection((self.address, self.port), PATIENCE)
         if self.encrypted:
-            self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)
+            # The handshake comes after: while it lasts, ``end`` must find the socket that it is on.
+            later: dict[str, Any] = {"server_hostname": self.host, "do_handshake_on_connect": False}
+            self.sock = ssl.create_default_context().wrap_socket(self.sock, **later)
+        if self.ended:
+            raise TimeoutError("webhook: not answered in time")
+        if self.encrypted:
+            self.sock.do_handshake()
 
 
 def signed(body: bytes, id: str, secret: str, at: int) -> dict[str, str]:

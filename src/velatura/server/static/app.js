@@ -4,18 +4,46 @@ const $ = (selector, within = document) => within.querySelector(selector);
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
-async function api(path, options = {}) {
-  const answer = await fetch(`/api${path}`, options);
-  if (answer.ok) return answer.status === 204 ? null : answer.json();
-  const text = await answer.text();
-  let detail = text;
-  try { detail = JSON.parse(text).detail; } catch { /* plain text */ }
+const SILENT = "No answer from Velatura: it was ended, or is out of reach.";
+
+/* What an answer says went wrong. */
+function said(text, status) {
+  let detail;
+  try { ({ detail } = JSON.parse(text)); } catch { /* a page: a proxy's, say */ }
   if (Array.isArray(detail)) detail = detail.map((d) => `${d.loc.slice(1).join(" ")}: ${d.msg}`).join("; ");
-  throw new Error(detail || `the server answered ${answer.status}`);
+  return detail || `The server answered ${status}.`;
+}
+
+async function api(path, options = {}) {
+  const answer = await fetch(`/api${path}`, options).catch(() => { throw new Error(SILENT); });
+  if (answer.ok) return answer.status === 204 ? null : answer.json();
+  throw Object.assign(new Error(said(await answer.text(), answer.status)), { status: answer.status });
 }
 
 const post = (path, tree, headers = {}) =>
   api(path, { method: "POST", body: JSON.stringify(tree), headers: { "Content-Type": "application/json", ...headers } });
+
+/* ---- Notices: what is wrong with the news, a list or a button, until that is right again ---- */
+
+function notice(kind, text) {
+  const place = $("[data-notices]");
+  let line = $(`[data-kind=${kind}]`, place);
+  if ((line?.textContent ?? "") === text) return;
+  if (!text) return line.remove();
+  if (!line) {
+    line = document.createElement("p");
+    line.className = "note";
+    line.dataset.kind = kind;
+    place.append(line);
+  }
+  line.textContent = text;
+}
+
+const kind = (ctx) => (ctx.sourceElement.matches("button") ? "button" : "list");
+addEventListener("htmx:after:request", ({ detail: { ctx } }) => {
+  notice(kind(ctx), ctx.response.status < 400 ? "" : said(ctx.text, ctx.response.status));
+});
+addEventListener("htmx:error", ({ detail: { ctx } }) => { if (ctx && !ctx.response) notice(kind(ctx), SILENT); });
 
 /* ---- News: one stream tells all pages how the jobs stand; what is shown of them is fetched again by htmx. ---- */
 
@@ -39,11 +67,39 @@ function tell(jobs) {
   if (line !== told) $("[data-status]").textContent = told = line;  // screen readers: when one more is done, not every step
 }
 
-if (window.EventSource) {
-  const news = new EventSource("/api/events");
+const [SOON, LATE] = [1000, 60000];  // ms until a stream that was refused is asked for again
+let [news, missed, pause, later] = [null, 0, SOON, 0];
+
+function listen() {
+  if (news || document.hidden) return;
+  news = new EventSource("/api/events");
+  news.addEventListener("open", () => {
+    [missed, pause, known] = [0, SOON, false];  // of an old job a new stream may not tell
+    notice("news", "");
+  });
   news.addEventListener("jobs", (event) => tell(JSON.parse(event.data)));
-  addEventListener("pagehide", () => news.close());
+  news.addEventListener("error", () => {
+    missed += 1;
+    const refused = news.readyState === EventSource.CLOSED;  // else the browser itself tries again
+    if (refused || missed > 1) notice("news", "No news from Velatura, so this page may be out of date. Trying again; if this stays, load it anew.");
+    if (!refused) return;
+    hush();
+    later = setTimeout(listen, pause);
+    pause = Math.min(2 * pause, LATE);
+  });
 }
+
+function hush() {
+  clearTimeout(later);
+  news?.close();
+  news = null;
+}
+
+// A hidden page waits for nothing: browsers open six connections to a host, and six tabs would have them all.
+document.addEventListener("visibilitychange", () => (document.hidden ? hush() : listen()));
+addEventListener("pagehide", hush);
+addEventListener("pageshow", (event) => { if (event.persisted) listen(); });
+listen();
 
 /* ---- Tabs, as the ARIA practices describe them ---- */
 
@@ -115,6 +171,7 @@ if (form) {
   const pictures = new Map();  // id: what the API told
   let arriving = 0;
   let shown = null;  // id of the picture in the preview
+  let asked = 0;  // previews; what comes of any but the latest is not shown
 
   const wish = () => {
     const fields = new FormData(form);
@@ -128,7 +185,8 @@ if (form) {
   // So that a look at another page, or a reload, loses nothing: in this tab only, and gone with it.
   const kept = { read: () => JSON.parse(sessionStorage.getItem("pictures") || "[]"),
     write: (list) => sessionStorage.setItem("pictures", JSON.stringify(list)) };
-  const keep = () => kept.write([...pictures.values()]);
+  let earlier = kept.read();  // those of them that were not looked for yet
+  const keep = () => kept.write([...earlier, ...pictures.values()]);
 
   const refresh = () => {
     const count = pictures.size;
@@ -155,6 +213,7 @@ if (form) {
     pick.addEventListener("click", () => stage(picture.id));
     image.src = `/api/pictures/${picture.id}/thumbnail`;
     image.alt = "";
+    image.loading = "lazy";
     pick.append(image);
     remove.className = "remove";
     remove.textContent = "×";
@@ -181,7 +240,7 @@ if (form) {
     refresh();
     for (const file of todo) {  // one after the other: the disk is the same for all
       try {
-        if (file.size > form.dataset.bytes) throw new Error(`${file.name}: larger than ${form.dataset.bytes / 1e6} MB; make it smaller`);
+        if (file.size > form.dataset.bytes) throw new Error(`larger than ${form.dataset.bytes / 1e6} MB; make it smaller`);
         const picture = await api(`/pictures?name=${encodeURIComponent(file.name)}`, {
           method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" },
         });
@@ -189,7 +248,7 @@ if (form) {
         keep();
         thumbnail(picture);
       } catch (error) {
-        problem(error.message);
+        problem(error.message.includes(file.name) ? error.message : `${file.name}: ${error.message}`);
       }
       arriving -= 1;
       refresh();
@@ -197,13 +256,14 @@ if (form) {
   };
 
   const again = async () => {
-    const list = kept.read();
-    arriving += list.length;
+    arriving += earlier.length;
     refresh();
-    for (const picture of list) {
-      // What the server has deleted since, or shows to somebody else only, is left out.
-      const there = await fetch(`/api/pictures/${picture.id}/thumbnail`).catch(() => null);
-      if (there?.ok && !pictures.has(picture.id)) {
+    while (earlier.length) {
+      const [picture] = earlier;
+      // What the server has deleted since, or shows to somebody else only, is left out; not what it cannot tell now.
+      const there = await fetch(`/api/pictures/${picture.id}/thumbnail`, { cache: "reload" }).catch(() => null);
+      earlier = earlier.slice(1);
+      if (there?.status !== 404 && !pictures.has(picture.id)) {
         pictures.set(picture.id, picture);
         thumbnail(picture);
       }
@@ -213,6 +273,8 @@ if (form) {
     keep();
   };
 
+  addEventListener("beforeunload", (event) => { if (arriving > earlier.length) event.preventDefault(); });
+
   for (const input of [$("#files"), $("#folder")]) {
     const chosen = () => { take([...input.files]); input.value = ""; };
     input.addEventListener("change", chosen);
@@ -220,13 +282,17 @@ if (form) {
   }
 
   const entries = async (entry) => {
-    if (entry.isFile) return [await new Promise((found, lost) => entry.file(found, lost))];
-    const reader = entry.createReader();
     const inside = [];
-    for (;;) {  // a reader gives a hundred at a time
-      const some = await new Promise((found, lost) => reader.readEntries(found, lost));
-      if (!some.length) break;
-      inside.push(...some);
+    try {
+      if (entry.isFile) return [await new Promise((found, lost) => entry.file(found, lost))];
+      const reader = entry.createReader();
+      for (;;) {  // a reader gives a hundred at a time
+        const some = await new Promise((found, lost) => reader.readEntries(found, lost));
+        if (!some.length) break;
+        inside.push(...some);
+      }
+    } catch (error) {
+      problem(`${entry.name}: the browser cannot read it (${error.message})`);
     }
     return (await Promise.all(inside.filter((e) => !e.name.startsWith(".")).map(entries))).flat();
   };
@@ -258,11 +324,18 @@ if (form) {
     });
   };
 
-  function stage(id) {
-    shown = id;
-    $("#preview").hidden = id === null;
+  // What was asked for, or is shown, is of another picture or other choices.
+  function outdate() {
+    asked += 1;
     $("#preview-result").hidden = true;
     $("#preview-state").textContent = "";
+  }
+  form.addEventListener("change", (event) => { if (event.target.name) outdate(); });
+
+  function stage(id) {
+    shown = id;
+    outdate();
+    $("#preview").hidden = id === null;
     for (const pick of all(".pick")) pick.setAttribute("aria-pressed", pick.dataset.id === id);
     if (id === null) return;
     $("#stage-picture").src = `/api/pictures/${id}/thumbnail`;
@@ -287,7 +360,6 @@ if (form) {
     place();
   });
 
-  let asked = 0;
   $("#look").addEventListener("click", async () => {
     const mine = ++asked;
     const say = (text) => { if (mine === asked) $("#preview-state").textContent = text; };
@@ -301,9 +373,14 @@ if (form) {
         preview = await api(`/previews/${preview.id}`);
       }
       if (preview.error) throw new Error(preview.error);
-      if (mine !== asked || preview.state !== "done") return;
-      $("#preview-before").src = `/api/previews/${preview.id}/before`;
-      $("#preview-after").src = `/api/previews/${preview.id}/after`;
+      if (mine !== asked) return;
+      if (preview.state !== "done") return say("Given up for another preview.");
+      await Promise.all(["before", "after"].map((side) => {
+        const image = $(`#preview-${side}`);
+        image.src = `/api/previews/${preview.id}/${side}`;
+        return image.decode();
+      }));
+      if (mine !== asked) return;
       $("#preview-result").hidden = false;
       say(`Towards ${preview.style.replaceAll("-", " ")}.`);
     } catch (error) {
@@ -326,17 +403,19 @@ if (form) {
 
   /* -- Off it goes: the key makes a second click, or a lost answer, the same job -- */
 
-  let key = crypto.randomUUID();
+  let [key, ordered] = ["", ""];
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     $("#submit").disabled = true;
     $("#submit-state").textContent = "Queueing…";
+    const order = { pictures: [...pictures.keys()], ...wish() };
+    if (JSON.stringify(order) !== ordered) [key, ordered] = [crypto.randomUUID(), JSON.stringify(order)];
     try {
-      const job = await post("/jobs", { pictures: [...pictures.keys()], ...wish() }, { "Idempotency-Key": key });
+      const job = await post("/jobs", order, { "Idempotency-Key": key });
       kept.write([]);
       location.assign(`/jobs/${job.id}`);
     } catch (error) {
-      key = crypto.randomUUID();
+      if (error.status < 500) ordered = "";  // refused; without an answer, or with a proxy's, it may have been made
       $("#submit").disabled = false;
       $("#submit-state").textContent = error.message;
     }

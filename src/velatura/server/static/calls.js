@@ -11,12 +11,13 @@ async function call(element) {
     options.body = JSON.stringify(tree);
     options.headers = { "Content-Type": "application/json" };
   }
-  const answer = await fetch(`/api${path}`, options);
+  const answer = await fetch(`/api${path}`, options).catch(() => null);
+  if (!answer) return say("No answer from Velatura: it was ended, or is out of reach.");
   const text = await answer.text();
   let tree = null;
-  try { tree = JSON.parse(text); } catch { /* none, or plain text */ }
+  try { tree = JSON.parse(text); } catch { /* none, or a proxy's page */ }
   if (!answer.ok) {
-    const detail = tree?.detail ?? text;
+    const detail = tree?.detail ?? `The server answered ${answer.status}.`;
     return say(Array.isArray(detail) ? detail.map((d) => d.msg).join("; ") : detail);
   }
   if (element.dataset.show) {
