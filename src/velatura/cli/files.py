@@ -183,8 +183,7 @@ def _is_ours(path: Path) -> bool:
     """Whether a file in a source folder is a protected picture, or the sheet or target of one."""
     if _is_side_file(path):
         return True
-    claims = (_claim(beside(path, name, KINDS[0])) for name in (path.stem, path.name))
-    return any(claim is not None and claim[0] == path.name for claim in claims)
+    return any(claim is not None and claim[0] == path.name for claim in map(_claim, _report_paths(path)))
 
 
 def _is_side_file(path: Path) -> bool:
@@ -211,5 +210,8 @@ def _claimed(path: Path, *version: int) -> tuple[Any, Any] | None:
 
 def reports_beside(path: Path) -> list[dict[str, Any]]:
     """The reports of ours that may be of this file, by their names."""
-    found = (report_at(beside(path, name, KINDS[0])) for name in (path.stem, path.name))
-    return [report for report in found if report is not None]
+    return [report for report in map(report_at, _report_paths(path)) if report is not None]
+
+
+def _report_paths(path: Path) -> list[Path]:
+    return [beside(path, name, KINDS[0]) for name in (path.stem, path.name)]

@@ -83,7 +83,7 @@ def deliver(
     report = to_json(done.report | own | {"replaces_sha256": before.digest})
     with claim():
         # The report before the picture that it describes: see ``places.earlier``.
-        save(report.encode("utf-8", "backslashreplace"), task.beside("report.json"))
+        save(report.encode(), task.beside("report.json"))
         for kind in panels:
             save(PANELS[kind](done), task.beside(kind))
         save(done.data, task.output)
