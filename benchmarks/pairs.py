@@ -16,7 +16,7 @@ from pathlib import Path
 from velatura.evaluation.arms import Arm, protect
 from velatura.images import read, save, working
 from velatura.protect import Protector, Settings
-from velatura.protect.protector import png
+from velatura.protect.panels import png
 
 SIDE, BUDGET, MOST = 128, 0.1, 12  # short side, LPIPS, pictures an artist
 TEST = ("modern/maria-letta", "paintings/caravaggio", "paintings/gustave-dore")

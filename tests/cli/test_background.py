@@ -20,7 +20,7 @@ from velatura.errors import InputError
 from velatura.images import save
 from velatura.jobs import desk as desks
 from velatura.jobs.desk import Desk
-from velatura.protect.protector import png
+from velatura.protect.panels import png
 from velatura.reports.places import report_at
 
 TINY = ["-m", "mini", "--effort", "fast", "--resolution", "64"]

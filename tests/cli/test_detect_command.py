@@ -14,7 +14,7 @@ from velatura.cli.detect import detect_command
 from velatura.countermeasures.attack import prepare
 from velatura.errors import InputError
 from velatura.images import save
-from velatura.protect.protector import png
+from velatura.protect.panels import png
 
 pytest.importorskip("sklearn")
 

@@ -18,7 +18,7 @@ from velatura.cli.inspect import inspect_command
 from velatura.cli.protect import protect_command
 from velatura.errors import ImageError, InputError
 from velatura.images import read
-from velatura.protect.protector import png
+from velatura.protect.panels import png
 from velatura.protect.publishing import notes
 
 QUICK = ["-m", "mini", "--effort", "fast", "--resolution", "128"]

@@ -20,7 +20,7 @@ from velatura.errors import Cancelled, ImageError, InputError
 from velatura.images import read, save, working
 from velatura.perception.lpips import lpips
 from velatura.protect import Protector, Settings, protect
-from velatura.protect.protector import png
+from velatura.protect.panels import png
 from velatura.reports.places import KINDS, report_at
 
 QUICK = ["-m", "mini", "--effort", "fast", "--resolution", "128"]

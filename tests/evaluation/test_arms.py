@@ -22,7 +22,7 @@ from velatura.evaluation.recipes import Recipe
 from velatura.images import read
 from velatura.perception.color_difference import colour_cast
 from velatura.protect import Protector, Settings
-from velatura.protect.protector import png
+from velatura.protect.panels import png
 from velatura.styles import catalogue
 
 

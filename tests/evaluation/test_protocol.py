@@ -25,7 +25,7 @@ from velatura.evaluation.protocol import split
 from velatura.evaluation.schedule import tasks
 from velatura.images import read, save, working
 from velatura.protect import EFFORTS
-from velatura.protect.protector import png
+from velatura.protect.panels import png
 from velatura.reports.pictures import sheets
 from velatura.styles import catalogue
 

@@ -25,7 +25,7 @@ from velatura.evaluation import robustness
 from velatura.evaluation.register import Eye, Register, applied
 from velatura.evaluation.robustness import Robustness, run
 from velatura.images import save
-from velatura.protect.protector import png
+from velatura.protect.panels import png
 
 pytest.importorskip("sklearn")
 pytest.importorskip("cv2")

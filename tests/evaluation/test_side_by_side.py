@@ -15,7 +15,7 @@ from velatura.errors import InputError, VelaturaError
 from velatura.evaluation import Arm, Protocol, Setup, side_by_side
 from velatura.evaluation.schedule import tasks
 from velatura.images import save
-from velatura.protect.protector import png
+from velatura.protect.panels import png
 
 pytest.importorskip("transformers")
 

@@ -117,7 +117,7 @@ def test_a_plan_of_the_evaluation_in_earnest(
     from velatura.evaluation.experiment import carry_out
     from velatura.images import save
     from velatura.jobs.experiments import order as order_plan
-    from velatura.protect.protector import png
+    from velatura.protect.panels import png
 
     art = [tmp_path / f"ada/{i:02}.png" for i in range(13)]
     art[0].parent.mkdir()

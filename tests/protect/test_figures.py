@@ -13,7 +13,7 @@ from velatura.images.resample import at_size, tensor
 from velatura.perception.lpips import load, lpips
 from velatura.protect import Protector, Settings
 from velatura.protect.figures import CROP, MOST_CROPS, Visibility, _starts, busiest_boxes, closest, detail
-from velatura.protect.protector import png, same_part
+from velatura.protect.panels import png
 from velatura.protect.publishing import notes
 
 

@@ -18,7 +18,7 @@ from velatura.jobs.records import Job, Picture
 from velatura.jobs.studio import Studio
 from velatura.perception.lpips import lpips
 from velatura.protect import Protector, Settings, protector
-from velatura.protect.protector import png
+from velatura.protect.panels import png
 
 SMALL = Settings(models=("mini",), effort="fast", resolutions=(64,), style="Aubrey Beardsley")
 

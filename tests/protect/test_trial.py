@@ -10,7 +10,7 @@ from velatura.images import read
 from velatura.perception.style import style_change
 from velatura.protect import Protector, Settings
 from velatura.protect import protector as protector_module
-from velatura.protect.protector import png
+from velatura.protect.panels import png
 from velatura.protect.trial import MOST_PICTURES, SETTINGS, cloaked, cloaks_from_home, from_home, seen, small
 from velatura.styles import catalogue, choose, transfer
 

@@ -21,7 +21,7 @@ from velatura.images import Delivery, guarded
 from velatura.jobs.records import Job, Picture
 from velatura.jobs.studio import Studio
 from velatura.protect import Protector, Settings, protect
-from velatura.protect.protector import png
+from velatura.protect.panels import png
 
 ARTIST, PLACE = 0x013B, 0x8825  # EXIF tags
 SETTINGS = Settings(models=("mini",), effort="fast", resolutions=(64,), budget=0.0, style="Aubrey Beardsley")

@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 
 from velatura.images import read
 from velatura.jobs.desk import Desk
-from velatura.protect.protector import png
+from velatura.protect.panels import png
 from velatura.server.app import Launch, create_app
 from velatura.server.schema import PANELS
 from velatura.server.uploads import Limits

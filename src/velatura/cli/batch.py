@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from velatura.styles.choose import Choice
 
 
+# How pictures are counted that were not protected, by the word of their verdict.
+OTHERWISE = {
+    "unprotected": "not worth protecting at this visibility",
+    "nothing": "left as they are (nothing to protect)",
+    "copied": "copied without a cloak (intensity 0)",
+}
+
+
 class Batch:
     """A run over many pictures: one target style, one bar; a bad file costs a line, never the rest."""
 
@@ -125,7 +133,7 @@ class Batch:
             # A long picture takes several windows of steps; it still counts as one picture's share of the bar.
             self.bar.n = index * steps + round(steps * step.index / step.total)
             left = (time.monotonic() - started) * (step.total / step.index - 1)
-            text = f"this picture {left:.0f} s more, latent {step.latent_remaining:.2f}, LPIPS {step.lpips:.3f}"
+            text = f"this picture {left:.0f} s more, {1 - step.latent_remaining:.0%} of the way"
             self.bar.set_postfix_str(text, refresh=False)
             self.bar.update(0)
 
@@ -165,32 +173,31 @@ class Batch:
         self.emit(task, protected.report)
         if not self.quiet:
             f = protected.report["figures"]
-            self.say(f"{printable(task.output)}: {protected.verdict.sentence}; LPIPS {f['lpips']:.3f}")
+            self.say(f"{printable(task.output)}: {protected.verdict.sentence}")
             if self.options["verbose"]:
                 seconds = ", ".join(f"{k} {v:.1f} s" for k, v in protected.report["seconds"].items())
                 size = f"{f['bytes_before'] / 1000:.0f} to {f['bytes_after'] / 1000:.0f} kB"
-                self.say(f"  PSNR {f['psnr_db']:.1f} dB, cast ΔE {f['colour_cast']:.1f}, {size}, {seconds}")
+                seen = f"LPIPS {f['lpips']:.3f}, ꟻLIP {f['flip']:.3f}"
+                self.say(f"  {protected.report['kind']['name']}, {seen}, {size}, {seconds}")
             for line in (*protected.report["flags"], *protected.report["notes"]):
                 self.say(f"  note: {line}")
 
     def _sum_up(self, done: int) -> None:
         if self.quiet:
             return
-        counts = [f"{self.words.count(word)} {word}" for word in ("strong", "fair", "weak") if word in self.words]
-        line = f"{len(self.words)} protected" + (f" ({', '.join(counts)})" if counts else "")
-        if self.settings.budget == 0:
-            line = f"{len(self.words)} copied without a cloak (intensity 0), not protected"
+        line = f"{self.words.count('protected')} protected"
+        line += "".join(f", {n} {words}" for word, words in OTHERWISE.items() if (n := self.words.count(word)))
         if done:
             line += f", {done} done before"
         if self.failed:
             line += f", {self.failed} failed"
-        self.say(line + ". Friction, not a guarantee.")
+        self.say(line + ". A cloak makes mimicry harder, not impossible.")
 
 
 def resolved(settings: Settings) -> Settings:
     from velatura.diffusion import extractors
 
-    return replace(settings, models=tuple(extractors.resolve(settings.models)))
+    return replace(settings, models=tuple(extractors.resolve(settings.models, settings.against)))
 
 
 def probe(folder: Path) -> None:

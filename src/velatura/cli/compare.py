@@ -90,7 +90,7 @@ def _at_one_size(paths: list[Path], side: int, page: int | None) -> list[Tensor]
 
 def _apart(original: Tensor, other: Tensor) -> dict[str, float]:
     from velatura.perception.lpips import lpips
-    from velatura.protect.figures import visible
+    from velatura.protect.visibility import visible
 
     return {"lpips": float(lpips(original, other)), **visible(original, other)}
 
@@ -107,7 +107,7 @@ def _left(pictures: list[Tensor], model: str | None, device: str) -> dict[str, A
     left: dict[str, Any] = {"pixels": float(share_left(*pictures))}
     if model is not None:
         from velatura.diffusion import extractors
-        from velatura.protect.figures import squares
+        from velatura.protect.views import squares
 
         extractor = extractors.load(extractors.resolve((model,))[0], device)
         shares = []
@@ -129,7 +129,7 @@ def _show(found: dict[str, Any], paths: list[Path]) -> None:
         click.echo(
             f"  LPIPS {f['lpips']:.3f}, PSNR {f['psnr_db']:.1f} dB, largest difference {f['linf_255']:.0f} of 255"
         )
-        colour = f"mean {f['delta_e_mean']:.1f}, 95th percentile {f['delta_e_p95']:.1f}, cast {f['colour_cast']:.1f}"
+        colour = f"mean {f['delta_e_mean']:.1f}, 95th percentile {f['delta_e_p95']:.1f}"
         click.echo(f"  colour difference ΔE: {colour}")
     for name, share in found.get("left", {}).items():
         click.echo(f"left of the cloak, in {'pixels' if name == 'pixels' else f'the eyes of {name}'}: {share:.0%}")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from velatura.weights import FAMILIES
+
 if TYPE_CHECKING:
     from velatura.protect import Settings
 
@@ -48,12 +50,7 @@ _SETTINGS = [
         "--intensity",
         default="default",
         show_default=True,
-        help="low, default, high (LPIPS 0.05, 0.1, 0.2) or a number: how visible the cloak may be; 0: a copy without.",
-    ),
-    click.option(
-        "--cast",
-        type=float,
-        help="How far colours may drift, in ΔE; by default 30 times the intensity (3 at default).",
+        help="How visible the cloak may be: low, default, high or an LPIPS budget (0.05, 0.1, 0.2); 0: a copy without.",
     ),
     click.option(
         "-e",
@@ -61,7 +58,7 @@ _SETTINGS = [
         type=click.Choice(EFFORT_NAMES),
         default="default",
         show_default=True,
-        help="How long to optimise; paper is the published recipe: 500 steps, no bound on colour casts.",
+        help="How long to optimise; paper is the published recipe: 500 steps, LPIPS alone.",
     ),
     click.option(
         "-m",
@@ -71,6 +68,12 @@ _SETTINGS = [
         default=("auto",),
         show_default=True,
         help="Model to cloak against: a name (velatura models list), hub id or folder. Repeat for an ensemble.",
+    ),
+    click.option(
+        "--against",
+        multiple=True,
+        type=click.Choice(FAMILIES),
+        help="Model family to cloak against; repeat for several, all by default.",
     ),
     click.option(
         "-r",
@@ -144,12 +147,13 @@ def settings_from(options: dict[str, Any]) -> Settings:
     from velatura.images import Delivery
     from velatura.protect import Settings
 
-    same = ("cast", "effort", "seed", "style", "artist", "catalogue", "band", "page", "device", "offline")
+    same = ("effort", "seed", "style", "artist", "catalogue", "band", "page", "device", "offline")
     file = ("format", "quality", "to", "strip_gps", "strip_all", "do_not_train", "rights")
     painter = ("painter", "painter_strength", "painter_guidance", "painter_steps")
     return Settings(
         budget=intensity(options["intensity"]),
         models=tuple(options["models"]),
+        against=tuple(options["against"]) or FAMILIES,
         resolutions=tuple(options["resolutions"]),
         delivery=Delivery(**{name: options[name] for name in file}),
         **{name: options[name] for name in (*same, *painter)},

@@ -56,7 +56,7 @@ def advdm(
     aims = goals(extractors, pictures, texture(pictures))
 
     # ``remaining`` is relative to the clean picture's distance, Mist's term is not.
-    far = [goal.initial / goal.features[0].numel() * goal.extractor.scaling_factor**2 for goal in aims]
+    far = [goal.initial.sum(1) / goal.features[0].numel() * goal.extractor.scaling_factor**2 for goal in aims]
     share = MIST * torch.stack(far).mean(0)
 
     def gradient(cloaked: Tensor, index: int) -> tuple[Tensor, float, float]:

@@ -1,4 +1,4 @@
-"""The budgets: LPIPS (AlexNet, v0.1) of the 8-bit picture and colour cast, and the largest δ that keeps them."""
+"""The budgets: LPIPS (AlexNet, v0.1) and ꟻLIP of the 8-bit picture, and the largest δ that keeps them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from velatura.errors import InputError
-from velatura.perception.color_difference import cell_difference, cells
+from velatura.perception.flip import PPD, Flip
 from velatura.perception.lpips import LPIPS, load
 
 INTENSITIES = {"low": 0.05, "default": 0.1, "high": 0.2}
@@ -76,23 +76,63 @@ def fit(pictures: Tensor, direction: Tensor, budget: float, *, upper: float = 1.
     ``upper`` = 1 only shrinks (a finished cloak); larger lets it grow (noise brought up to a budget).
     Returns δ with ``pictures + δ`` in [0, 1].
     """
-    module: LPIPS = load("alex", str(pictures.device))
-    reference = module.features(pictures)
+    return within(Budget(pictures, budget), pictures, direction, upper=upper, rounds=rounds)
 
-    def moved(scale: Tensor) -> Tensor:
-        return (pictures + scale.to(pictures.device).view(-1, 1, 1, 1) * direction).clamp(0, 1)
 
-    def distance(scale: Tensor) -> Tensor:
-        return module.compare(reference, module.features(as_8_bit(moved(scale)))).cpu()
+class Budget:
+    """How visible a change is, in units of what is allowed: LPIPS <= ``lpips`` and, where given, mean ꟻLIP <= ``flip``.
 
-    return moved(largest_scale(distance, budget, len(pictures), upper=upper, rounds=rounds)) - pictures
+    Made once for originals ``(B, 3, H, W)``, since what the networks see of them is the same for every candidate.
+    ``ppd``: pixels per degree at which ꟻLIP looks. ``opacity`` ``(B, 1, H, W)``: both are means over what shows.
+    """
+
+    def __init__(
+        self,
+        pictures: Tensor,
+        lpips: float,
+        flip: float | None = None,
+        ppd: float = PPD,
+        opacity: Tensor | None = None,
+    ) -> None:
+        self.most_lpips, self.most_flip, self.opacity = lpips, flip, opacity
+        self.network: LPIPS = load("alex", str(pictures.device))
+        with torch.no_grad():
+            self.features = self.network.features(pictures)
+        self.differs = None if flip is None else Flip(pictures, ppd)
+
+    def lpips(self, others: Tensor) -> Tensor:
+        """LPIPS of others ``(B, 3, H, W)``, ``(B,)``. Differentiable."""
+        return self.network.compare(self.features, self.network.features(others), self.opacity)
+
+    def flip(self, others: Tensor) -> Tensor:
+        """Mean ꟻLIP of others, ``(B,)``. Differentiable."""
+        assert self.differs is not None
+        found = self.differs(others)
+        if self.opacity is None:
+            return found.mean((1, 2, 3))
+        return (found * self.opacity).sum((1, 2, 3)) / self.opacity.sum((1, 2, 3)).clamp_min(1e-6)
+
+    @torch.no_grad()
+    def used(self, others: Tensor) -> Tensor:
+        """The larger of both shares, ``(B,)``: up to 1 is within the budget."""
+        share = self.lpips(others) / max(self.most_lpips, 1e-9)
+        if self.most_flip is not None:
+            share = torch.maximum(share, self.flip(others) / self.most_flip)
+        return share
 
 
 @torch.no_grad()
-def within_cast(pictures: Tensor, delta: Tensor, bound: float, *, rounds: int = 1) -> Tensor:
-    """δ ``(B, 3, H, W)`` scaled down where its colour cast is above ``bound`` (ΔE); a cast grows about as δ does."""
-    colours = cells(pictures)
-    for _ in range(rounds):
-        over = cell_difference(colours, cells(pictures + delta)) / bound
-        delta = delta / over.clamp_min(1).view(-1, 1, 1, 1)
-    return delta
+def within(budget: Budget, pictures: Tensor, delta: Tensor, *, upper: float = 1.0, rounds: int = 12) -> Tensor:
+    """δ ``(B, 3, H, W)`` scaled by up to ``upper``, so that every picture keeps the budget after 8-bit rounding.
+
+    Returns δ with ``pictures + δ`` in [0, 1].
+    """
+
+    def moved(scale: Tensor) -> Tensor:
+        return (pictures + scale.to(pictures.device).view(-1, 1, 1, 1) * delta).clamp(0, 1)
+
+    def distance(scale: Tensor) -> Tensor:
+        return budget.used(as_8_bit(moved(scale))).cpu()
+
+    scale = largest_scale(distance, 1.0, len(pictures), upper=upper, rounds=rounds, tolerance=0.02)
+    return moved(scale) - pictures

@@ -18,8 +18,9 @@ from velatura.perception.resampling import resized
 class Step:
     """One step of an optimisation, passed to ``on_step``; raise ``Cancelled`` there to stop.
 
-    ``latent_remaining`` is the mean over pictures and extractors of ‖Φ(x+δ)−Φ(t)‖² / ‖Φ(x)−Φ(t)‖²; ``lpips`` the mean
-    over pictures; ``delta`` the running perturbation ``(B, 3, H, W)``, not a copy.
+    ``latent_remaining`` is the mean over pictures and model families of ‖Φ(x+δ)−Φ(t)‖² / ‖Φ(x)−Φ(t)‖²; ``lpips`` and
+    ``flip`` the means over pictures, NaN where the method does not look at them; ``delta`` the running perturbation
+    ``(B, 3, H, W)``, not a copy.
     """
 
     index: int
@@ -28,6 +29,7 @@ class Step:
     latent_remaining: float
     lpips: float
     delta: Tensor
+    flip: float = float("nan")
 
 
 OnStep = Callable[[Step], None]
@@ -49,8 +51,9 @@ class Cloak:
 class Goal:
     """Where the cloak has to take the pictures, in one extractor's eyes, at one resolution.
 
-    ``remaining`` is the squared feature distance to the target, divided by the same before cloaking: that makes the
-    weights of several extractors comparable, and α mean the same for each.
+    What is left of the way is the squared feature distance to the target, divided by the same before cloaking: that
+    makes the weights of several models comparable, and α mean the same for each. It is taken by model family
+    (``Extractor.parts``), of which the surrogate has five.
     """
 
     def __init__(self, extractor: Extractor, pictures: Tensor, targets: Tensor, short_side: int | None = None) -> None:
@@ -58,23 +61,30 @@ class Goal:
         self.size = _size(pictures, short_side)
         with torch.no_grad():
             self.features = self.encode(targets)
-            clean = self.encode(pictures)
-        self.initial = _squared(clean - self.features).clamp_min(1e-8)
+            self.clean = self.encode(pictures)
+        self.initial = self._squared(self.clean - self.features).clamp_min(1e-8)
 
     def encode(self, pictures: Tensor) -> Tensor:
         """Φ of the pictures at this goal's resolution. Differentiable."""
         return self.extractor.encode(self._resized(pictures))
 
+    def by_family(self, latents: Tensor) -> Tensor:
+        """``(B, families)`` of latents: 1 for the clean picture, 0 at the target. Differentiable."""
+        return self._squared(latents - self.features) / self.initial
+
     def left(self, latents: Tensor) -> Tensor:
-        """``(B,)`` of latents: 1 for the clean picture, 0 at the target."""
-        return _squared(latents - self.features) / self.initial
+        """The mean over families, ``(B,)``."""
+        return self.by_family(latents).mean(1)
+
+    def remaining(self, pictures: Tensor) -> Tensor:
+        """:meth:`left` of pictures. Differentiable."""
+        return self.left(self.encode(pictures))
 
     def _resized(self, pictures: Tensor) -> Tensor:
         return pictures if self.size == tuple(pictures.shape[-2:]) else resized(pictures, self.size)
 
-    def remaining(self, pictures: Tensor) -> Tensor:
-        """``(B,)``: 1 for the clean picture, 0 at the target. Differentiable."""
-        return self.left(self.encode(pictures))
+    def _squared(self, x: Tensor) -> Tensor:
+        return torch.stack([x[:, part].pow(2).flatten(1).sum(1) for _, part in self.extractor.parts], 1)
 
 
 def check_pairs(pictures: Tensor, targets: Tensor) -> None:
@@ -98,8 +108,8 @@ def goals(
 
 
 def mean_remaining(goals: Sequence[Goal], pictures: Tensor) -> Tensor:
-    """``(B,)``: the mean of ``Goal.remaining`` over goals."""
-    return torch.stack([goal.remaining(pictures) for goal in goals]).mean(0)
+    """``(B,)``: what is left of the way, the mean over families (and resolutions)."""
+    return torch.cat([goal.by_family(goal.encode(pictures)) for goal in goals], 1).mean(1)
 
 
 def latent(goals: Sequence[Goal]) -> Objective:
@@ -110,10 +120,6 @@ def latent(goals: Sequence[Goal]) -> Objective:
         return remaining, remaining
 
     return objective
-
-
-def _squared(x: Tensor) -> Tensor:
-    return x.pow(2).flatten(1).sum(1)
 
 
 def _size(pictures: Tensor, short_side: int | None) -> tuple[int, int]:

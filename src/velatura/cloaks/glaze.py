@@ -9,7 +9,7 @@ from itertools import cycle
 from torch import Tensor
 
 from velatura.cloaks.cloak import Cloak, OnStep, goals, mean_remaining
-from velatura.cloaks.descent import DescentSettings, descend
+from velatura.cloaks.descent import Colour, DescentSettings, descend
 from velatura.diffusion.extractors import Extractor
 
 
@@ -28,23 +28,21 @@ def glaze(
     settings: GlazeSettings,
     on_step: OnStep | None = None,
     opacity: Tensor | None = None,
-    detail: Tensor | None = None,
     start: Tensor | None = None,
+    colour: Colour | None = None,
 ) -> Cloak:
     """min over δ of ‖Φ(Ω(x,T)) − Φ(x+δ)‖² + α·max(LPIPS(x, x+δ) − p, 0), with x+δ in [0, 1].
 
-    With ``settings.cast``, not in the paper: + γ·max(cast(x, x+δ)/q − 1, 0).
+    With ``settings.flip``, not in the paper: + γ·max(ꟻLIP(x, x+δ)/q − 1, 0).
 
     ``pictures`` and ``targets`` = Ω(x,T): ``(B, 3, H, W)`` in [0, 1], H and W multiples of 8. The feature distance is
-    divided by the clean picture's own and averaged over extractors, so that α means the same for every model.
+    divided by the clean picture's own and averaged over model families, so that α means the same for every model.
 
     ``opacity``: ``(B, 1, H, W)`` of pictures that are transparent in places and given as they look over white. What a
     mimic lays them on is not known: they are looked at over white and over black in turn.
 
-    ``detail``: the pictures as they are in larger files, of any size, where LPIPS is to keep to p enlarged as well; not
-    in the paper.
-
-    ``start``: δ to begin from (``cloaks.instant``); zero if left out, as published.
+    ``start``: δ to begin from (``cloaks.instant``); zero if left out, as published. ``colour``: of pictures that are
+    grey or in one hue, what may become of them (:data:`velatura.cloaks.descent.Colour`).
     """
     grounds = [(pictures, targets, pictures.new_zeros(()))]
     if opacity is not None:
@@ -57,5 +55,5 @@ def glaze(
         remaining = mean_remaining(aim, cloaked - white)
         return remaining, remaining
 
-    delta = descend(pictures, objective, extractors[0], settings, on_step, opacity, detail, start)
+    delta = descend(pictures, objective, extractors[0], settings, on_step, opacity, start, colour)
     return Cloak(delta, "glaze", settings.steps)

@@ -17,13 +17,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from velatura import weights
-from velatura.cloaks.budget import fit, within_cast
+from velatura.cloaks.budget import Budget, within
 from velatura.cloaks.cloak import Cloak, OnStep, Step, check_pairs, goals, mean_remaining
 from velatura.diffusion.extractors import Extractor
 from velatura.diffusion.small_unet import SmallUNet
 from velatura.errors import InputError
+from velatura.perception.flip import PPD
 from velatura.perception.lpips import lpips
 
+TAUGHT_ON = "mini"
 WIDTHS = (24, 48, 96, 192)
 LARGEST = 0.2  # of δ in one channel
 GROWTH = 4.0  # δ may be enlarged so many times to use the budget
@@ -32,10 +34,11 @@ MULTIPLE = 2 ** len(WIDTHS)
 
 @dataclass(frozen=True)
 class InstantSettings:
-    """budget: p, LPIPS (AlexNet). cast: q, colour cast (ΔE, ``perception.color_difference.colour_cast``), or None."""
+    """budget: p, LPIPS (AlexNet). flip: q, mean ꟻLIP at ``ppd`` pixels per degree, or None."""
 
     budget: float = 0.05
-    cast: float | None = None
+    flip: float | None = None
+    ppd: float = PPD
 
 
 class Network(SmallUNet):
@@ -72,26 +75,17 @@ def direction(pictures: Tensor, targets: Tensor) -> Tensor:
     return found[..., :height, :width]
 
 
-def beginning(
-    pictures: Tensor,
-    targets: Tensor,
-    *,
-    settings: InstantSettings,
-    grey: bool = False,
-    opacity: Tensor | None = None,
-) -> Tensor:
+def beginning(pictures: Tensor, targets: Tensor, *, settings: InstantSettings, opacity: Tensor | None = None) -> Tensor:
     """δ ``(B, 3, H, W)`` for an optimiser to begin from, on any model: one pass, scaled to the budgets.
 
-    ``grey``: the same in all channels. ``opacity``: ``(B, 1, H, W)`` of pictures that are transparent in places; δ is
-    as it is seen there, times the opacity.
+    ``opacity``: ``(B, 1, H, W)`` of pictures that are transparent in places; δ is as it is seen there, times the
+    opacity.
     """
     found = direction(pictures, targets)
-    if grey:
-        found = found.mean(1, keepdim=True).expand_as(found)
     if opacity is not None:
         found = opacity * found
-    found = fit(pictures, found, settings.budget, upper=GROWTH)
-    return found if settings.cast is None else within_cast(pictures, found, settings.cast, rounds=2)
+    budget = Budget(pictures, settings.budget, settings.flip, settings.ppd, opacity)
+    return within(budget, pictures, found, upper=GROWTH)
 
 
 def instant(
@@ -104,7 +98,7 @@ def instant(
 ) -> Cloak:
     """The beginning as a cloak of its own. Shapes as in :func:`direction`; ``pictures + delta`` is in [0, 1].
 
-    ``extractors``: whatever is to be deceived; only the miniature's autoencoder is known, others raise `InputError`.
+    ``extractors``: whatever is to be deceived; others than it was taught on raise `InputError`.
     """
     check_known([(extractor.name, extractor.sha256) for extractor in extractors])
     found = beginning(pictures, targets, settings=settings)
@@ -115,8 +109,17 @@ def instant(
     return Cloak(found, "instant", 1)
 
 
+def knows(extractors: Sequence[Extractor]) -> bool:
+    """Whether all of these are what it was taught on."""
+    return all(extractor.sha256 == _taught_on() for extractor in extractors)
+
+
 def check_known(models: Sequence[tuple[str, str]]) -> None:
-    """Refuse all but the miniature's autoencoder; of each model its name and sha256."""
+    """Refuse all but what it was taught on; of each model its name and sha256."""
     for name, digest in models:
-        if digest != weights.sha256(weights.embedded("mini")):
-            raise InputError(f"instant: made for the model mini only, got {name}: choose another cloak, or mini")
+        if digest != _taught_on():
+            raise InputError(f"instant: made for the model {TAUGHT_ON} only, got {name}: choose another cloak")
+
+
+def _taught_on() -> str:
+    return weights.sha256(weights.embedded(TAUGHT_ON))

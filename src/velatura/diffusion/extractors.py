@@ -20,7 +20,7 @@ from velatura.errors import ContractError, InputError, WeightsError
 from velatura.images.contract import check_pictures
 
 Precision = Literal["fp32", "bf16"]
-CLASSES = ("MiniAutoencoder", "Taef2Autoencoder", "AutoencoderKL", "AutoencoderTiny", "AutoencoderKLFlux2")
+CLASSES = ("Surrogate", "MiniAutoencoder", "Taef2Autoencoder", "AutoencoderKL", "AutoencoderTiny", "AutoencoderKLFlux2")
 
 
 class _PictureLayer(nn.Conv2d):
@@ -40,9 +40,18 @@ class Extractor:
 
     ``precision`` "bf16" runs encoder and decoder under autocast (faster on recent GPUs; results are float32 all the
     same). ``sha256`` is what a report names. A pipeline's latents are ``(encode(x) - shift_factor) * scaling_factor``.
+    ``parts``: which channels are whose latents, by model family; one for all but the surrogate.
     """
 
-    def __init__(self, module: nn.Module, name: str, sha256: str, *, precision: Precision = "fp32") -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        name: str,
+        sha256: str,
+        *,
+        precision: Precision = "fp32",
+        parts: Sequence[tuple[str, slice]] = (),
+    ) -> None:
         if precision not in get_args(Precision):
             raise InputError(f"precision: expected one of {', '.join(get_args(Precision))}, got {precision!r}")
         self.module = module.requires_grad_(False).eval()
@@ -52,6 +61,7 @@ class Extractor:
         self.scaling_factor = float(config.get("scaling_factor") or 1.0)
         self.shift_factor = float(config.get("shift_factor") or 0.0)
         self.downscale = _downscale(module)
+        self.parts = parts or ((name, slice(None)),)
         next(m for m in module.modules() if isinstance(m, nn.Conv2d)).__class__ = _PictureLayer
 
     def __repr__(self) -> str:
@@ -79,7 +89,10 @@ class Extractor:
         return latents.float()
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Pictures ``(B, 3, H, W)`` float32, clamped to [0, 1]: no gradient flows where the clamp bites."""
+        """Pictures ``(B, 3, H, W)`` float32, clamped to [0, 1]: no gradient flows where the clamp bites.
+
+        The surrogate gives what Stable Diffusion 1 and 2 see.
+        """
         if latents.ndim != 4 or latents.shape[1] != self.latent_channels:
             raise ContractError(
                 f"{self.name}: expected latents (B, {self.latent_channels}, h, w), got {tuple(latents.shape)}"
@@ -114,10 +127,12 @@ def load(
     *,
     precision: Precision = "fp32",
     channels_last: bool = False,
+    families: Sequence[str] = (),
 ) -> Extractor:
     """The extractor of a name of the table, a cached hub id, or a folder (an autoencoder's or a pipeline's).
 
-    Never downloads. ``channels_last`` is faster for convolutions on tensor cores and on many CPUs.
+    Never downloads. ``channels_last`` is faster for convolutions on tensor cores and on many CPUs. ``families``: of the
+    surrogate, whose latents count; all by default.
     """
     folder = weights.require(model)
     name = _class_name(folder)
@@ -133,7 +148,29 @@ def load(
     if channels_last:
         module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     row = weights.lookup(str(model))
-    return Extractor(module, row.name if row else str(model), weights.sha256(folder), precision=precision)
+    called = row.name if row else str(model)
+    parts = _parts(families) if name == "Surrogate" else [((row.family if row else "") or called, slice(None))]
+    return Extractor(module, called, weights.sha256(folder), precision=precision, parts=parts)
+
+
+def load_all(names: Sequence[str], against: Sequence[str] = weights.FAMILIES, device: str = "cpu") -> list[Extractor]:
+    """Extractors of ``names``; of the surrogate those of the families ``against`` that no other of them stands for."""
+    covered = {row.family for name in names if (row := weights.lookup(name)) is not None}
+    left = [family for family in against if family not in covered]
+    if "surrogate" in names and not left:
+        names = [name for name in names if name != "surrogate"]
+    return [load(name, device, families=left if name == "surrogate" else ()) for name in names]
+
+
+def _parts(families: Sequence[str]) -> list[tuple[str, slice]]:
+    from velatura.diffusion.surrogate import HEADS
+
+    found, start = [], 0
+    for family, channels in HEADS.items():
+        if not families or family in families:
+            found.append((family, slice(start, start + channels)))
+        start += channels
+    return found
 
 
 def available() -> list[str]:
@@ -141,33 +178,47 @@ def available() -> list[str]:
     return [model.name for model in weights.MODELS if model.class_name and weights.locate(model.name)]
 
 
-def resolve(names: Sequence[str]) -> list[str]:
-    """Names to load, each of them on disk, without repetition; "auto" is the best that is there. Never downloads."""
+def resolve(names: Sequence[str], against: Sequence[str] = weights.FAMILIES) -> list[str]:
+    """Names to load, each of them on disk, without repetition. Never downloads.
+
+    "auto" is, for each of the families ``against``, the best autoencoder that was pulled, and the surrogate for the
+    others.
+    """
+    if unknown := [family for family in against if family not in weights.FAMILIES]:
+        raise InputError(f"against: expected some of {', '.join(weights.FAMILIES)}, got {unknown[0]!r}")
+    if not against:
+        raise InputError(f"against: expected one or more of {', '.join(weights.FAMILIES)}, got none")
     chosen: list[str] = []
     for name in names:
-        if name == "auto":
-            if not (found := available()):
-                raise WeightsError("no model is on this machine: run `velatura models pull taesd` (9.8 MB, MIT)")
-            name = found[0]
-        weights.require(name)
-        if name not in chosen:
-            chosen.append(name)
+        for one in _automatic(against) if name == "auto" else [name]:
+            weights.require(one)
+            if one not in chosen:
+                chosen.append(one)
     if not chosen:
         raise InputError("expected one model name or more, got none")
     return chosen
 
 
+def _automatic(against: Sequence[str]) -> list[str]:
+    pulled: dict[str, str] = {}
+    for model in weights.MODELS:  # best first
+        if model.family in against and model.family not in pulled and weights.locate(model.name):
+            pulled[model.family] = model.name
+    rest = [family for family in against if family not in pulled]
+    return [*pulled.values(), *(["surrogate"] if rest else [])]
+
+
 def hint(names: Sequence[str]) -> str | None:
-    """One line on how to protect better than ``names`` do, or None if a full autoencoder is among them."""
-    rows = [weights.lookup(name) for name in names]
-    if any(row is None or row.kind == "autoencoder" for row in rows):
-        return None
-    if all(row and row.kind == "embedded" for row in rows):
-        return (
-            "the miniature only shows how cloaks work; for cloaks against real models run "
-            "`velatura models pull taesd` (9.8 MB, MIT)"
-        )
-    return "a cloak made with the full autoencoder holds better: `velatura models pull sd15` (335 MB, OpenRAIL-M)"
+    """One line on how to protect better than ``names`` do, or None."""
+    if list(names) == ["mini"]:
+        return "the miniature is the laboratory's: no mimic uses it; leave out --model for the models that mimics use"
+    return None
+
+
+def config(model: str | Path) -> dict[str, Any]:
+    """What a model's ``config.json`` says; {} where it has none."""
+    path = weights.require(model) / "config.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def _class_name(folder: Path) -> str:
@@ -185,6 +236,10 @@ def _module(name: str, folder: Path) -> nn.Module:
         from velatura.diffusion import taef2
 
         return taef2.from_folder(folder)
+    if name == "Surrogate":
+        from velatura.diffusion import surrogate
+
+        return surrogate.from_folder(folder)
     cls: Any
     if name == "MiniAutoencoder":
         from velatura.diffusion.autoencoder import MiniAutoencoder as cls
@@ -211,7 +266,7 @@ def _downscale(module: nn.Module) -> int:
     for stages in ("encoder_block_out_channels", "down_block_types"):  # AutoencoderTiny; AutoencoderKL, -KLFlux2
         if stages in config:
             return int(2 ** (len(config[stages]) - 1))
-    return 8  # the miniature and taef2
+    return 8  # the surrogate, the miniature and taef2
 
 
 def _first_line(error: Exception) -> str:

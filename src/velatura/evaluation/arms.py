@@ -15,17 +15,17 @@ from velatura.countermeasures.detect import DETECTORS
 from velatura.countermeasures.settings import parse as parse_settings
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError
+from velatura.evaluation.decoded_view import decoded_view
 from velatura.evaluation.methods import AS_PRODUCT, BOUNDED, DRAW_AS_GLAZE, FOLLOW_EFFORT, METHODS, NO_BOUND, Work
 from velatura.images import read
 from velatura.perception.lpips import lpips
 from velatura.perception.pixels import ssim
 from velatura.protect import EFFORTS, Protector
-from velatura.protect.figures import views, visible
-from velatura.protect.protector import png
-from velatura.protect.settings import CAST_PER_LPIPS
+from velatura.protect.panels import png
+from velatura.protect.settings import flip_bound
+from velatura.protect.visibility import visible
 from velatura.styles.choose import BAND
 
-FULL_SIDE = 512  # px: what ``velatura protect`` works at by default
 PLAIN = ("base", "real", "clean")
 OnPicture = Callable[[int, int], None]
 
@@ -187,18 +187,14 @@ class Protection:
     style: str
 
 
-def colour_bound(arm: Arm, side: int, as_published: bool = False) -> float:
-    """Bound on the colour cast, ΔE, of a cloak made at a short side of ``side`` pixels.
+def visible_bound(arm: Arm, as_published: bool = False) -> float:
+    """Bound on mean ꟻLIP of an arm's files: that of ``velatura protect``, for methods that have one.
 
-    At 512 px and above, that of ``velatura protect``, which is about what noise of the budget's LPIPS has. A cell of
-    the cast is a share of the picture: below 512 px it has fewer pixels, noise averages out less in it, and the bound
-    grows by as much, or a scale model's cloak would be held to less than its noise. ``as_published``: of an effort at
-    which ``velatura protect`` has no bound either.
+    ``as_published``: of an effort at which ``velatura protect`` has no bound either.
     """
     if arm.method not in BOUNDED or (as_published and arm.method in AS_PRODUCT):
         return NO_BOUND
-    share = BOUNDED[arm.method]
-    return min(NO_BOUND, share * CAST_PER_LPIPS * (arm.budget or 0) * max(1.0, FULL_SIDE / side))
+    return flip_bound(arm.budget or 0)
 
 
 def protect(
@@ -226,14 +222,14 @@ def protect(
         choices = [protector.choose(looks)] * len(looks)
     targets = [protector.paint(x, choice) for x, choice in zip(originals, choices, strict=True)]
     assert arm.budget is not None
-    cast = colour_bound(arm, protector.settings.working, protector.settings.as_published)
-    protector.settings = replace(protector.settings, budget=arm.budget, cast=cast, seed=seed)
-    details = [protector.detail(artwork) for artwork in artworks]
-    deltas = METHODS[arm.method](protector, Work(originals, targets, details, arm.budget, seed, at_once))
+    bound = visible_bound(arm, protector.settings.as_published)
+    protector.settings = replace(protector.settings, budget=arm.budget, flip=bound, seed=seed)
+    abouts = [protector.circumstances(artwork) for artwork in artworks]
+    deltas = METHODS[arm.method](protector, Work(originals, targets, abouts, arm.budget, seed, at_once))
     files, figures = [], []
     for i, (artwork, x, t, delta) in enumerate(zip(artworks, originals, targets, deltas, strict=True)):
         # Every method is brought to the same LPIPS in its file, however much it left unused.
-        data, saved, _, _ = protector.fit(artwork, x, delta, largest=8.0, enough=0.97)
+        data, saved, _ = protector.fit(artwork, x, delta, largest=8.0, enough=0.97)
         files.append(data)
         figures.append(measure(protector.extractors, eye, x, protector.working(saved), t))
         if on_picture is not None:
@@ -251,11 +247,11 @@ def measure(
     """
     eye = eye or own[0]
     distance = float(lpips(original, saved))
-    seen = views([eye], original, saved, target, max(distance, 1e-3), 0)[0].figures
+    seen = decoded_view(eye, original, saved, target, max(distance, 1e-3), 0)
     found = {"lpips": distance, "latent_remaining": seen["latent_remaining"], "decoded_shift": seen["decoded_shift"]}
     others = [extractor for extractor in own if extractor.sha256 != eye.sha256]
     if others:
-        shifts = [v.figures["decoded_shift"] for v in views(own, original, saved, target, max(distance, 1e-3), 0)]
+        shifts = (decoded_view(e, original, saved, target, max(distance, 1e-3), 0)["decoded_shift"] for e in own)
         found["own_decoded_shift"] = min(shifts)
     return found | _changed(original, saved)
 

@@ -16,12 +16,10 @@ from velatura.diffusion import pipeline as models
 from velatura.errors import Cancelled
 from velatura.evaluation.arms import Arm
 from velatura.evaluation.cost import Task
-from velatura.evaluation.methods import AS_PRODUCT
 from velatura.evaluation.protocol import Setup
 from velatura.evaluation.recipes import Way
 from velatura.mimicry import captions, finetune, generate, robust
 from velatura.protect import EFFORTS, Protector, Settings
-from velatura.protect.settings import CLOSEST
 
 STEPS = 3  # that are timed, after one that warms up
 # Of a picture, in gradient steps through an encoder: methods that do not follow the effort; a U-Net's count for three.
@@ -73,11 +71,9 @@ def _protecting(setup: Setup, arm: Arm) -> float:
     )  # fmt: skip
     watch, side = _Stopwatch(), setup.resolution
     picture = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
-    protector, near = Protector(settings), None
-    if setup.larger(arm) and arm.method in AS_PRODUCT:
-        near = torch.rand(1, 3, *[min(setup.side, CLOSEST * side)] * 2)
+    protector = Protector(settings)
     with suppress(Cancelled):
-        protector.cloak(picture.to(protector.device), picture.flip(-1).to(protector.device), watch, detail=near)
+        protector.cloak(picture.to(protector.device), picture.flip(-1).to(protector.device), watch)
     steps = EFFORTS[setup.effort(arm)].steps * DEARER.get(arm.method, 1)
     return watch.seconds * (GRADIENTS.get(arm.method, steps) + FITTING)
 

@@ -38,7 +38,7 @@ from velatura.mimicry import finetune, generate
 from velatura.mimicry.pictures import to_png
 from velatura.perception.style import style
 from velatura.protect import Protector, Settings
-from velatura.protect.protector import png
+from velatura.protect.panels import png
 from velatura.reports import pictures
 from velatura.reports.checks import doubts
 from velatura.reports.result import Result, Row, to_json

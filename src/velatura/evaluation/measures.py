@@ -18,7 +18,7 @@ from velatura.evaluation.recipes import Way
 from velatura.evaluation.schedule import hardening_of
 from velatura.images import read, save, working
 from velatura.mimicry import captions, robust
-from velatura.protect.protector import png
+from velatura.protect.panels import png
 from velatura.reports.result import to_json
 
 

@@ -30,26 +30,26 @@ from velatura.cloaks import (
     shuffled,
     styleguard,
 )
-from velatura.cloaks.budget import within_cast
+from velatura.cloaks.budget import Budget, within
 from velatura.cloaks.expectation import Transform
 from velatura.countermeasures import COUNTERMEASURES, differentiable
 from velatura.diffusion import pipeline as models
 from velatura.protect import Protector
-from velatura.protect.settings import for_larger_files
+from velatura.protect.protector import Circumstances
 
-NO_BOUND = 100.0  # of the colour cast, ΔE: the objective as published
+NO_BOUND = 1.0  # of mean ꟻLIP: the objective as published
 
 
 @dataclass(frozen=True)
 class Work:
-    """Pictures, their targets ``(1, 3, h, w)``, what larger files show of them (or None), the LPIPS budget, a seed.
+    """Pictures, their targets ``(1, 3, h, w)``, what is to be known of their files, the LPIPS budget, a seed.
 
     ``at_once``: whether cloaks of the product begin from the instant one, as they do there.
     """
 
     originals: Sequence[Tensor]
     targets: Sequence[Tensor]
-    details: Sequence[Tensor | None]
+    abouts: Sequence[Circumstances]
     budget: float
     seed: int
     at_once: bool = True
@@ -75,17 +75,16 @@ def _glaze(protector: Protector, work: Work) -> list[Tensor]:
 
 
 def _glaze_bounded(protector: Protector, work: Work) -> list[Tensor]:
-    bound = protector.settings.cloak().cast
-    assert bound is not None
+    bound = protector.settings.visible
     published = copy.copy(protector)
-    published.settings = replace(protector.settings, cast=NO_BOUND)
+    published.settings = replace(protector.settings, flip=NO_BOUND)
     pairs = zip(work.originals, _glaze(published, work), strict=True)
-    return [within_cast(x, delta, bound, rounds=2) for x, delta in pairs]
+    return [within(Budget(x, work.budget, bound), x, delta) for x, delta in pairs]
 
 
 def _velatura(protector: Protector, work: Work) -> list[Tensor]:
-    every = zip(work.originals, work.targets, work.details, strict=True)
-    return [protector.cloak(x, t, detail=detail, at_once=work.at_once) for x, t, detail in every]
+    every = zip(work.originals, work.targets, work.abouts, strict=True)
+    return [protector.cloak(x, t, about=about, at_once=work.at_once) for x, t, about in every]
 
 
 def _noise(protector: Protector, work: Work) -> list[Tensor]:
@@ -127,7 +126,7 @@ def _blend(effort: GlazeSettings, budget: float) -> DecodedSettings:
 
 
 def _veil(effort: GlazeSettings, budget: float) -> DecodedSettings:
-    """``blend``, and more of δ where the picture is busy; its bound on colours is closer (:data:`BOUNDED`)."""
+    """``blend``, and more of δ where the picture is busy; not in the product."""
     return replace(_blend(effort, budget), mask=0.5)
 
 
@@ -170,7 +169,7 @@ SETTINGS: dict[str, Callable[[GlazeSettings, float], Any]] = {
     "blend": _blend,
     "decoded": _decoded,
     "hardened": _blend,
-    "instant": lambda effort, budget: InstantSettings(budget, effort.cast),
+    "instant": lambda effort, budget: InstantSettings(budget, effort.flip),
     "mist": lambda _, budget: AdvDMSettings(budget, steps=STEPS, rounds=6, texture=1.0),
     "noise": lambda _, budget: NoiseSettings(budget),
     "photoguard": lambda _, budget: PhotoGuardSettings(budget, STEPS, RADII),
@@ -179,21 +178,20 @@ SETTINGS: dict[str, Callable[[GlazeSettings, float], Any]] = {
 }
 
 
-def settings_of(method: str, effort: GlazeSettings, budget: float, *, larger: bool) -> Any:
-    """A method's settings; ``larger``: the files are larger than the working resolution."""
-    found = SETTINGS[method](effort, budget)
-    return for_larger_files(found) if larger and method in AS_PRODUCT else found
+def settings_of(method: str, effort: GlazeSettings, budget: float) -> Any:
+    """A method's settings."""
+    return SETTINGS[method](effort, budget)
 
 
 def made_with(settings: Any) -> dict[str, Any]:
     """A method's settings as results list them: less its bounds, which the arm says."""
-    return {key: value for key, value in asdict(settings).items() if key not in ("budget", "cast")}
+    return {key: value for key, value in asdict(settings).items() if key not in ("budget", "flip")}
 
 
 # "velatura" is what `velatura protect` does by default, "banded" the same but for T, which it draws as Glaze does,
 # "scattered" the same with a T of its own for each picture,
 # "glaze" the objective as published, with the same steps; "glaze-bounded" its δ, scaled down until it keeps the
-# product's bound on colours as well, which leaves part of its LPIPS unused; "application" the early Glaze application.
+# product's bound on what is seen as well, which leaves part of its LPIPS unused; "application" the early Glaze application.
 METHODS: dict[str, Maker] = {
     "advdm": partial(_advdm, method="advdm"),
     "application": _each(application, "application"),
@@ -214,11 +212,11 @@ METHODS: dict[str, Maker] = {
     "veil": _each(decoded, "veil"),
     "velatura": _velatura,
 }
-# Those whose colour cast is bounded, and by how much of the product's bound; the others are as published.
-BOUNDED = {
-    **dict.fromkeys(("banded", "blend", "decoded", "glaze-bounded", "hardened", "instant", "scattered"), 1.0),
-    **{"velatura": 1.0, "shuffled": 1.0, "veil": 0.9},  # shuffled: of the product's own deltas
-}
+# Those whose ꟻLIP is bounded as the product's is (shuffled: of the product's own deltas); the others are as published.
+BOUNDED = (
+    *("banded", "blend", "decoded", "glaze-bounded", "hardened", "instant", "scattered", "shuffled", "veil"),
+    "velatura",
+)
 # Those that do as `velatura protect` does: begin from the instant cloak, and look at larger files from close by.
 AS_PRODUCT = ("banded", "scattered", "shuffled", "velatura")
 # Those whose T is drawn as Glaze draws it; the others share the T of `velatura protect` (styles/choose.py).

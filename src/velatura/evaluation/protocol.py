@@ -24,7 +24,7 @@ from velatura.diffusion import extractors
 from velatura.diffusion import pipeline as models
 from velatura.diffusion.device import pick_device
 from velatura.errors import InputError
-from velatura.evaluation.arms import PLAIN, Arm, colour_bound, countermeasure
+from velatura.evaluation.arms import PLAIN, Arm, countermeasure, visible_bound
 from velatura.evaluation.methods import AS_PRODUCT, BOUNDED, DRAW_AS_GLAZE, THROUGH_UNET, settings_of
 from velatura.evaluation.recipes import Recipe, Way
 from velatura.images import read, working
@@ -222,10 +222,6 @@ class Setup:
         """Whether that effort makes all as in Glaze's paper (``Settings.as_published``)."""
         return Settings(effort=self.effort(arm)).as_published
 
-    def larger(self, arm: Arm) -> bool:
-        """Whether files are larger than the working resolution, and the cloak made for how they look."""
-        return self.side > self.resolution and not self.as_published(arm)
-
     def at_once(self, arm: Arm) -> bool:
         """Whether the instant cloak has a part in an arm's.
 
@@ -239,7 +235,7 @@ class Setup:
 
     def cloak_settings(self, arm: Arm) -> Any:
         """What an arm's cloak is made with."""
-        return settings_of(arm.method, EFFORTS[self.effort(arm)], arm.budget or 0, larger=self.larger(arm))
+        return settings_of(arm.method, EFFORTS[self.effort(arm)], arm.budget or 0)
 
     def protected(self, arm: Arm) -> Path:
         """Folder of an arm's pictures (all of them, whatever share a mimic gets) and their figures."""
@@ -261,7 +257,7 @@ class Setup:
             if self.at_once(arm):
                 about.append(weights.sha256(weights.embedded("instant")))
             if arm.method in BOUNDED:
-                about.append(colour_bound(arm, self.resolution, self.as_published(arm)))
+                about.append(visible_bound(arm, self.as_published(arm)))
         return self.out / "protected" / f"{whole.key}-{_key(about)}"
 
     def card(self, arm: Arm) -> Path:

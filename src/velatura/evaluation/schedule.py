@@ -39,7 +39,6 @@ def tasks(setup: Setup) -> list[Task]:
             done = count if setup.card(arm).exists() else 0
             own = "+".join(setup.extractors(arm))
             kind = f"protecting {arm.method}, {setup.effort(arm)}, {setup.resolution} px, {own} on {p.device}"
-            kind += f", files of {setup.side} px" if setup.larger(arm) else ""
             add(Task(f"protecting: {untreated(arm).key}", kind, count, done, arm))
         if arm.dropping:
             units = count + 2 * len(setup.pairs)

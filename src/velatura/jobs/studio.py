@@ -8,9 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from velatura.cloaks import Step, glaze
+from velatura.cloaks import Step
 from velatura.diffusion import extractors
 from velatura.images import Delivery, read_guarded, save
 from velatura.jobs.experiments import Laboratory
@@ -18,14 +16,14 @@ from velatura.jobs.files import files
 from velatura.jobs.hold import Hold
 from velatura.jobs.records import Job, Picture
 from velatura.protect import Protector, Settings
-from velatura.protect.protector import MOST_FOR_CENTROID, Look, png, same_part
+from velatura.protect.panels import png
+from velatura.protect.protector import MOST_FOR_CENTROID, Look
 from velatura.protect.results import deliver, delivered
-from velatura.protect.settings import for_larger_files
 from velatura.reports.places import report_at
 from velatura.styles.choose import Choice, choose, remembered
 
 # The settings that decide which networks are loaded.
-_NETWORKS = ("models", "resolutions", "catalogue", "device", "offline", "painter")
+_NETWORKS = ("models", "against", "resolutions", "catalogue", "device", "offline", "painter")
 PREVIEW_STEPS = 12
 PREVIEW_SIDE = 256  # px at the working resolution
 
@@ -82,7 +80,7 @@ class Studio:
         settings = settings_of(job)
         if settings.style is None and settings.artist is not None:
             settings = replace(settings, style=remembered(settings.artist))
-        settings = replace(settings, artist=None)  # a preview decides nothing for later
+        settings = replace(settings, artist=None, effort="fast")  # a preview decides nothing for later
         protector = self._protector(settings)
         artwork = read_guarded(picture.source, page=settings.page)
         choice = protector.choose([protector.look(artwork)], quick=True)
@@ -96,20 +94,13 @@ class Studio:
         def on_step(step: Step) -> None:
             hold(step.index, step.total)
 
-        larger = min(settings.delivery.size(artwork.width, artwork.height)) > settings.working
-        detail = protector.detail(artwork) if larger else None
-        if detail is not None:
-            detail = same_part(detail, whole, (slice(top, top + side), slice(left, left + side))).to(whole.device)
-        quick = replace(settings, effort="fast").cloak()
-        quick = replace(quick if detail is None else for_larger_files(quick), steps=PREVIEW_STEPS, resolutions=())
         target = protector.paint(whole, choice)[..., top : top + side, left : left + side]
-        delta = torch.zeros_like(part)
-        if quick.budget:
-            delta = glaze(
-                part, target,
-                extractors=protector.extractors, settings=quick, on_step=on_step, detail=detail,
-                start=protector.start(part, target, quick),
-            ).delta  # fmt: skip
+        delta = part - part
+        if settings.budget:
+            about = protector.circumstances(artwork)
+            shown = None if about.shown is None else about.shown[..., top : top + side, left : left + side]
+            recipe = replace(protector.recipe(about), steps=PREVIEW_STEPS, resolutions=())
+            delta = protector.cloak(part, target, on_step, replace(about, shown=shown), recipe=recipe)
         picture.output.parent.mkdir(parents=True, exist_ok=True)
         with hold.claim():
             save(png(part), picture.task.beside("before.png"))
@@ -165,8 +156,12 @@ def settings_of(job: Job) -> Settings:
 
 def summary(report: dict[str, Any]) -> dict[str, Any]:
     """What a list shows of a report."""
-    names = ("lpips", "lpips_crops", "psnr_db", "colour_cast")
+    names = ("lpips", "lpips_crops", "flip", "psnr_db")
     figures = {name: value for name in names if (value := report["figures"].get(name)) is not None}
-    style = {key: report["style"][key] for key in ("name", "artist")}
+    style = {key: (report["style"] or {}).get(key) for key in ("name", "artist")}
     shown = {"verdict": report["verdict"], "flags": report["flags"], "notes": report.get("notes", [])}
-    return shown | {"figures": figures} | {"style": style, "models": list(report["models"])}
+    return (
+        shown
+        | {"figures": figures}
+        | {"style": style, "models": list(report["models"]), "families": report["families"]}
+    )

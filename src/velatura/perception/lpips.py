@@ -88,9 +88,18 @@ class LPIPS(nn.Module):
                 x = F.max_pool2d(x, int(layer[-1]), 2)
         return taps
 
-    def compare(self, a: list[torch.Tensor], b: list[torch.Tensor]) -> torch.Tensor:
-        """Distance ``(B,)`` between two results of :meth:`features`."""
-        return self.tiles(a, b, (1, 1)).flatten()
+    def compare(
+        self, a: list[torch.Tensor], b: list[torch.Tensor], opacity: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Distance ``(B,)`` between two results of :meth:`features`; the mean over what shows, by ``(B, 1, H, W)``."""
+        if opacity is None:
+            return self.tiles(a, b, (1, 1)).flatten()
+        found = torch.zeros(len(a[0]), device=a[0].device)
+        for x, y, head in zip(a, b, self.heads, strict=True):
+            apart = ((x - y).pow(2) * head).sum(1)
+            shown = pooled(opacity, (apart.shape[-2], apart.shape[-1]))[:, 0]
+            found = found + (apart * shown).sum((1, 2)) / shown.sum((1, 2)).clamp_min(1e-6)
+        return found
 
     def tiles(self, a: list[torch.Tensor], b: list[torch.Tensor], count: tuple[int, int]) -> torch.Tensor:
         """Distances ``(B, rows, columns)`` of so many parts of the pictures; their mean is about the whole's."""

@@ -22,6 +22,17 @@ def activity(pictures: Tensor) -> Tensor:
     return (square - mean * mean).clamp_min(0).sqrt()
 
 
+def smoothed(x: Tensor) -> Tensor:
+    """``(B, C, H, W)`` with weights 1, 2, 1 along both sides, edges repeated: nothing is left of a two-pixel pattern.
+
+    Sums of slices: with few channels several times as fast as torch's convolutions.
+    """
+    for _ in range(2):
+        wide = torch.cat([x[..., :1], x, x[..., -1:]], -1)
+        x = (0.25 * (wide[..., :-2] + wide[..., 2:]) + 0.5 * wide[..., 1:-1]).mT
+    return x
+
+
 def flat(pictures: Tensor) -> Tensor:
     """Which pixels are the picture's flattest quarter, ``(B, H, W)``; more where many are equally flat."""
     busy = activity(pictures)[:, 0]

@@ -7,7 +7,8 @@ from functools import lru_cache
 from types import ModuleType
 
 from velatura.images import read_guarded
-from velatura.protect.protector import Protected, Protector
+from velatura.protect.panels import Protected
+from velatura.protect.protector import Protector
 from velatura.protect.settings import EFFORTS, Settings
 
 __all__ = ["EFFORTS", "Protected", "Protector", "Settings", "protect"]

@@ -3,82 +3,41 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cache, partial
-from hashlib import sha256
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
-from velatura import __version__, weights
-from velatura.cloaks import GlazeSettings, InstantSettings, OnStep, Step, glaze
-from velatura.cloaks.instant import beginning
+from velatura import weights
+from velatura.cloaks import GlazeSettings, OnStep, Step, glaze
+from velatura.cloaks.descent import Colour
+from velatura.cloaks.instant import InstantSettings, beginning, knows
 from velatura.cloaks.windows import over_windows
 from velatura.diffusion import device, extractors
-from velatura.diffusion.autoencoder import MiniAutoencoder
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import ImageError
 from velatura.images import Artwork, apply, as_saved, encode, opacity, prepared, read, working
-from velatura.images.artwork import printable
+from velatura.images.kinds import Kind, in_its_colours, kind
 from velatura.images.prepare import format_of
-from velatura.perception.color_difference import colour_cast
-from velatura.perception.lpips import lpips
-from velatura.perception.pixels import share_left
-from velatura.protect import figures as look
-from velatura.protect.figures import View, Visibility, views, visible
+from velatura.perception.flip import PPD
+from velatura.protect import report
 from velatura.protect.fitting import fitted_scale
-from velatura.protect.publishing import after_platform, notes
-from velatura.protect.settings import Settings, for_larger_files
+from velatura.protect.frame import Frame, frame
+from velatura.protect.panels import Protected
+from velatura.protect.settings import Settings
 from velatura.protect.trial import cloaks_from_home, seen, small
-from velatura.reports.checks import flags
-from velatura.reports.sheet import amplified, sheet
-from velatura.reports.verdict import Verdict, verdict
+from velatura.protect.views import View, by_family, squares
+from velatura.protect.visibility import Bounds, Visibility, enlargement
 from velatura.styles import catalogue, transfer
 from velatura.styles.catalogue import Style
 from velatura.styles.choose import Choice, centroid, choose, remember, remembered
 
-STYLE_MODEL = "mini"  # the style space is the miniature's, whatever model the cloak uses
 MOST_FOR_CENTROID = 24
-GAIN = 8.0
 USUAL_SIDE = 512  # px, where a model does not say at which short side mimics train
-
-
-@dataclass(frozen=True)
-class Protected:
-    """The protected file's bytes, its report (JSON-ready), and pictures ``(1, 3, H, W)`` for the sheet."""
-
-    data: bytes
-    report: dict[str, Any]
-    verdict: Verdict
-    original: Tensor
-    saved: Tensor
-    target: Tensor
-    view: View
-
-    def sheet(self) -> bytes:
-        """PNG: original, protected, difference, target; what the model sees before and after."""
-        figures = self.report["figures"]
-        difference = (self.saved - self.original)[0].permute(1, 2, 0).cpu().numpy()
-        style = self.report["style"]
-        panels = [
-            ("original", _pixels(self.original)),
-            (f"protected: visibility {figures['lpips']:.3f} (LPIPS)", _pixels(self.saved)),
-            (f"difference, {GAIN:.0f} times amplified", amplified(difference, GAIN)),
-            (f"painted target: {style['artist']}", _pixels(self.target)),
-            ("what the model sees: original", _pixels(self.view.before)),
-            ("what the model sees: protected", _pixels(self.view.after)),
-        ]
-        lines = [self.verdict.sentence]
-        if self.verdict.advice:
-            lines.append(self.verdict.advice)
-        lines.append("Friction, not a guarantee: a mimic with time and skill can undo part of this.")
-        return sheet(panels, title=str(self.report["source"]["name"]), lines=lines)
 
 
 @dataclass(frozen=True)
@@ -89,25 +48,56 @@ class Look:
     square: Tensor
 
 
+@dataclass(frozen=True)
+class Circumstances:
+    """What a cloak has to know of a file besides its pixels.
+
+    ``kind``: of picture, or None; ``shown``: its opacity at the working size, where it is transparent in places;
+    ``enlargement``: how much larger than at the working size it is looked at.
+    """
+
+    kind: Kind | None = None
+    shown: Tensor | None = None
+    enlargement: float = 1.0
+
+    @property
+    def colour(self) -> Colour | None:
+        """For grey pictures and those in one hue: what may become of their colours."""
+        kind = self.kind
+        if kind is None or not (kind.grey or kind.tones):
+            return None
+        return lambda pictures, change: in_its_colours(kind, pictures, change)
+
+
 class Protector:
-    """The networks of one setting, loaded once and used for many pictures."""
+    """The networks of one setting, loaded once, when they are first needed, and used for many pictures."""
 
     def __init__(self, settings: Settings) -> None:
         self.device = device.pick_device(settings.device)
-        names = extractors.resolve(settings.models)
+        names = extractors.resolve(settings.models, settings.against)
         self.hint = extractors.hint(names)
-        self.extractors = [extractors.load(name, self.device) for name in names]
-        if not settings.resolutions:
-            own = {_resolution(name, extractor) for name, extractor in zip(names, self.extractors, strict=True)}
-            settings = replace(settings, resolutions=tuple(sorted(own | {USUAL_SIDE})))
         self.settings = replace(settings, models=tuple(names))
-        self.ways = {extractor.name: device.tune(extractor) for extractor in self.extractors}
-        # Its own, always fp32, as the catalogue was built: the cloak's may run in another precision.
-        self.style_model = extractors.load(STYLE_MODEL, self.device)
+        if not settings.resolutions:
+            own = {_resolution(name) for name in names}
+            self.settings = replace(self.settings, resolutions=tuple(sorted(own | {USUAL_SIDE})))
         self.catalogue = catalogue.load(settings.catalogue)
-        self.pipeline = None
-        if settings.painter is not None:
-            self.pipeline = transfer.load_img2img(settings.painter, self.device, offline=settings.offline)
+
+    @cached_property
+    def extractors(self) -> list[Extractor]:
+        found = extractors.load_all(self.settings.models, self.settings.against, self.device)
+        self.ways = {extractor.name: device.tune(extractor) for extractor in found}
+        return found
+
+    @cached_property
+    def style_model(self) -> Extractor:
+        """Its own, always fp32, as the catalogue was built: the cloak's may run in another precision."""
+        return extractors.load(catalogue.MODEL, self.device)
+
+    @cached_property
+    def pipeline(self) -> Any:
+        """What paints instead of the embedded network, or None."""
+        s = self.settings
+        return None if s.painter is None else transfer.load_img2img(s.painter, self.device, offline=s.offline)
 
     def look(self, artwork: Artwork) -> Look:
         """What the choice of T wants to know of a picture."""
@@ -121,7 +111,8 @@ class Protector:
         with contextlib.suppress(Exception):
             artwork = read_guarded(source, page=self.settings.page)
             format_of(artwork, self.settings.delivery)
-            return self.look(artwork)
+            if kind(artwork).nothing is None:
+                return self.look(artwork)
         return None
 
     def choose(
@@ -138,7 +129,7 @@ class Protector:
         order. ``quick``: nothing is tried. ``on_trial()`` is called after each trial.
         """
         s = self.settings
-        name, reason = s.style, "named on the command line"
+        name, reason = s.style, "your choice"
         if name is None and s.artist is not None:
             name, reason = remembered(s.artist), f"kept for artist {s.artist}"
         if name is None and earlier is not None:
@@ -162,89 +153,41 @@ class Protector:
         return choice
 
     def protect(self, artwork: Artwork, choice: Choice | None = None, on_step: OnStep | None = None) -> Protected:
-        """Cloak one picture, as its delivery wants it. ``choice``: T for the body of work; None draws its own."""
-        s, started = self.settings, time.perf_counter()
-        clock = _Clock()
+        """Cloak one picture, as its delivery wants it. ``choice``: T for the body of work; None draws its own.
+
+        Where there is nothing to protect, or at intensity 0, the file is a copy and its report says why.
+        """
+        s, clock = self.settings, report.Clock()
         artwork = prepared(artwork, s.delivery)
-        choice = choice or self.choose([self.look(artwork)])
-        original = self.working(artwork)
+        found = kind(artwork)
+        if not s.budget or found.nothing is not None:
+            return self._copied(artwork, found)
+        framed = frame(artwork, found)
+        choice = choice or self.choose([self.look(framed.inside)])
+        original = self.working(framed.inside)
         target = self.paint(original, choice)
         clock("paint")
-        delta, recipe = torch.zeros_like(original), s.cloak()
-        if s.budget:
-            shown = opacity(artwork, s.working)
-            detail = self.detail(artwork)
-            recipe = self.recipe(detail)
-            delta = self.cloak(original, target, on_step, grey=artwork.grey, shown=shown, detail=detail)
-            del detail
+        about = self.circumstances(framed.inside, found)
+        delta = self.cloak(original, target, on_step, about)
         clock("cloak")
-        data, saved_file, lpips_crops, scale = self.fit(artwork, original, delta)
+        data, saved_file, figures = self.fit(framed, original, delta)
         clock("fit and write")
-        saved = self.working(saved_file)
-        distance = float(lpips(original, saved))
-        seen = views(self.extractors, original, saved, target, distance, s.seed)
+        saved = self.working(replace(saved_file, image=framed.within(saved_file.image)))
+        families = by_family(self.extractors, original, saved, target, s.seed)
         clock("measure")
-        per_model = {e.name: view.figures for e, view in zip(self.extractors, seen, strict=True)}
-        shifts = {name: f["decoded_shift"] for name, f in per_model.items()}
-        noise = {name: f["decoded_shift_noise"] for name, f in per_model.items()}
-        miniatures = [e.name for e in self.extractors if isinstance(e.module, MiniAutoencoder)]
-        changes = {name: f["view_change"] for name, f in per_model.items()}
-        by_noise = max(f["view_change_noise"] for f in per_model.values())
-        word = verdict(changes, noise_change=by_noise, scale_models=miniatures)
-        figures: dict[str, Any] = {"lpips": distance, **lpips_crops, **visible(original, saved)}
-        figures["delta_scale"] = scale
-        wanted = original + scale * self.seen(artwork, delta)
-        figures["delta_kept"] = float(share_left(original, wanted, saved)) if scale else None
-        figures |= {"bytes_before": artwork.source_bytes, "bytes_after": len(data)}
-        platform = s.delivery.platform
-        published = None
-        if platform is not None:
-            published = after_platform(platform, saved_file, original, saved, target, self.extractors)
-        report = {
-            "velatura": __version__,
-            "source": {
-                "name": printable(Path(artwork.path.name)) if artwork.path else "bytes",
-                "format": artwork.format,
-                "width": artwork.width,
-                "height": artwork.height,
-                "bits": artwork.bits,
-            },
-            "output_sha256": sha256(data).hexdigest(),
-            "verdict": asdict(word),
-            "figures": figures,
-            "models": per_model,
-            "platform": published,
-            "flags": flags(
-                budget=s.budget,
-                lpips=max(distance, lpips_crops["lpips_crops"] or 0.0),
-                scale=scale,
-                cast=figures["colour_cast"],
-                cast_budget=s.cloak().cast,
-                shifts=shifts,
-                noise=noise,
-            ),
-            "notes": notes(artwork, figures, published),
-            "settings": asdict(s)
-            | {
-                "catalogue": printable(Path(s.catalogue.name)) if s.catalogue else None,
-                "method": "glaze",
-                "cloak": asdict(recipe),
-            },
-            "settings_fingerprint": s.fingerprint(),
-            "style": {
-                "name": choice.style.name,
-                "artist": choice.style.artist,
-                "distance": choice.distance,
-                "reason": choice.reason,
-                "ranking": [list(row) for row in choice.ranking],
-            },
-            "weights": self.weights(),
-            "device": self.device,
-            "precision": self.ways,
-            "torch": torch.__version__,
-            "seconds": clock.seconds | {"total": time.perf_counter() - started},
-        }
-        return Protected(data, report, word, original, saved, target, seen[0])
+        told = report.told(
+            self, report.Made(framed, data, saved_file, original, target, saved, delta, choice, families, figures),
+            recipe=self.recipe(about), clock=clock,
+        )  # fmt: skip
+        view = View(self.extractors[0], original, saved)
+        return Protected(data, told, report.verdict_of(told), original, saved, target, view)
+
+    def _copied(self, artwork: Artwork, found: Kind) -> Protected:
+        """The file as it is, but for what its delivery asks."""
+        data = encode(artwork, artwork.image)
+        original = self.working(artwork)
+        told = report.of_copy(self, artwork, data, found)
+        return Protected(data, told, report.verdict_of(told), original, original, None, None)
 
     def paint(self, picture: Tensor, choice: Choice) -> Tensor:
         """Ω(x,T), by the embedded network or by a diffusion model's img2img, window by window where it is long."""
@@ -256,15 +199,15 @@ class Protector:
             transfer.paint_with_pipeline, self.pipeline, prompt=prompt, strength=s.painter_strength,
             guidance=s.painter_guidance, steps=s.painter_steps, seed=s.seed,
         )  # fmt: skip
-        if len(look.squares(picture)) == 1:
+        if len(squares(picture)) == 1:
             return pipeline(picture)
         painted = picture + over_windows(picture, lambda window, where, index, count: pipeline(window) - window)
         return painted.clamp(0, 1)
 
     def weights(self) -> dict[str, str]:
         """sha256 of every network that had a part in the picture and its figures."""
-        embedded = ["lpips-alex", "lpips-vgg"]
-        if not self.settings.as_published:
+        embedded = ["lpips-alex"]
+        if self.warm:
             embedded.append("instant")
         if self.pipeline is None:
             embedded += ["style-predict", "style-transform"]
@@ -278,135 +221,101 @@ class Protector:
         """The picture as the cloak sees it: ``(1, 3, h, w)`` at the working resolution."""
         return working(artwork, self.settings.working).to(self.device)
 
-    def seen(self, artwork: Artwork, delta: Tensor) -> Tensor:
-        """What shows of δ: all of it, but where the picture is transparent."""
-        shown = opacity(artwork, self.settings.working)
-        return delta if shown is None else shown.to(delta.device) * delta
+    def circumstances(self, artwork: Artwork, found: Kind | None = None) -> Circumstances:
+        """What a cloak has to know of the file."""
+        side = self.settings.working
+        return Circumstances(found or kind(artwork), opacity(artwork, side), enlargement(artwork, side))
 
-    def recipe(self, detail: Tensor | None) -> GlazeSettings:
-        """How the cloak of a picture with that ``detail`` is made."""
+    def recipe(self, about: Circumstances) -> GlazeSettings:
+        """How the cloak of such a picture is made; as published, all are made alike."""
         own = self.settings.cloak()
-        return own if detail is None else for_larger_files(own)
+        if self.settings.as_published:
+            return own
+        floor = 0.0 if about.kind is not None and about.kind.flat else own.floor
+        return replace(own, floor=floor, ppd=PPD / about.enlargement)
 
-    def detail(self, artwork: Artwork) -> Tensor | None:
-        """What the cloak's visibility is bounded by besides: the picture larger, if its file is; not as published."""
-        return None if self.settings.as_published else look.detail(artwork, self.settings.working)
+    @property
+    def warm(self) -> bool:
+        """Whether cloaks begin from the instant one."""
+        return not self.settings.as_published and knows(self.extractors)
 
-    def start(
-        self, pictures: Tensor, targets: Tensor, settings: GlazeSettings, opacity: Tensor | None = None
-    ) -> Tensor:
-        """δ to begin from: the instant cloak, of which other models than the miniature see something, too."""
-        once = InstantSettings(settings.budget, settings.cast)
-        return beginning(pictures, targets, settings=once, grey=settings.grey, opacity=opacity)
+    def start(self, pictures: Tensor, targets: Tensor, settings: GlazeSettings, opacity: Tensor | None) -> Tensor:
+        """δ to begin from: the instant cloak."""
+        once = InstantSettings(settings.budget, settings.flip, settings.ppd)
+        return beginning(pictures, targets, settings=once, opacity=opacity)
 
     def cloak(
         self,
         original: Tensor,
         target: Tensor,
         on_step: OnStep | None = None,
+        about: Circumstances | None = None,
         *,
-        grey: bool = False,
-        shown: Tensor | None = None,
-        detail: Tensor | None = None,
         at_once: bool = True,
+        recipe: GlazeSettings | None = None,
     ) -> Tensor:
         """δ of a picture at the working resolution, window by window where it is long.
 
-        ``grey`` for a grey file; ``shown``: its opacity, where it is transparent in places; ``detail``: what
-        :meth:`detail` gives; ``at_once``: begin from the instant cloak, unless the effort is as published.
+        ``at_once``: begin from the instant cloak, where it knows the models and the effort is not as published.
+        ``recipe``: another one than :meth:`recipe`'s.
         """
-        settings = replace(self.recipe(detail), grey=grey)
-        at_once &= not self.settings.as_published
+        about = about or Circumstances()
+        settings, shown = recipe or self.recipe(about), about.shown
+        warm = at_once and self.warm
 
         def window(pictures: Tensor, where: tuple[slice, slice], index: int, count: int) -> Tensor:
-            def report(step: Step) -> None:
+            def tell(step: Step) -> None:
                 assert on_step is not None
                 on_step(replace(step, index=index * step.total + step.index, total=count * step.total))
 
             part = target[:, :, where[0], where[1]]
             alpha = None if shown is None else shown[:, :, where[0], where[1]].to(self.device)
-            near = None if detail is None else same_part(detail, original, where).to(self.device)
             found = glaze(
                 pictures, part,
-                extractors=self.extractors, settings=settings, on_step=report if on_step is not None else None,
-                opacity=alpha, detail=near,
-                start=self.start(pictures, part, settings, alpha) if at_once else None,
+                extractors=self.extractors, settings=settings, on_step=tell if on_step is not None else None,
+                opacity=alpha, colour=about.colour,
+                start=self.start(pictures, part, settings, alpha) if warm else None,
             )  # fmt: skip
             return found.delta
 
         return over_windows(original, window, transparent=shown is not None)
 
     def fit(
-        self, artwork: Artwork, original: Tensor, delta: Tensor, *, largest: float = 1.5, enough: float = 0.8
-    ) -> tuple[bytes, Artwork, dict[str, float | None], float]:
-        """Scale δ until the file, as a reader will see it, keeps the budget: rounding and JPEG have their own say.
+        self, framed: Frame | Artwork, original: Tensor, delta: Tensor, *, largest: float = 1.5, enough: float = 0.8
+    ) -> tuple[bytes, Artwork, dict[str, float | None]]:
+        """Scale δ until the file, as a reader will see it, keeps the budgets: rounding and JPEG have their own say.
 
         Where the file lost part of δ (a small or a grey one), it grows again, up to ``largest`` times, until ``enough``
-        of the budget is used. Returns the file, what is read back from it, LPIPS of its crops, and the scale.
+        of a budget is used. Returns the file, what is read back from it, and figures of it: LPIPS of crops, ꟻLIP and
+        ``delta_scale``, what δ was multiplied by.
         """
-        visibility = Visibility(artwork, original, delta, self.settings.working)
-        if not self.settings.budget:
-            data = encode(artwork, apply(artwork, delta.cpu()))
-            saved = read(data)
-            return data, saved, visibility.figures(saved.image), 0.0
-        if (bound := self.settings.cloak().cast) is not None:  # what grows for LPIPS' sake must not outgrow the other
-            cast = float(colour_cast(original, (original + self.seen(artwork, delta)).clamp(0, 1)))
-            largest = min(largest, max(1.0, bound / max(cast, 1e-6)))
-        delta, budget = delta.cpu(), self.settings.budget
+        framed = framed if isinstance(framed, Frame) else frame(framed, kind(framed))
+        whole, inside, s = framed.whole, framed.inside, self.settings
+        look = Visibility(inside, original, delta, s.working, Bounds(s.budget, s.visible))
+        delta = delta.cpu()
 
-        def worst(scale: float) -> float:
-            return visibility.worst(as_saved(artwork, apply(artwork, (scale * delta).clamp(-1, 1))))
+        def changed(scale: float) -> Any:
+            return framed.around(apply(inside, (scale * delta).clamp(-1, 1)))
 
-        scale = fitted_scale(worst, budget, largest, enough * budget)
+        scale = fitted_scale(
+            lambda scale: look.used(framed.within(as_saved(whole, changed(scale)))), 1.0, largest, enough
+        )
         if scale == 0:
             raise ImageError(
-                f"{artwork.name}: as {artwork.format}, even a faint cloak changes it by more than LPIPS {budget:g}; "
+                f"{whole.name}: as {whole.format}, even a faint cloak changes it by more than LPIPS {s.budget:g}; "
                 "choose --format png, a higher --quality or a higher intensity"
             )
-        data = encode(artwork, apply(artwork, (scale * delta).clamp(-1, 1)))
+        data = encode(whole, changed(scale))
         saved = read(data)
-        return data, saved, visibility.figures(saved.image), scale
+        return data, saved, {**look.figures(framed.within(saved.image)), "delta_scale": scale}
 
 
-def _resolution(name: str, extractor: Extractor) -> int:
+def _resolution(name: str) -> int:
     """Short side (px) at which mimics train with a model: the table's, or what its autoencoder was made for.
 
     Less than :data:`USUAL_SIDE` is not believed: fine-tuned autoencoders of Stable Diffusion say 256.
     """
-    if isinstance(extractor.module, MiniAutoencoder):
-        return USUAL_SIDE
     if (row := weights.lookup(name)) is not None:
-        return row.resolution or USUAL_SIDE
-    config: Any = extractor.module.config
-    side = config.get("sample_size")
+        return max(USUAL_SIDE, row.resolution or 0)
+    side = extractors.config(name).get("sample_size")
     return side if isinstance(side, int) and USUAL_SIDE < side <= 2048 and side % 8 == 0 else USUAL_SIDE
-
-
-def same_part(larger: Tensor, picture: Tensor, where: tuple[slice, slice]) -> Tensor:
-    """Of a larger picture, what rows and columns ``where`` of ``picture`` show."""
-    ends = []
-    for own, full, part in zip(picture.shape[-2:], larger.shape[-2:], where, strict=True):
-        ends.append(slice(round(part.start * full / own), round(part.stop * full / own)))
-    return larger[..., ends[0], ends[1]]
-
-
-def png(picture: Tensor) -> bytes:
-    """PNG of one picture ``(1, 3, H, W)`` in [0, 1]."""
-    out = io.BytesIO()
-    Image.fromarray(_pixels(picture)).save(out, "PNG")
-    return out.getvalue()
-
-
-def _pixels(picture: Tensor) -> Any:
-    return (picture[0].detach().clamp(0, 1).permute(1, 2, 0) * 255).round().byte().cpu().numpy()
-
-
-class _Clock:
-    def __init__(self) -> None:
-        self.last = time.perf_counter()
-        self.seconds: dict[str, float] = {}
-
-    def __call__(self, what: str) -> None:
-        now = time.perf_counter()
-        self.seconds[what] = now - self.last
-        self.last = now

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,7 +16,7 @@ from velatura.images import Artwork, working
 from velatura.images.color import flatten
 from velatura.images.delivery import Platform
 from velatura.perception.pixels import share_left
-from velatura.protect.figures import squares
+from velatura.protect.views import squares
 
 GROWTH = 1.5  # times the source's bytes, from which it is said
 NEARER = 1.5  # times the LPIPS of the crops that are bounded, from which those of the file's own pixels are named
@@ -38,15 +38,19 @@ def recompressed(image: pyvips.Image, platform: Platform) -> tuple[pyvips.Image,
 @torch.no_grad()
 def after_platform(
     platform: Platform,
-    saved_file: Artwork,
+    image: pyvips.Image,
+    within: Callable[[pyvips.Image], pyvips.Image],
     original: Tensor,
     saved: Tensor,
     target: Tensor,
     extractors: Sequence[Extractor],
 ) -> dict[str, Any]:
-    """What an assumed recompression leaves: share of δ, and latent distance to the target by model (1: none left)."""
-    image, quality = recompressed(saved_file.image, platform)
-    published = working(image, min(original.shape[-2:])).to(original.device)
+    """What an assumed recompression leaves: share of δ, and latent distance to the target by model (1: none left).
+
+    ``image``: the saved file's; ``within``: what of it was cloaked.
+    """
+    recoded, quality = recompressed(image, platform)
+    published = working(within(recoded), min(original.shape[-2:])).to(original.device)
     remaining = {}
     for extractor in extractors:
         parts = []

@@ -6,40 +6,23 @@ written again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from velatura import __version__
 from velatura.cloaks import OnStep
 from velatura.errors import ImageError
 from velatura.images import read_guarded, save
 from velatura.images.artwork import printable
-from velatura.protect.protector import GAIN, Protected, Protector, png
+from velatura.protect.panels import PANELS, Protected
+from velatura.protect.protector import Protector
 from velatura.protect.settings import Settings
 from velatura.reports.places import Task, earlier
 from velatura.reports.result import to_json
 from velatura.styles.choose import Choice
-
-
-def _amplified(done: Protected) -> Tensor:
-    return (0.5 + GAIN * (done.saved - done.original)).clamp(0, 1)
-
-
-# What can be left beside a result, by the end of its name; all but the sheet are at the working resolution.
-PANELS: Mapping[str, Callable[[Protected], bytes]] = {
-    "sheet.png": lambda done: done.sheet(),
-    "target.png": lambda done: png(done.target),
-    "before.png": lambda done: png(done.original),
-    "after.png": lambda done: png(done.saved),
-    "difference.png": lambda done: png(_amplified(done)),
-    "seen-before.png": lambda done: png(done.view.before),
-    "seen-after.png": lambda done: png(done.view.after),
-}
 
 
 def fingerprint(settings: Settings, source: Path) -> str:

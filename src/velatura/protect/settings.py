@@ -14,41 +14,34 @@ from velatura.errors import InputError
 from velatura.images import Delivery
 from velatura.styles.choose import BAND
 
-# "paper" is the published re-implementation's recipe; the short ones were chosen on Kate Greenaway and Ivan Aivazovsky
-# (benchmarks/tune_effort.py).
+# "paper" is the published re-implementation's recipe. The short ones keep to what eyes see (ꟻLIP) while they run, and to
+# LPIPS at the end; they were chosen on Kate Greenaway and Ivan Aivazovsky (benchmarks/tune_effort.py).
 SHORT = GlazeSettings(
-    steps=45, learning_rate=0.014, decay=True, alpha_start=0.3, alpha=8, gamma_start=0.3, gamma=3, beta2=0.9
+    alpha=0, steps=15, learning_rate=0.02, decay=True, beta2=0.9, gamma_start=0.05, gamma=2, mask=1.0, smooth=True
 )
 EFFORTS: Mapping[str, GlazeSettings] = {
-    "fast": replace(SHORT, steps=20),
+    "fast": replace(SHORT, steps=10),
     "default": SHORT,
-    "max": replace(SHORT, steps=200, learning_rate=0.01),
+    "max": replace(SHORT, steps=60, learning_rate=0.01),
     "paper": GlazeSettings(),
 }
+CLOSEST = 2  # times the working resolution: the largest size at which visibility is bounded. Screens show 1080 px or so
 
 
-CLOSEST = 2  # times the working resolution: the largest size at which LPIPS is bounded. Screens show 1080 px or so
-
-
-def for_larger_files(cloak: GlazeSettings) -> GlazeSettings:
-    """The same for files larger than the working resolution, which LPIPS looks at enlarged (``cloaks.closer``).
-
-    Enlarged, it sees any grain in flat places: smaller steps, and those mostly where the picture is busy
-    (benchmarks/closer.py).
-    """
-    return replace(cloak, learning_rate=cloak.learning_rate / 2, mask=1.0)
-
-
-CAST_PER_LPIPS = 30.0  # ΔE 1.5, 3 and 6 at the three intensities
+def flip_bound(budget: float) -> float:
+    """Mean ꟻLIP that goes with an LPIPS budget: what the three intensities may show (results/visibility.json)."""
+    return 0.04 + 0.4 * budget
 
 
 @dataclass(frozen=True)
 class Settings:
     """How to protect.
 
-    budget: LPIPS (AlexNet) between original and saved file; 0 writes an uncloaked copy. cast: how far colours may drift
-    (ΔE, ``colour_cast``); None: 30 times the budget, or, at effort "paper", no bound, as published. models: names, hub
-    ids or paths of the models to cloak against; "auto" is the best on disk. resolutions: short sides (px) that mimics
+    budget: LPIPS (AlexNet) between original and saved file; 0 writes an uncloaked copy. flip: how much of the change a
+    viewer may see (mean ꟻLIP of the saved file, ``perception.flip``); None: what goes with the budget, or, at effort
+    "paper", no bound, as published. models: names, hub ids or paths of the models to cloak against; "auto" is, for each
+    family of ``against``, the autoencoder that was pulled, else the surrogate. against: model families that mimics use
+    (``weights.FAMILIES``). resolutions: short sides (px) that mimics
     train at; the largest is the cloak's working resolution; none: the models' own, at least 512. style: force T by
     name. artist: keep T for this artist. catalogue: of target styles, or the embedded one. band: draw T as Glaze does,
     between these percentiles of distance; None: as we do (styles/choose.py). painter: None for the embedded Ω, or hub
@@ -58,9 +51,10 @@ class Settings:
     """
 
     budget: float = 0.1
-    cast: float | None = None
+    flip: float | None = None
     effort: str = "default"
     models: tuple[str, ...] = ("auto",)
+    against: tuple[str, ...] = weights.FAMILIES
     resolutions: tuple[int, ...] = ()
     seed: int = 0
     style: str | None = None
@@ -79,13 +73,15 @@ class Settings:
     def __post_init__(self) -> None:
         if isinstance(self.catalogue, str):
             object.__setattr__(self, "catalogue", Path(self.catalogue))
-        for name in ("models", "resolutions", "band"):  # a list, as JSON and people have it, has no hash
+        for name in ("models", "against", "resolutions", "band"):  # a list, as JSON and people have it, has no hash
             if isinstance(given := getattr(self, name), list):
                 object.__setattr__(self, name, tuple(given))
         if not 0 <= self.budget <= 1:
             raise InputError(f"intensity: expected an LPIPS budget between 0 and 1, got {self.budget}")
-        if self.cast is not None and not 0 < self.cast <= 100:
-            raise InputError(f"cast: expected a ΔE above 0 and up to 100, got {self.cast}")
+        if self.flip is not None and not 0 < self.flip <= 1:
+            raise InputError(f"flip: expected a mean ꟻLIP above 0 and up to 1, got {self.flip}")
+        if not self.against or set(self.against) - set(weights.FAMILIES):
+            raise InputError(f"against: expected some of {', '.join(weights.FAMILIES)}, got {list(self.against)}")
         if self.effort not in EFFORTS:
             raise InputError(f"effort: expected one of {', '.join(EFFORTS)}, got {self.effort!r}")
         if isinstance(self.models, str) or not self.models:
@@ -109,7 +105,7 @@ class Settings:
 
     @property
     def as_published(self) -> bool:
-        """Whether all is as in Glaze's paper: T from a band, δ from nothing, colours unbounded, one resolution."""
+        """Whether all is as in Glaze's paper: T from a band, δ from nothing, LPIPS alone, one resolution."""
         return self.effort == "paper"
 
     @property
@@ -117,16 +113,19 @@ class Settings:
         """The band that T is drawn from: as published, Glaze's."""
         return self.band or (BAND if self.as_published else None)
 
+    @property
+    def visible(self) -> float | None:
+        """The bound on mean ꟻLIP; as published, there is none."""
+        return self.flip or (None if self.as_published else flip_bound(self.budget))
+
     def cloak(self) -> GlazeSettings:
         several = self.resolutions if len(self.resolutions) > 1 and not self.as_published else ()
-        cast = self.cast or (None if self.as_published else CAST_PER_LPIPS * self.budget)
-        return replace(EFFORTS[self.effort], budget=self.budget, cast=cast, resolutions=several)
+        return replace(EFFORTS[self.effort], budget=self.budget, flip=self.visible, resolutions=several)
 
     def fingerprint(self) -> str:
         """Changes with anything that changes the protected picture: a re-run with another one does not skip."""
         kept = {k: v for k, v in asdict(self).items() if k not in ("device", "offline")} | asdict(self.cloak())
-        kept |= {"closest": CLOSEST, "larger": None if self.as_published else asdict(for_larger_files(self.cloak()))}
-        kept |= {"start": None if self.as_published else weights.sha256(weights.embedded("instant"))}
+        kept |= {"closest": CLOSEST}
         if contents := self._contents():
             kept |= {"contents": contents}
         return sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -1,8 +1,9 @@
 """A short cloak of a few pictures towards a style, to see how far it would take them, before that becomes T.
 
 Where Ω's pictures are far from the artist's, a cloak may still not get there within its budget; and what the model sees
-half-way may still look like the artist. Only a cloak shows it (benchmarks/trials.py). It is made on the miniature at
-128 px whatever the model and the intensity of the real ones, so it takes seconds and an artist's T depends on neither.
+half-way may still look like the artist. Only a cloak shows it (benchmarks/trials.py). It is made on the
+surrogate at 128 px whatever the model and the intensity of the real ones, so it takes seconds and an artist's T depends
+on neither.
 
 How much a cloak changes a picture is not the question, nor how near it comes to its target: an artist's own pictures
 differ much among themselves, and a target may be near them. It is how far from them all the style that the model sees
@@ -12,7 +13,7 @@ is then (benchmarks/trials.py, benchmarks/trial_mimics.py).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import torch
 from torch import Tensor
@@ -22,18 +23,14 @@ from velatura.diffusion.extractors import Extractor
 from velatura.images import Artwork, working
 from velatura.images.resample import middle
 from velatura.perception.style import style, style_change
-from velatura.protect.settings import CAST_PER_LPIPS
+from velatura.protect.settings import SHORT, flip_bound
 from velatura.styles import transfer
 
 SIDE = 128
 MOST_PICTURES = 3
 BUDGET = 0.1
-# Of no effort: an artist's T must stay when efforts change. At 128 px noise of equal LPIPS has four times the colour
-# cast that it has at 512 (evaluation/arms.py).
-SETTINGS = GlazeSettings(
-    budget=BUDGET, alpha=8, alpha_start=0.3, steps=20, learning_rate=0.02, decay=True, beta2=0.9,
-    cast=4 * CAST_PER_LPIPS * BUDGET, gamma=3, gamma_start=0.1125,
-)  # fmt: skip
+# Of no effort: an artist's T must stay when efforts change.
+SETTINGS = replace(SHORT, steps=12, budget=BUDGET, flip=flip_bound(BUDGET))
 # What T depends on: the question that a trial asks, and of what. Experiments keep their pictures by it.
 MADE_WITH = ("cloaks from home", SIDE, MOST_PICTURES, asdict(SETTINGS))
 

@@ -8,9 +8,6 @@ from typing import Any
 
 from velatura.reports.result import Row, method
 
-VISIBLE_CAST = 3.0  # ΔE, colour_cast; side by side, about 1 is just visible
-NOISE_MARGIN = 0.05  # of decoded shift; less of a lead than this is none
-
 # The bars of the mimicry experiment: below them an attack is too weak to judge a cloak by.
 CLEAN_TOP1, CLEAN_TOP3, BASE_TOP1 = 0.70, 0.85, 0.15
 SEED_SPREAD = 0.2  # of style shift; twice what chance alone makes of three seeds of 96 pictures each
@@ -178,35 +175,19 @@ def _of(row: Row) -> tuple[str | None, float | None, str | None, str]:
     return row.cloak, row.budget, row.recipe, row.countermeasure or ""
 
 
-def flags(
-    *,
-    budget: float,
-    lpips: float,
-    scale: float,
-    cast: float,
-    cast_budget: float | None,
-    shifts: Mapping[str, float],
-    noise: Mapping[str, float],
-) -> list[str]:
+def flags(*, budget: float, lpips: float, scale: float, flip: float, flip_budget: float | None) -> list[str]:
     """What is wrong or doubtful with one protected picture.
 
-    ``lpips`` (whole or enlarged, the larger) and ``cast`` (ΔE, and its bound if it has one) are of the written file;
-    ``scale`` is what δ was multiplied by to fit it; ``shifts`` and ``noise`` the decoded shifts, by model, of
-    the cloak and of noise of equal LPIPS.
+    ``lpips`` (whole or enlarged, the larger) and ``flip`` (mean ꟻLIP, and its bound if it has one) are of the written
+    file; ``scale`` is what δ was multiplied by to fit it.
     """
-    if budget == 0:
-        return ["no cloak: at intensity 0 the file is a copy, to compare with"]
     found = []
     if lpips > budget:
         found.append(f"budget exceeded in the saved file: LPIPS {lpips:.3f} > {budget:g}")
-    if lpips < 0.7 * budget:
-        found.append(f"budget not used: LPIPS {lpips:.3f} of {budget:g}")
+    if flip_budget is not None and flip > 1.01 * flip_budget:
+        found.append(f"more visible than asked for in the saved file: ꟻLIP {flip:.3f} > {flip_budget:.3f}")
+    if lpips < 0.7 * budget and (flip_budget is None or flip < 0.7 * flip_budget):
+        found.append("less of the change is used than the intensity allows")
     if scale < 0.5:
         found.append("the cloak was more than halved to keep the budget in the saved file")
-    no_better = [name for name in shifts if shifts[name] <= noise[name] + NOISE_MARGIN]
-    if no_better:
-        found.append(f"no better than random noise of equal visibility on {', '.join(no_better)}")
-    if cast > 1.05 * (cast_budget or VISIBLE_CAST):
-        bound = "which LPIPS hardly punishes" if cast_budget is None else f"the bound is {cast_budget:g}"
-        found.append(f"visible colour cast: ΔE {cast:.1f}, {bound}")
     return found

@@ -1,58 +1,66 @@
-"""The verdict on one picture, in words: strong, fair or weak, on what it rests, and what to try.
+"""The verdict on one picture, in words: how far models see it on its way to the target, and whether people see it.
 
-It rests on ``view_change``: how far the style that the model sees has changed (``perception.style``), from 0 to 1.
-Below 0.1 (means of an arm, at 128 px on the miniature) lie noise, other pictures' cloaks and cloaks that were held too
-tight; above it most mimics missed the style more often than on noise. Not all: a style may change much and stay the
-artist's (results/evaluation/first-trial-vincent-van-gogh.json), which no figure of one picture alone tells. It predicts
-mimics roughly, if better than ``decoded_shift``, the share of the way to the target style, which does not know how far
-the way is (docs/evaluation-results.md, "Do fast figures predict slow ones?").
+Words such as strong or weak are withheld until trained mimics have set their thresholds; the figures are shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-STRONG, FAIR = 0.25, 0.1
-MARGIN = 0.02  # over noise; less of a lead than this is none
+from velatura.weights import FAMILY_NAMES
+
+MARGIN = 0.03  # of progress over noise that is as visible; less of a lead than this is none
+# JOD that a viewer loses at a 4K screen, about SLOPE · ꟻLIP ** POWER: fitted to ColorVideoVDP (results/visibility.json).
+SLOPE, POWER = 31.6, 1.433
+SEEN = ((0.25, "cannot see the change"), (1.0, "hardly sees the change"), (2.0, "sees the change when looking for it"))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """``word``: strong | fair | weak; ``sentence`` says why and on which models; ``advice`` what to try, or ''."""
+    """``word``: protected | unprotected | nothing | copied; ``sentence`` says why; ``advice`` what to try, or ''."""
 
     word: str
     sentence: str
     advice: str
 
 
-def verdict(view_change: Mapping[str, float], *, noise_change: float | None, scale_models: Sequence[str]) -> Verdict:
-    """Judge by the worst of the models measured.
-
-    ``view_change``: by model name. ``noise_change``: what random noise of equal LPIPS reaches. ``scale_models``: names
-    of miniatures among the models; measured on those alone, no picture is called strong.
-    """
-    change = min(view_change.values())
-    word = "strong" if change >= STRONG else "fair" if change >= FAIR else "weak"
-    reason = f"the style that the model sees has changed by {change:.0%}"
-    if noise_change is not None:
-        reason += f" (random noise of equal visibility: {noise_change:.0%})"
-        if change <= noise_change + MARGIN:
-            same = round(change, 2) <= round(noise_change, 2)
-            word, reason = "weak", f"{reason}: {'no' if same else 'hardly'} better than noise"
-    miniature_only = set(view_change) <= set(scale_models)
-    sentence = f"{word}: {reason}; measured on {', '.join(view_change)}"
-    if miniature_only:
-        word = "fair" if word == "strong" else word
-        measured = f"measured on {', '.join(view_change)} alone, a scale model"
-        sentence = f"{word}; not shown against a full-size model: {reason}; {measured}"
-    return Verdict(word, sentence, _advice(word, miniature_only))
+def verdict(report: Mapping[str, Any]) -> Verdict:
+    """Of a report of ``protect.report``, all but its verdict."""
+    kind = report["kind"]
+    if kind["nothing"] is not None:
+        return Verdict("nothing", f"left as it is, there is nothing to protect: {kind['nothing']}", "")
+    if not report["settings"]["budget"]:
+        return Verdict("copied", "a copy without a cloak (intensity 0)", "")
+    families = report["families"]
+    gain = {name: f["progress"] - f["progress_noise"] for name, f in families.items()}
+    if sum(gain.values()) / len(gain) <= MARGIN:
+        return Verdict(
+            "unprotected",
+            f"not protected: nothing that is worth what one would see of it, in this {kind['name']}",
+            "another target style may do more" if not kind["grey"] else "",
+        )
+    return Verdict(
+        "protected", f"{_seen_by_models(families, report['style']['artist'])}; {_seen_by_people(report)}", ""
+    )
 
 
-def _advice(word: str, miniature_only: bool) -> str:
-    advice = []
-    if word == "weak":
-        advice.append("try --intensity high, --effort max or another --style")
-    if miniature_only:
-        advice.append("cloak against a model that mimics use: velatura models pull taesd, then --model taesd")
-    return "; ".join(advice)
+def _seen_by_models(families: Mapping[str, Mapping[str, Any]], artist: str) -> str:
+    parts = [f"{FAMILY_NAMES.get(name, name)} {max(0, f['progress']):.0%}" for name, f in families.items()]
+    first, *others = parts
+    head, share = first.rsplit(" ", 1)
+    sees = "see" if " and " in head else "sees"
+    rest = "".join(f", {part}" for part in others)
+    return f"{head} {sees} {share} of the way to {artist}{rest}"
+
+
+def _seen_by_people(report: Mapping[str, Any]) -> str:
+    lost = jod_lost(report["figures"]["flip"])
+    words = next((words for most, words in SEEN if lost <= most), "sees the change")
+    return f"a viewer {words} ({lost:.1f} JOD, estimated)"
+
+
+def jod_lost(flip: float) -> float:
+    """About how much worse viewers find a picture of such a mean ꟻLIP, in JOD (one: three of four see it)."""
+    return float(SLOPE * flip**POWER)

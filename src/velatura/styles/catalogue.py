@@ -22,6 +22,8 @@ from velatura.images.formats import SUFFIXES
 from velatura.reports.result import to_json
 from velatura.styles import space, transfer
 
+MODEL = "mini"  # whose features make the style space, whatever model a cloak uses
+
 
 @dataclass(frozen=True)
 class Style:
