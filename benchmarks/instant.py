@@ -27,6 +27,7 @@ from pathlib import Path
 import torch
 from cloaks import REPORTING, TUNING, pictures, square
 from torch import Tensor
+from velatura.protect.figures import views, visible
 
 from velatura import __version__, weights
 from velatura.cloaks import GlazeSettings, NoiseSettings, glaze, noise
@@ -35,7 +36,6 @@ from velatura.evaluation.arms import Arm, colour_bound
 from velatura.images import read
 from velatura.perception.lpips import lpips
 from velatura.protect import EFFORTS, Protector, Settings
-from velatura.protect.figures import views, visible
 from velatura.protect.protector import STYLE_MODEL, png
 from velatura.reports.result import Result, Row
 from velatura.reports.statistics import mean_interval

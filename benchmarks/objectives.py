@@ -39,8 +39,8 @@ from velatura.images import read
 from velatura.perception import lpips
 from velatura.perception.color_difference import cell_difference, cells
 from velatura.protect import EFFORTS, Protector, Settings
-from velatura.protect.visibility import visible
 from velatura.protect.settings import CAST_PER_LPIPS
+from velatura.protect.visibility import visible
 from velatura.reports.result import Result, Row, load, to_json
 from velatura.reports.statistics import mean_interval
 

@@ -1,6 +1,12 @@
 """How visible cloaks are to people, by ColorVideoVDP beside LPIPS and ꟻLIP.
 
+    python benchmarks/visibility.py make ../shared/art FOLDER
     python benchmarks/visibility.py pairs FOLDER -o results/visibility.json --python /work/cvvdp-venv/bin/python
+
+``make`` protects twenty pictures of six kinds by held-out artists as ``velatura protect`` does, at the three
+intensities: eight in colour, three grey, three in flat colour, three line drawings, and one each made of such by
+formula: tinted brown, drawn in large pixels, cut out. ``pairs`` judges any folder: FOLDER/files of
+``benchmarks/transfer.py --frontier`` has the published objective, PhotoGuard and noise.
 
 FOLDER has one sub-folder for each way to protect, and ``original``; files of one name belong together. Every file is
 compared with its original as it was saved, at its own size. ColorVideoVDP (Mantiuk et al., SIGGRAPH 2024) answers in
@@ -45,6 +51,81 @@ DISPLAYS = ("standard_4k", "standard_fhd")  # ColorVideoVDP's names
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 
 
+KINDS = {"colour picture": 8, "grey picture": 3, "flat colour": 3, "line art": 3}
+INTENSITIES = ("low", "default", "high")
+
+
+def make(args: argparse.Namespace) -> None:
+    from dataclasses import replace
+
+    from velatura.cloaks.budget import intensity
+    from velatura.images import read, save
+    from velatura.protect import Protector, Settings
+
+    originals = args.folder / ORIGINAL
+    for name in (ORIGINAL, *INTENSITIES, "reports"):
+        (args.folder / name).mkdir(parents=True, exist_ok=True)
+    for name, data in twenty(args.art).items():
+        save(data, originals / f"{name}.png")
+    protector = Protector(Settings(style=args.style))
+    networks = protector.settings
+    for level in INTENSITIES:
+        protector.settings = replace(networks, budget=intensity(level))
+        for path in sorted(originals.glob("*.png")):
+            result = args.folder / level / path.name
+            if result.exists():
+                continue
+            done = protector.protect(read(path))
+            save(done.data, result)
+            save(json.dumps(done.report).encode(), args.folder / "reports" / f"{level}-{path.stem}.json")
+            print(level, path.stem, done.verdict.sentence, flush=True)
+
+
+def twenty(art: Path) -> dict[str, bytes]:
+    """PNG files by name, of 512 px: the middle squares of held-out pictures, and three that are made of them."""
+    import numpy as np
+
+    sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
+    from train_surrogate import held_out_files
+
+    from velatura.images import read, working
+    from velatura.images.kinds import kind
+    from velatura.images.resample import middle
+
+    found: dict[str, bytes] = {}
+    squares: dict[str, list[Any]] = {name: [] for name in KINDS}
+    artists: dict[str, set[str]] = {name: set() for name in KINDS}
+    for path in held_out_files(art, 300, 150):
+        artwork = read(path)
+        name = kind(artwork).name
+        alone = name == "colour picture"  # of these, one by each artist
+        if len(squares.get(name, [0] * 99)) >= KINDS.get(name, 0) or (alone and path.parent.name in artists[name]):
+            continue
+        artists[name].add(path.parent.name)
+        square = (middle(working(artwork, 512), 512)[0].permute(1, 2, 0) * 255).round().byte().numpy()
+        found[f"{name.split()[0]}-{len(squares[name])}-{path.stem[:30]}"] = as_png(square)
+        squares[name].append(square)
+    grey, colour = squares["grey picture"][0].mean(2) / 255, squares["colour picture"][0]
+    tint = np.stack([grey**0.8, grey, grey**1.3], 2)
+    found["one-hue"] = as_png((tint * 255).round().astype("uint8"))
+    sprite = squares["flat colour"][0][::16, ::16] // 48 * 48
+    found["pixel-art"] = as_png(sprite.repeat(16, 0).repeat(16, 1))
+    y, x = np.mgrid[:512, :512]
+    oval = (((x - 256) / 200) ** 2 + ((y - 256) / 240) ** 2 < 1).astype("uint8") * 255
+    found["cut-out"] = as_png(np.dstack([colour, oval]))
+    return found
+
+
+def as_png(pixels: Any) -> bytes:
+    import io
+
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
 def pairs(folder: Path) -> list[tuple[str, Path, Path]]:
     """(way to protect, original, protected file) of all files that have an original; none may lack it."""
     from velatura.errors import InputError
@@ -53,7 +134,7 @@ def pairs(folder: Path) -> list[tuple[str, Path, Path]]:
     if not originals:
         raise InputError(f"{folder / ORIGINAL}: expected pictures, found none")
     found = []
-    for arm in sorted(path for path in folder.iterdir() if path.is_dir() and path.name != ORIGINAL):
+    for arm in sorted(path for path in folder.iterdir() if path.is_dir() and path.name not in (ORIGINAL, "reports")):
         for path in sorted(path for path in arm.iterdir() if path.suffix.lower() in SUFFIXES):
             if path.stem not in originals:
                 raise InputError(f"{path}: expected an original of that name in {folder / ORIGINAL}")
@@ -220,9 +301,13 @@ if __name__ == "__main__":
     compared.add_argument("folder", type=Path, help="sub-folders of pictures, original among them")
     compared.add_argument("-o", "--output", type=Path, default=Path("results/visibility.json"))
     compared.add_argument("--python", type=Path, required=True, help="the python of ColorVideoVDP's environment")
+    made = commands.add_parser("make", help="protect twenty pictures")
+    made.add_argument("art", type=Path, help="../shared/art")
+    made.add_argument("folder", type=Path)
+    made.add_argument("--style", default="pieter-bruegel")
     commands.add_parser("jod", help="for the other environment: pairs from stdin, JOD to stdout")
     arguments = parser.parse_args()
-    if arguments.command == "pairs":
-        compare(arguments)
-    else:
+    if arguments.command == "jod":
         judge()
+    else:
+        {"make": make, "pairs": compare}[arguments.command](arguments)

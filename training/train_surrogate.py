@@ -28,7 +28,6 @@ import math
 import os
 import random
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +126,7 @@ class Attack:
 
     def __init__(self, pictures: Tensor, rng: random.Random) -> None:
         self.radius = math.exp(rng.uniform(math.log(2), math.log(16))) / 255
-        self.sigma = rng.choice([0, 0, 0.6, 0.9, 1.4])
+        self.sigma = rng.choice([0, 0.6, 0.7, 0.7, 0.9, 1.4])
         self.grey = rng.random() < 0.2
         self.mask = torch.ones_like(pictures[:, :1])
         if rng.random() < 0.5:
@@ -172,14 +171,14 @@ class Labeller:
         return torch.where(pick < 0.3, alone, torch.where(pick < 0.6, drawn, even))
 
     def shard(self) -> dict[str, Tensor]:
-        rng = self.rng
+        rng, args = self.rng, self.args
         x = torch.stack([crop_of(path, rng) for path in rng.sample(self.paths, SHARD)])
         found: dict[str, Tensor] = {}
         attack = Attack(x, rng)
         student = self.student()
         kind = rng.random()
         delta = attack.within(torch.randn_like(x) * attack.radius * rng.choice([0, 0.3]), x)
-        if kind < (0.3 if student is not None else 0.65):
+        if kind < (args.guided if student is not None else 0.65):
             goal = self.targets(x)
             with torch.no_grad():
                 clean, goal = seen(self.networks, x), seen(self.networks, goal)
@@ -194,8 +193,10 @@ class Labeller:
         else:
             with torch.no_grad():
                 clean = seen(self.networks, x)
-            if student is None or kind < 0.38:
-                delta = attack.within(attack.shaped(torch.randn_like(x)) * attack.radius * torch.rand(SHARD, 1, 1, 1), x)
+            if student is None or kind < args.guided + 0.05:
+                delta = attack.within(
+                    attack.shaped(torch.randn_like(x)) * attack.radius * torch.rand(SHARD, 1, 1, 1), x
+                )
             else:
                 delta = self.cloaked(student, x, delta, attack) - x
         changed = ((x + delta).clamp(0, 1) * 255).round() / 255
@@ -216,7 +217,7 @@ class Labeller:
 
     def cloaked(self, student: Surrogate, x: Tensor, delta: Tensor, attack: Attack) -> Tensor:
         """A cloak against the student: steps of signed gradient, or of Adam."""
-        steps, w = self.rng.choice([3, 5, 8, 12]), self.weights(len(x))
+        steps, w = self.rng.choice([3, 5, 8, 12, 15]), self.weights(len(x))
         goal = self.targets(x)
         with torch.no_grad():
             clean, goal = student.normalised(x * 2 - 1), student.normalised(goal * 2 - 1)
@@ -327,57 +328,82 @@ def linear_start(model: Surrogate, pool: Pool) -> None:
         model.linear.bias.copy_(solved[-1])
 
 
-def held_out_pictures(args: argparse.Namespace, side: int, count: int) -> list[Tensor]:
-    """Middle squares of held-out pictures, ``(1, 3, side, side)``, artists in turn."""
-    _, paths = pictures_of(args.art)
+def held_out_files(art: Path, side: int, count: int) -> list[Path]:
+    """Held-out pictures with a short side of ``side`` pixels or more, the artists in turn."""
+    _, paths = pictures_of(art)
     by_artist: dict[str, list[Path]] = {}
     for path in paths:
-        by_artist.setdefault(path.parent.name if path.parent.parent.name != "art" else "styles", []).append(path)
-    chosen = [group[i] for i in range(100) for group in by_artist.values() if i < len(group)]
+        image = pyvips.Image.new_from_file(str(path))
+        if min(image.width, image.height) >= side:
+            by_artist.setdefault(path.parent.name, []).append(path)
+    return [group[i] for i in range(100) for group in by_artist.values() if i < len(group)][:count]
+
+
+def held_out_pictures(args: argparse.Namespace, side: int, count: int) -> list[Tensor]:
+    """Middle squares of held-out pictures, ``(1, 3, side, side)``, artists in turn."""
     found = []
-    for path in chosen:
+    for path in held_out_files(args.art, side, count):
         picture = load_picture(path, side)
-        if min(picture.shape[-2:]) >= side:
-            top, start = ((n - side) // 2 for n in picture.shape[-2:])
-            found.append(picture[None, :, top : top + side, start : start + side].float() / 255)
-        if len(found) == count:
-            break
+        top, start = ((n - side) // 2 for n in picture.shape[-2:])
+        found.append(picture[None, :, top : top + side, start : start + side].float() / 255)
     return found
 
 
 @torch.no_grad()
 def r_squared(model: Surrogate, pictures: list[Tensor], truth: list[Tensor]) -> dict[str, float]:
     """Share of the variance of each family's latents over the pictures, mean over channels."""
-    wrong = torch.cat([(model.encode(x * 2 - 1).latents - z).flatten(2)[0] for x, z in zip(pictures, truth, strict=True)], 1)
+    wrong = torch.cat(
+        [(model.encode(x * 2 - 1).latents - z).flatten(2)[0] for x, z in zip(pictures, truth, strict=True)], 1
+    )
     spread = torch.cat([z.flatten(2)[0] for z in truth], 1).var(1)
     share = 1 - wrong.pow(2).mean(1) / spread
-    return {head: round(float(part.mean()), 4) for head, part in zip(HEADS, share.split(list(HEADS.values())), strict=True)}
+    return {
+        head: round(float(part.mean()), 4) for head, part in zip(HEADS, share.split(list(HEADS.values())), strict=True)
+    }
 
 
 def rate(args: argparse.Namespace, step: int, progress: float) -> float:
     return float(args.rate * min(1, (step + 1) / 200) * max(0.02, 0.5 + 0.5 * math.cos(math.pi * progress)))
 
 
-def losses(model: Surrogate, pool: Pool, batch: int, guided: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Error, error of differences, and one less the cosine of gradients, by family or ``()``."""
-    x, changed, z, d = pool.draw(pool.shards, batch, ("x", "changed", "latents", "difference"))
-    z, d = (z - model.shift) / model.scale, d / model.scale
-    both = model.normalised(torch.cat([x, changed]).contiguous(memory_format=torch.channels_last) / 127.5 - 1)
-    first, second = both.chunk(2)
-    plain = (errors(first - z, torch.ones_like(z)) + errors(second - z - d, torch.ones_like(z))) / 2
-    moved = errors(second - first - d, d.pow(2) + 1e-3)
-    if not guided:
-        return plain, moved, plain.new_zeros(())
-    at, goal, clean, w, wanted = pool.draw(pool.guided, max(2, batch // 2), ("at", "goal", "latents", "w", "gradient"))
-    at = at.contiguous(memory_format=torch.channels_last).requires_grad_(True)
-    goal, clean = ((v - model.shift) / model.scale for v in (goal, clean))
-    # Families have units of their own; the teachers' objective is relative to each family's whole, in its units.
-    scale = model.scale.pow(2)
-    found = model.normalised(at * 2 - 1)
-    rows = zip(by_family((found - goal).pow(2) * scale), by_family((clean - goal).pow(2) * scale), w.unbind(1), strict=True)
-    objective = sum((share * a.mean((1, 2, 3)) / b.mean((1, 2, 3)).clamp_min(1e-3)).sum() for a, b, share in rows)
-    (gradient,) = torch.autograd.grad(objective, at, create_graph=True)
-    return plain, moved, 1 - F.cosine_similarity(gradient.flatten(1), wanted.flatten(1)).mean()
+class Losses:
+    """The three terms, each by its own kind of step: families' errors ``(5,)``, or a number ``()``."""
+
+    def __init__(self, model: Surrogate, pool: Pool, batch: int) -> None:
+        self.model, self.pool, self.batch = model, pool, batch
+
+    def _seen(self, pictures: Tensor) -> Tensor:
+        found: Tensor = self.model.normalised(pictures.contiguous(memory_format=torch.channels_last) / 127.5 - 1)
+        return found
+
+    def plain(self) -> Tensor:
+        """Latents, of twice as many crops, either clean or changed."""
+        x, changed, z, d = self.pool.draw(self.pool.shards, 2 * self.batch, ("x", "changed", "latents", "difference"))
+        pick = (torch.rand(len(x)) < 0.5).float().view(-1, 1, 1, 1)
+        z = (z + pick * d - self.model.shift) / self.model.scale
+        return errors(self._seen(x + pick * (changed - x)) - z, torch.ones_like(z))
+
+    def pairs(self) -> tuple[Tensor, Tensor]:
+        """Latents of pairs, and what the change makes of them."""
+        x, changed, z, d = self.pool.draw(self.pool.shards, self.batch, ("x", "changed", "latents", "difference"))
+        z, d = (z - self.model.shift) / self.model.scale, d / self.model.scale
+        first, second = self._seen(torch.cat([x, changed])).chunk(2)
+        plain = (errors(first - z, torch.ones_like(z)) + errors(second - z - d, torch.ones_like(z))) / 2
+        return plain, errors(second - first - d, d.pow(2) + 1e-3)
+
+    def turned(self) -> Tensor:
+        """One less the cosine of the student's and the teachers' gradient of the way to a random target."""
+        model, size = self.model, max(2, self.batch // 2)
+        at, goal, clean, w, wanted = self.pool.draw(self.pool.guided, size, ("at", "goal", "latents", "w", "gradient"))
+        at = at.requires_grad_(True)
+        goal, clean = ((v - model.shift) / model.scale for v in (goal, clean))
+        # The teachers' objective is relative to each family's whole way, in its units.
+        scale = model.scale.pow(2)
+        ways = (by_family((v - goal).pow(2) * scale) for v in (self._seen(at * 255), clean))
+        rows = zip(*ways, w.unbind(1), strict=True)
+        left = [(share * a.mean((1, 2, 3)) / b.mean((1, 2, 3)).clamp_min(1e-3)).sum() for a, b, share in rows]
+        (gradient,) = torch.autograd.grad(torch.stack(left).sum(), at, create_graph=True)
+        return 1 - F.cosine_similarity(gradient.flatten(1), wanted.flatten(1)).mean()
 
 
 def learn(args: argparse.Namespace) -> None:
@@ -405,6 +431,9 @@ def learn(args: argparse.Namespace) -> None:
         average.load_state_dict(model.state_dict())
         print("linear", r_squared(average, pictures, truth), flush=True)
     log = (args.run / "log.jsonl").open("a")
+    losses, last = Losses(model, pool, args.batch), dict[str, Tensor]()
+    counts = [int(count) for count in args.mix.split(",")]
+    kinds = [kind for kind, count in zip(("plain", "pairs", "turned"), counts, strict=True) for _ in range(count)]
     while True:
         began = time.monotonic()
         progress = spent / 60 / args.minutes
@@ -412,8 +441,16 @@ def learn(args: argparse.Namespace) -> None:
             break
         for group in optimizer.param_groups:
             group["lr"] = rate(args, step, progress)
-        plain, moved, turned = losses(model, pool, args.batch, guided=step % 3 == 0)
-        loss = plain.mean() + args.moved * moved.mean() + args.turned * turned
+        kind = kinds[step % len(kinds)]
+        if kind == "plain":
+            last["plain"] = losses.plain()
+            loss = last["plain"].mean()
+        else:
+            last["plain"], last["moved"] = losses.pairs()
+            loss = last["plain"].mean() + args.moved * last["moved"].mean()
+            if kind == "turned" and pool.guided:
+                last["turned"] = losses.turned()
+                loss = loss + args.turned * last["turned"]
         optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -425,9 +462,9 @@ def learn(args: argparse.Namespace) -> None:
             for a, b in zip(average.buffers(), model.buffers(), strict=True):
                 a.copy_(b)
         step, spent = step + 1, spent + min(time.monotonic() - began, 30)
-        if step % 30 == 1:  # a guided one
-            row = {"step": step, "minutes": spent / 60, "plain": plain.tolist(), "moved": moved.tolist()}
-            row |= {"turned": float(turned.detach()), "norm": float(norm)}
+        if step % 40 == 0:
+            row = {"step": step, "minutes": spent / 60, "norm": float(norm)}
+            row |= {name: value.detach().tolist() for name, value in last.items()}
             print(json.dumps(row), file=log, flush=True)
         if step % 25 == 0:
             pool.refresh()
@@ -440,7 +477,8 @@ def learn(args: argparse.Namespace) -> None:
             torch.save(state | {"step": step, "seconds": spent}, checkpoint.with_suffix(".tmp"))
             checkpoint.with_suffix(".tmp").rename(checkpoint)
             figures = r_squared(average, pictures, truth)
-            print(f"step {step}, {spent / 60:.1f} min, {len(pool.shards)} shards: {figures}", flush=True)
+            shown = ", ".join(f"{head} {value:.3f}" for head, value in figures.items())
+            print(f"step {step}, {spent / 60:.1f} min, {len(pool.shards)} shards: {shown}", flush=True)
 
 
 def view(args: argparse.Namespace) -> None:
@@ -515,7 +553,7 @@ def finish(args: argparse.Namespace) -> None:
     settings = {"steps": checkpoint["step"], "minutes": round(checkpoint["seconds"] / 60, 1)}
     settings |= {"pairs": SHARD * len(pool.shards), "with_gradients": SHARD * len(pool.guided)}
     settings |= {"parameters": sum(p.numel() for p in shipped.parameters())}
-    settings |= {key: getattr(args, key) for key in ("batch", "rate", "moved", "turned")}
+    settings |= {key: getattr(args, key) for key in ("batch", "rate", "mix", "moved", "turned")}
     for row in rows:
         print(row.metric, row.arm or "", f"{row.value:.4f}")
     digests = {name: velatura_weights.sha256(args.weights / name) for name in TEACHERS.values()}
@@ -530,9 +568,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("weights", type=Path, help="folder with the teachers: taesd, taesdxl, taesd3, taef1, taef2")
     parser.add_argument("--run", type=Path, default=Path("runs/surrogate"), help="pool, checkpoint, log")
     parser.add_argument("--minutes", type=float, default=120)
+    parser.add_argument("--guided", type=float, default=0.15, help="share of crops changed by the teachers' gradient")
     parser.add_argument("--first", type=int, default=24, help="shards to wait for before learning begins")
     parser.add_argument("--batch", type=int, default=3, help="pairs of crops")
     parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--mix", default="5,2,1", help="steps in turn: latents alone, with differences, and gradients")
     parser.add_argument("--moved", type=float, default=0.15, help="weight of the error of differences")
     parser.add_argument("--turned", type=float, default=0.15, help="weight of the gradients' cosine")
     parser.add_argument("--shape", default="{}", help="JSON: stem, widths and blocks of the network")

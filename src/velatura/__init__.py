@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -11,6 +12,14 @@ if TYPE_CHECKING:
     from velatura.diffusion.autoencoder import MiniAutoencoder
     from velatura.errors import VelaturaError
     from velatura.protect import Protected, Protector, Settings, protect
+
+# No thread ever spins for another: beside other busy programs steps take far longer so, and on an idle machine no less.
+# OpenMP reads this when torch is loaded, so it is decided here, for this process and for those that it starts; who
+# imports torch first is not reached, and who has set the policy is left alone.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    for _name in ("GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
+        os.environ.setdefault(_name, "0")
 
 # Lazy, so that `import velatura` and `velatura --help` load no torch.
 _HOMES = {

@@ -49,9 +49,9 @@ class QuickProtector:
         time.sleep(0.01)
         figures = {"lpips": 0.0, "bytes_before": 0, "bytes_after": 0}
         report = {"velatura": "quick", "output_sha256": sha256(data).hexdigest(), "figures": figures}
-        report |= {"flags": [], "notes": [], "seconds": {}, "style": {"name": "quick"}}
+        report |= {"flags": [], "notes": [], "seconds": {}, "style": {"name": "quick"}, "families": {}, "unknown": None}
         return SimpleNamespace(
-            data=data, report=report, verdict=Verdict("weak", "quick", ""), target=None, sheet=lambda: data
+            data=data, report=report, verdict=Verdict("protected", "quick", ""), target=None, sheet=lambda: data
         )
 
 

@@ -51,9 +51,9 @@ def test_no_torch_for_help(statement: str) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize(("encoding", "shown"), [("cp1252", rb"\u0394E"), ("utf-8", "ΔE".encode())])
+@pytest.mark.parametrize(("encoding", "shown"), [("cp1252", rb"\ua7fbLIP"), ("utf-8", "ꟻLIP".encode())])
 def test_what_the_output_s_encoding_lacks_is_escaped(encoding: str, shown: bytes) -> None:
-    code = "import sys; sys.argv = ['velatura', 'protect', '--help']; from velatura.cli import main; main()"
+    code = "import sys; sys.argv = ['velatura', 'compare', '--help']; from velatura.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, env=os.environ | {"PYTHONIOENCODING": encoding}, check=False
     )
@@ -142,10 +142,39 @@ def test_a_disk_that_refuses_costs_one_line() -> None:
     assert "No space left on device: 'out.csv'" in done.stderr
 
 
-def test_waiting_threads_leave_the_processor_to_others_unless_the_user_says_otherwise() -> None:
-    ask = "import atexit, os, sys; sys.argv = ['velatura', '--version']; from velatura.cli import main; "
-    ask += "atexit.register(lambda: print(os.environ['OMP_WAIT_POLICY'])); main()"
-    plain = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
-    for given, found in ((plain, "PASSIVE"), (plain | {"OMP_WAIT_POLICY": "active"}, "active")):
-        done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, env=given)
-        assert done.stdout.split()[-1] == found
+THREADS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+
+
+@pytest.mark.parametrize(
+    ("entrance", "given", "found"),
+    [
+        *((name, {}, ["PASSIVE", "0", "0"]) for name in ("velatura", "velatura.cli", "velatura.server.app")),
+        *((name, {}, ["PASSIVE", "0", "0"]) for name in ("velatura.jobs.worker", "velatura.protect")),
+        ("velatura", {"OMP_WAIT_POLICY": "active"}, ["active", None, None]),
+        ("velatura", {"GOMP_SPINCOUNT": "7"}, ["PASSIVE", "7", "0"]),
+    ],
+)
+def test_no_thread_spins_for_another_and_that_is_decided_before_torch(
+    entrance: str, given: dict[str, str], found: list[str | None]
+) -> None:
+    """Whichever module a process begins with; and what it starts, a worker say, has it from the first line on."""
+    look = f"print([os.environ.get(n) for n in {THREADS!r}], 'torch' in sys.modules)"
+    # A finder in front looks when torch is first asked for; some entrances do that themselves.
+    ask = f"""
+import importlib.util, os, subprocess, sys
+
+class Watch:
+    def find_spec(self, name, *rest):
+        if name == "torch":
+            sys.meta_path.remove(self)
+            {look}
+
+sys.meta_path.insert(0, Watch())
+import {entrance}
+importlib.util.find_spec("torch")
+sys.stdout.flush()
+subprocess.run([sys.executable, "-c", {"import os, sys; " + look!r}])
+"""
+    plain = {key: value for key, value in os.environ.items() if key not in THREADS}
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, env=plain | given, check=False)
+    assert done.stdout.splitlines() == [f"{found} False"] * 2, done.stderr

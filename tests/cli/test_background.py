@@ -135,7 +135,7 @@ def test_watch_again_does_what_failed_was_deleted_or_is_asked_otherwise(
     for picture, state in zip(job.pictures, ("done", "done", "failed"), strict=True):
         picture.output.parent.mkdir(parents=True, exist_ok=True)
         picture.output.write_bytes(b"protected")
-        summary = {"verdict": {"sentence": "fair"}}
+        summary = {"verdict": {"sentence": "protected"}}
         ledger.set_picture(job.id, picture.number, state=state, error="broken" * (state == "failed"), summary=summary)
     ledger.set_job(job.id, 1, state="done")
     assert first.look()  # what failed is not queued at every look

@@ -53,10 +53,14 @@ def test_protects_reports_and_skips(art: Path, tmp_path: Path) -> None:
         distance = float(lpips(original, saved))
         assert 0.01 < distance <= 0.05
         assert report["figures"]["lpips"] == pytest.approx(distance, abs=1e-4)
-        assert report["models"]["mini"]["latent_remaining"] < 0.9
-        assert report["models"]["mini"]["latent_remaining_noise"] > 0.9
-        assert report["verdict"]["word"] in ("fair", "weak")
-        assert "not shown against a full-size model" in report["verdict"]["sentence"]
+        assert report["models"] == ["mini"]
+        (seen,) = report["families"].values()
+        assert seen["progress"] > 0.1 > seen["progress_noise"]
+        assert seen["seen_by"] == "mini"
+        assert report["verdict"]["word"] == "protected"
+        assert f"mini sees {seen['progress']:.0%} of the way to {report['style']['artist']}" in done.output
+        assert "of the way, noise that is as visible" in done.output
+        assert report["unknown"] in done.output
         assert report["seconds"]["total"] > 0
         assert len(report["weights"]["mini"]) == 64
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*.*")}
@@ -225,7 +229,7 @@ def test_whole_command_on_a_diffusers_folder(kind: str, art: Path, tmp_path: Pat
     done = run(art / "one.png", *arguments, "-m", "mini")
     assert done.exit_code == 0, done.output
     report = json.loads((tmp_path / "out/one.report.json").read_text())
-    assert set(report["models"]) == {str(tmp_path / "model"), "mini"}
+    assert set(report["models"]) == set(report["families"]) == {str(tmp_path / "model"), "mini"}
     assert report["figures"]["lpips"] <= 0.1
 
 
@@ -234,7 +238,7 @@ def test_whole_command_on_taef2(shared: Path, art: Path, tmp_path: Path) -> None
     done = run(art / "one.png", "-o", tmp_path / "out", "--effort", "fast", "--resolution", "128", "-m", model)
     assert done.exit_code == 0, done.output
     report = json.loads((tmp_path / "out/one.report.json").read_text())
-    assert report["models"][str(model)]["latent_remaining"] < 0.95
+    assert report["families"][str(model)]["progress"] > 0.05
 
 
 def test_target_painted_by_a_diffusion_model(tiny_model: Path, art: Path, tmp_path: Path) -> None:

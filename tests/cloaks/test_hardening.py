@@ -20,7 +20,7 @@ from velatura.evaluation.methods import DIFFERENTIABLE
 from velatura.perception.lpips import lpips
 from velatura.perception.pixels import blurred
 
-SETTINGS = DecodedSettings(0.1, alpha=8, steps=25, learning_rate=0.02, decay=True, beta2=0.9, alpha_start=0.3)
+SETTINGS = DecodedSettings(0.1, alpha=8, steps=25, learning_rate=0.02, decay=True, beta2=0.9)
 
 
 @pytest.mark.parametrize("quality", [30, 75, 92])

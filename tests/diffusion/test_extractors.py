@@ -11,8 +11,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from velatura import weights
+from velatura.cloaks.cloak import Goal
 from velatura.diffusion import extractors
 from velatura.diffusion.autoencoder import MiniAutoencoder
+from velatura.diffusion.surrogate import HEADS, Surrogate, view_decoder
 from velatura.errors import ContractError, InputError, WeightsError
 
 TAEF2 = Path(__file__).parents[2].parent / "shared" / "weights" / "taef2"
@@ -211,26 +213,100 @@ def test_the_real_distilled_autoencoder_reconstructs(picture: Tensor) -> None:
     assert picture.grad.abs().sum() > 0
 
 
-def test_auto_is_the_best_on_disk_and_never_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def pull(name: str, tmp_path: Path) -> None:
+    """As ``velatura models pull`` leaves it, but for its weights."""
+    model = weights.lookup(name)
+    assert model
+    snapshot = tmp_path / "hub" / f"models--{model.repo.replace('/', '--')}" / "snapshots" / model.revision
+    network(model.class_name or "").save_pretrained(snapshot / model.subfolder)
+
+
+def put_surrogate(folder: Path) -> Surrogate:
+    torch.manual_seed(0)
+    shape = {"widths": [8, 8, 8], "blocks": [1, 1, 1]}
+    module = Surrogate(4, (8, 8, 8), (1, 1, 1))
+    module.decoder = view_decoder(shape)
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(module.config | {"decoder": shape}))
+    save_file(module.state_dict(), folder / "diffusion_pytorch_model.safetensors")
+    return module
+
+
+def test_auto_is_the_best_of_each_family_and_never_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "DATA", tmp_path / "data")
     assert extractors.available() == []
-    with pytest.raises(WeightsError, match="velatura models pull"):
+    with pytest.raises(WeightsError, match="embedded file of 'surrogate' is missing"):
         extractors.resolve(["auto"])
     with pytest.raises(InputError):
         extractors.resolve([])
     network("MiniAutoencoder").save_pretrained(tmp_path / "data" / "mini" / "vae")
-    assert extractors.resolve(["auto", "mini"]) == ["mini"]
-    assert "pull taesd" in (extractors.hint(["mini"]) or "")
-    for name, expected in (("taesd", "pull sd15"), ("sd21", None)):
-        model = weights.lookup(name)
-        assert model
-        snapshot = tmp_path / "hub" / f"models--{model.repo.replace('/', '--')}" / "snapshots" / model.revision
-        network(model.class_name or "").save_pretrained(snapshot / model.subfolder)
-        assert extractors.resolve(["auto"]) == [name]
-        found = extractors.hint([name])
-        assert found is None if expected is None else expected in (found or "")
-    assert extractors.available() == ["sd21", "taesd", "mini"]
+    with pytest.raises(WeightsError, match="surrogate"):  # the miniature stands for no model that a mimic uses
+        extractors.resolve(["auto"])
+    put_surrogate(tmp_path / "data" / "surrogate")
+    assert extractors.resolve(["auto", "mini"]) == ["surrogate", "mini"]
+    pull("taesd", tmp_path)
+    assert extractors.resolve(["auto"]) == ["taesd", "surrogate"]
+    assert extractors.resolve(["auto"], ["sdxl", "flux1"]) == ["surrogate"]
+    assert extractors.resolve(["auto"], ["sd15"]) == ["taesd"]
+    pull("sd21", tmp_path)
+    assert extractors.resolve(["auto"]) == ["sd21", "surrogate"], "the full autoencoder is better than its copy"
+    assert extractors.available() == ["sd21", "taesd", "surrogate", "mini"]
     assert extractors.resolve(["taesd", "mini", "taesd"]) == ["taesd", "mini"]
     assert extractors.load("sd21").name == "sd21"
     with pytest.raises(WeightsError, match="not on this machine"):
         extractors.resolve(["sdxl"])
+    for wrong in ([], ["sd9"]):
+        with pytest.raises(InputError, match="against: expected"):
+            extractors.resolve(["auto"], wrong)
+
+
+def test_a_hint_for_those_who_protect_with_the_miniature() -> None:
+    assert "no mimic uses it" in (extractors.hint(["mini"]) or "")
+    assert extractors.hint(["surrogate"]) is None
+    assert extractors.hint(["taesd", "surrogate"]) is None
+
+
+def test_the_surrogate_stands_for_the_families_that_nothing_else_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture: Tensor
+) -> None:
+    monkeypatch.setattr(weights, "DATA", tmp_path / "data")
+    module = put_surrogate(tmp_path / "data" / "surrogate")
+    whole = extractors.load("surrogate")
+    assert [family for family, _ in whole.parts] == list(weights.FAMILIES) == list(HEADS)
+    latents = whole.encode(picture)
+    assert latents.shape == (1, sum(HEADS.values()), 8, 12)
+    torch.testing.assert_close(latents, module.eval().encode(picture * 2 - 1).latents)
+    assert [latents[:, part].shape[1] for _, part in whole.parts] == list(HEADS.values())
+    assert whole.view(picture).shape == picture.shape
+    pull("taesd", tmp_path)
+    tiny, rest = extractors.load_all(["taesd", "surrogate"])
+    assert [family for family, _ in tiny.parts] == ["sd15"]
+    assert [family for family, _ in rest.parts] == ["sdxl", "sd3", "flux1", "flux2"]
+    (only,) = extractors.load_all(["surrogate"], ["flux1"])
+    assert only.parts == [("flux1", slice(24, 40))]
+    assert [e.name for e in extractors.load_all(["taesd", "surrogate"], ["sd15"])] == ["taesd"], (
+        "nothing is left for it"
+    )
+
+
+def test_distances_are_taken_by_family_and_the_rest_of_the_latents_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture: Tensor
+) -> None:
+    monkeypatch.setattr(weights, "DATA", tmp_path / "data")
+    put_surrogate(tmp_path / "data" / "surrogate")
+    extractor = extractors.load("surrogate", families=["sdxl", "flux2"])
+    goal = Goal(extractor, picture, picture.flip(-1))
+    assert torch.allclose(goal.by_family(goal.clean), torch.ones(1, 2))
+    latents = goal.clean.clone()
+    latents[:, 4:8] = goal.features[:, 4:8]  # SDXL's
+    assert goal.by_family(latents).tolist() == [[0, pytest.approx(1)]]
+    latents[:, 8:24] += 9  # of families that nobody asked for
+    assert float(goal.left(latents)) == pytest.approx(0.5)
+
+
+def test_other_models_have_one_part_with_their_family_or_name(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "AutoencoderKL")
+    assert extractors.load(folder).parts == [(str(folder), slice(None))]
+    assert extractors.load("mini").parts == [("mini", slice(None))]

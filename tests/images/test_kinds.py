@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from velatura.images import read
-from velatura.images.kinds import KNOTS, enlarged, growth, in_its_colours, kind, shown_box, shrunk
+from velatura.images.kinds import KNOTS, enlarged, growth, in_its_colours, kind, on_grid, shown_box, shrunk
 
 CASES = Path(__file__).parents[3] / "shared" / "cases"
 SIDE = 384
@@ -226,6 +226,7 @@ def test_a_sprite_goes_to_its_own_grid_and_back(factor, cut, alpha) -> None:
     assert seen.colours <= 9
     assert (own.width, own.height) == (24, 24)
     assert np.array_equal(own.image.numpy(), small)
+    assert np.array_equal(on_grid(artwork.image, factor).numpy(), small)
     assert np.array_equal(enlarged(own.image, artwork, seen).numpy(), large)
 
 

@@ -1,4 +1,4 @@
-"""What a larger file is bounded by: it as a whole, and it from close by."""
+"""How visible a change is in the file as written: as a whole, and from close by."""
 
 from __future__ import annotations
 
@@ -10,11 +10,21 @@ from PIL import Image
 
 from velatura.images import Artwork, apply, as_saved, read, working
 from velatura.images.resample import at_size, tensor
+from velatura.perception.flip import PPD, flip
 from velatura.perception.lpips import load, lpips
 from velatura.protect import Protector, Settings
-from velatura.protect.figures import CROP, MOST_CROPS, Visibility, _starts, busiest_boxes, closest, detail
 from velatura.protect.panels import png
 from velatura.protect.publishing import notes
+from velatura.protect.visibility import (
+    CROP,
+    MOST_CROPS,
+    Bounds,
+    Visibility,
+    _starts,
+    busiest_boxes,
+    closest,
+    enlargement,
+)
 
 
 @pytest.fixture
@@ -25,28 +35,47 @@ def large(make_scene) -> Artwork:
 def test_a_file_is_looked_at_from_no_closer_than_twice_the_working_size(make_scene, large: Artwork) -> None:
     assert closest(large, 64) == (128, 192)
     assert closest(large, 128) == closest(large, 200) == (256, 384)
-    near = detail(large, 64)
-    assert near is not None
-    assert near.shape == (1, 3, 192, 128)
-    assert detail(large, 256) is None
-    assert detail(read(png(make_scene(64, 80, 3))), 128) is None
+    assert [enlargement(large, side) for side in (64, 200, 256)] == [2, 1.28, 1]
+    assert enlargement(read(png(make_scene(64, 80, 3))), 128) == 1
 
 
-def test_the_budget_bounds_what_is_seen_from_close_by_and_the_file_itself_is_reported(large: Artwork) -> None:
+def test_the_budgets_bound_what_is_seen_from_close_by_and_the_file_itself_is_reported(large: Artwork) -> None:
     original = working(large, 64)
     delta = 0.08 * torch.randn(original.shape, generator=torch.Generator().manual_seed(0))
     saved = as_saved(large, apply(large, delta))
-    look = Visibility(large, original, delta, 64)
+    look = Visibility(large, original, delta, 64, Bounds(0.1, 0.05))
     close = look.close(saved)
+    assert close is not None
     before, after = (at_size(image, 128, 192) for image in (large.image, saved))
     parts = [[tensor(image)[..., top : top + 128, :] for image in (before, after)] for _, top in look.boxes]
     assert close == pytest.approx(max(float(lpips(*pair)) for pair in parts), abs=1e-5)
-    assert look.worst(saved) == max(close, float(lpips(original, working(saved, 64))))
+    seen = float(flip(tensor(before), tensor(after)))
+    assert look.flip(saved) == pytest.approx(seen, rel=1e-3)
+    whole = float(lpips(original, working(saved, 64)))
+    assert look.used(saved) == pytest.approx(max(close / 0.1, whole / 0.1, seen / 0.05), rel=1e-3)
+    unbounded = Visibility(large, original, delta, 64, Bounds(0.1, None))
+    assert unbounded.used(saved) == pytest.approx(max(close, whole) / 0.1, rel=1e-3)
     figures = look.figures(saved)
     assert figures["lpips_crops"] == close
+    assert figures["flip"] == pytest.approx(seen, rel=1e-3)
     assert figures["lpips_native_crops"] > 1.2 * close, "larger still, the same grain shows more"
-    small = Visibility(large, working(large, 256), torch.zeros(1, 3, 384, 256), 256)
-    assert small.figures(saved) == {"lpips_crops": None, "lpips_native_crops": None}
+    small = Visibility(large, working(large, 256), torch.zeros(1, 3, 384, 256), 256, Bounds(0.1, 0.05))
+    found = small.figures(saved)
+    assert found["lpips_crops"] is found["lpips_native_crops"] is None
+
+
+def test_a_large_file_is_looked_at_in_parts_that_see_what_the_whole_does(
+    large: Artwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = working(large, 128)
+    saved = as_saved(
+        large, apply(large, 0.05 * torch.randn(original.shape, generator=torch.Generator().manual_seed(0)))
+    )
+    seen = []
+    for part in (2_000_000, 20_000):
+        monkeypatch.setattr("velatura.protect.visibility.PART", part)
+        seen.append(Visibility(large, original, original - original, 128, Bounds(0.1, 0.05)).flip(saved))
+    assert seen[1] == pytest.approx(seen[0], rel=0.03)
 
 
 @pytest.mark.parametrize("length", [512, 513, 700, 767, 1024, 1280, 8 * CROP])
@@ -76,33 +105,19 @@ def test_a_distance_of_parts_tells_where_the_change_is(make_scene) -> None:
     assert float((left + right) / 2) == pytest.approx(float(module.compare(before, after)), rel=0.1)
 
 
-def test_how_larger_files_are_made_is_part_of_what_makes_a_rerun_skip(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = Settings().fingerprint()
-    monkeypatch.setattr("velatura.protect.settings.for_larger_files", lambda cloak: cloak)
-    assert Settings().fingerprint() != before
-
-
-def test_the_same_part_of_a_larger_picture() -> None:
-    larger = torch.arange(60 * 90.0).view(1, 1, 60, 90)
-    assert torch.equal(
-        same_part(larger, torch.zeros(1, 1, 20, 30), (slice(5, 10), slice(0, 30))), larger[..., 15:30, :]
-    )
-
-
 def test_a_larger_file_gets_a_cloak_that_was_made_for_it(large: Artwork) -> None:
-    found = {}
-    for effort in ("fast", "paper"):
-        protector = Protector(Settings(models=("mini",), effort=effort, resolutions=(64,), style="Aubrey Beardsley"))
-        found[effort] = protector.recipe(protector.detail(large))
-    assert found["fast"].mask > 0
-    assert found["paper"].mask == 0, "as published"
-    report = (
-        Protector(Settings(models=("mini",), effort="fast", resolutions=(64,), style="Aubrey Beardsley", budget=0.1))
-        .protect(large)
-        .report
-    )
-    assert report["settings"]["cloak"]["mask"] > 0
+    settings = Settings(models=("mini",), effort="fast", resolutions=(64,), style="Aubrey Beardsley", budget=0.1)
+    protector = Protector(settings)
+    about = protector.circumstances(large)
+    assert about.enlargement == 2
+    assert protector.recipe(about).ppd == PPD / 2, "seen twice as large, so at half as many pixels per degree"
+    published = Protector(Settings(models=("mini",), effort="paper", resolutions=(64,)))
+    recipe = published.recipe(published.circumstances(large))
+    assert (recipe.mask, recipe.flip, recipe.ppd) == (0, None, PPD), "as published"
+    report = protector.protect(large).report
+    assert report["settings"]["cloak"]["ppd"] == PPD / 2
     assert report["figures"]["lpips_crops"] <= 0.1
+    assert report["figures"]["flip"] <= 1.01 * settings.visible
 
 
 @pytest.mark.parametrize("kind", ["grey", "transparent", "long"])
@@ -117,10 +132,13 @@ def test_larger_files_of_every_kind_keep_the_budget_and_are_moved(make_scene, ki
     image.save(data, "PNG")
     settings = Settings(models=("mini",), effort="fast", resolutions=(64,), style="Aubrey Beardsley", budget=0.1)
     done = Protector(settings).protect(read(data.getvalue()))
-    assert done.report["settings"]["cloak"]["mask"] > 0, "made for how larger files look"
+    assert done.report["settings"]["cloak"]["ppd"] == pytest.approx(PPD / 1.25, rel=0.01), (
+        "seen larger than it is worked on"
+    )
     assert done.report["figures"]["lpips_crops"] <= 0.1
+    assert done.report["figures"]["flip"] <= 1.01 * settings.visible
     assert done.report["figures"]["lpips"] <= 0.1
-    assert done.report["models"]["mini"]["latent_remaining"] < 0.95
+    assert done.report["families"]["mini"]["progress"] > 0.03 > done.report["families"]["mini"]["progress_noise"] - 0.02
     saved = Image.open(io.BytesIO(done.data))
     assert (saved.mode, saved.size) == (image.mode, image.size)
 

@@ -6,9 +6,9 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+import click
 import pytest
 import torch
 from click.testing import CliRunner
@@ -16,11 +16,14 @@ from torch import Tensor
 
 import velatura
 from velatura import weights
+from velatura.cli.options import SETTINGS, settings_from
 from velatura.cli.protect import protect_command
 from velatura.diffusion import extractors
+from velatura.errors import InputError
 from velatura.images import save
 from velatura.protect import Protector, Settings
-from velatura.protect.protector import _resolution, png
+from velatura.protect.panels import png
+from velatura.protect.protector import _resolution
 from velatura.styles import catalogue, transfer
 from velatura.styles.choose import Choice
 
@@ -75,11 +78,61 @@ def test_models_of_the_table_have_no_contents() -> None:
 
 
 @pytest.mark.parametrize(("says", "side"), [(1024, 1024), (256, 512), (None, 512), (1023, 512), (4096, 512)])
-def test_a_model_by_path_is_cloaked_at_what_it_was_made_for(says: int | None, side: int) -> None:
-    extractor: Any = SimpleNamespace(module=SimpleNamespace(config={"sample_size": says}))
-    assert _resolution("somebody/vae", extractor) == side
-    assert _resolution("sdxl", extractor) == 1024
-    assert _resolution("mini", extractors.load("mini")) == 512
+def test_a_model_by_path_is_cloaked_at_what_it_was_made_for(says: int | None, side: int, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({} if says is None else {"sample_size": says}))
+    (tmp_path / "diffusion_pytorch_model.safetensors").write_bytes(b"")
+    assert _resolution(str(tmp_path)) == side
+    assert _resolution("sdxl") == 1024
+    assert _resolution("mini") == 512
+
+
+def test_how_visible_a_change_may_be_grows_with_the_intensity_and_can_be_said() -> None:
+    bounds = [Settings(budget=budget).visible for budget in (0.05, 0.1, 0.2)]
+    assert None not in bounds
+    assert sorted(bounds) == bounds
+    assert bounds[0] < bounds[-1]
+    assert Settings(flip=0.033).visible == Settings(flip=0.033).cloak().flip == 0.033
+    assert Settings(effort="paper").visible is None, "as published"
+    assert Settings(effort="paper", flip=0.05).visible == 0.05
+    assert len({Settings().fingerprint(), Settings(flip=0.03).fingerprint(), Settings(budget=0.2).fingerprint()}) == 3
+
+
+@pytest.mark.parametrize("given", [{"flip": 0.0}, {"flip": 1.5}, {"against": ()}, {"against": ("sd9",)}])
+def test_what_cannot_be_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(given))):
+        Settings(**given)
+
+
+def test_models_are_chosen_by_the_families_that_they_are_against() -> None:
+    one = Settings(against=["sdxl"])  # type: ignore[arg-type]
+    assert one.against == ("sdxl",)
+    assert one.fingerprint() != Settings().fingerprint()
+    asked: dict[str, Any] = {}
+
+    @click.command()
+    @SETTINGS
+    def command(**options: Any) -> None:
+        asked["settings"] = settings_from(options)
+
+    for words, wanted in (([], weights.FAMILIES), (["--against", "sd3", "--against", "flux1"], ("sd3", "flux1"))):
+        command.main(words, standalone_mode=False)
+        assert asked["settings"].against == wanted
+
+
+def test_networks_are_loaded_when_they_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+    load = extractors.load
+
+    def noted(name: str, *rest: Any, **more: Any) -> Any:
+        loaded.append(name)
+        return load(name, *rest, **more)
+
+    monkeypatch.setattr(extractors, "load", noted)
+    protector = Protector(Settings(models=("mini",), resolutions=(64,)))
+    assert not loaded
+    assert set(protector.ways) == {"mini"}
+    assert protector.extractors is protector.extractors
+    assert loaded == ["mini"]
 
 
 def test_a_diffusion_painter_sees_a_long_picture_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
+from velatura import weights
 from velatura.diffusion import extractors
 from velatura.images import read
 from velatura.perception.style import style_change
@@ -15,9 +18,17 @@ from velatura.protect.trial import MOST_PICTURES, SETTINGS, cloaked, cloaks_from
 from velatura.styles import catalogue, choose, transfer
 
 
-def test_a_trial_tells_a_far_style_from_ones_own(make_scene) -> None:
-    eye = extractors.load("mini")
-    squares = [small(read(png(make_scene(136 + 80 * i, 200, seed=i)))) for i in range(2)]
+@pytest.fixture(scope="module")
+def painted() -> list[Tensor]:
+    """Squares of a real picture, since a style has to be told from another."""
+    artwork = read(weights.embedded("sample"))
+    side = min(artwork.width, artwork.height) * 3 // 4
+    parts = [artwork.image.crop(0, 0, side, side), artwork.image.crop(artwork.width - side, 0, side, side)]
+    return [small(replace(artwork, image=part, width=side, height=side)) for part in parts]
+
+
+def test_a_trial_tells_a_far_style_from_ones_own(painted: list[Tensor]) -> None:
+    eye, squares = extractors.load("mini"), painted
     assert all(square.shape == (1, 3, 128, 128) for square in squares)
     own = torch.cat([transfer.style_vector(square) for square in squares]).mean(0).tolist()
     far = catalogue.load().find("wang-ximeng").vector
@@ -29,9 +40,10 @@ def test_a_trial_tells_a_far_style_from_ones_own(make_scene) -> None:
     )
 
 
-def test_a_trial_asks_how_far_from_all_of_the_artists_pictures_not_from_the_few_that_are_tried(make_scene) -> None:
-    eye = extractors.load("mini")
-    square = small(read(png(make_scene(136, 136))))
+def test_a_trial_asks_how_far_from_all_of_the_artists_pictures_not_from_the_few_that_are_tried(
+    painted: list[Tensor],
+) -> None:
+    eye, square = extractors.load("mini"), painted[0]
     vector = catalogue.load().find("wang-ximeng").vector
     aim = transfer.paint(square, torch.tensor([vector]))
     near = cloaks_from_home([square], seen([square, aim, aim], eye), vector, eye)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from velatura.reports.checks import doubts
+from velatura.reports.checks import doubts, flags
 from velatura.reports.result import Row
 
 CLOAK = {"arm": "cloaked", "cloak": "velatura", "budget": 0.1}
@@ -116,3 +116,24 @@ def test_a_doubt_knows_its_recipe_and_countermeasure() -> None:
     (doubt,) = doubts([*GOOD, *seeds])
     assert doubt.text.startswith("velatura at 0.1, lora: seeds disagree by 30%")
     assert doubt.formerly.startswith("velatura at 0.1: seeds disagree by 30%")
+
+
+SOUND = {"budget": 0.1, "lpips": 0.05, "scale": 1.0, "flip": 0.078, "flip_budget": 0.08}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, ""),
+        ({"flip": 0.02, "lpips": 0.099}, ""),
+        ({"flip": 0.9, "flip_budget": None, "lpips": 0.099}, ""),
+        ({"lpips": 0.101}, "budget exceeded in the saved file: LPIPS 0.101 > 0.1"),
+        ({"flip": 0.09}, "more visible than asked for in the saved file: ꟻLIP 0.090 > 0.080"),
+        ({"flip": 0.02}, "less of the change is used than the intensity allows"),
+        ({"scale": 0.4}, "more than halved"),
+    ],
+)
+def test_flags_of_one_picture(changes: dict[str, float | None], says: str) -> None:
+    found = flags(**(SOUND | changes))  # type: ignore[arg-type]
+    assert len(found) == bool(says)
+    assert says in "".join(found)

@@ -25,12 +25,23 @@ PORT, TOKEN = 8377, "the-token-of-this-launch"
 HOST = f"127.0.0.1:{PORT}"
 ORIGIN, PASSWORD = "https://studio.example", "correct horse battery"
 SUMMARY = {
-    "verdict": {"word": "fair", "sentence": "fair; measured on mini alone", "advice": "cloak against a model"},
-    "flags": ["visible colour cast: ΔE 4.0"],
+    "verdict": {
+        "word": "protected",
+        "sentence": "Stable Diffusion 1 and 2 see 31% of the way to Caravaggio, SDXL 24%; a viewer hardly sees the change "
+        "(0.6 JOD, estimated)",
+        "advice": "",
+    },
+    "flags": ["more visible than asked for in the saved file: ꟻLIP 0.090 > 0.080"],
     "notes": ["as jpeg the file keeps 55% of the cloak: PNG keeps it all"],
-    "figures": {"lpips": 0.1, "lpips_crops": 0.12, "psnr_db": 24.0, "colour_cast": 4.0},
+    "figures": {"lpips": 0.1, "lpips_crops": 0.12, "flip": 0.06, "psnr_db": 24.0},
+    "kind": "colour picture",
     "style": {"name": "caravaggio", "artist": "Caravaggio"},
-    "models": ["mini"],
+    "models": ["surrogate"],
+    "families": {
+        "sd15": {"progress": 0.31, "progress_noise": 0.02, "seen_by": "surrogate"},
+        "sdxl": {"progress": 0.24, "progress_noise": -0.01, "seen_by": "surrogate"},
+    },
+    "unknown": "What is not known: how the full autoencoders see it.",
 }
 
 

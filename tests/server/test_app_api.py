@@ -206,7 +206,13 @@ def test_results_panels_and_zip(site) -> None:
     site.finish(job["id"])
     told = site.client.get(f"/api/jobs/{job['id']}").json()
     assert (told["done"], told["share"], told["seconds_left"]) == (3, 1.0, 0.0)
-    assert told["pictures"][0]["verdict"]["word"] == "fair"
+    assert told["pictures"][0]["verdict"]["word"] == "protected"
+    assert told["pictures"][0]["families"]["sdxl"] == {
+        "progress": 0.24,
+        "progress_noise": -0.01,
+        "seen_by": "surrogate",
+    }
+    assert told["pictures"][0]["kind"] == "colour picture"
     panels = ("result", "original", "sheet", "before", "after", "difference", "target", "seen-before", "seen-after")
     for panel in panels:
         answer = site.client.get(f"/api/jobs/{job['id']}/pictures/0/{panel}")
@@ -318,18 +324,39 @@ def test_pages_show_how_things_stand(site) -> None:
     other = site.order()
     site.finish(other["id"])
     page = site.client.get(f"/jobs/{other['id']}/0").text
-    assert "Fair; measured on mini alone" in page
-    assert "Visible colour cast" in page
+    assert "Stable Diffusion 1 and 2 see 31% of the way to Caravaggio" in page
+    for words in (
+        "Protected",
+        "SDXL",
+        "24 %",
+        "seen by surrogate",
+        "A viewer hardly sees the change",
+        "colour picture",
+    ):
+        assert words in page, words
+    assert "More visible than asked for" in page
     assert "PNG keeps it all" in page
     assert "0.120" in page
+    assert page.count("What is not known: how the full autoencoders see it.") == 1
     figures = {"lpips": 0.1, "psnr_db": 24.0, "colour_cast": 4.0}  # of a file that is not larger, and of older results
     record = site.desk.ledger.job(other["id"])
     assert record is not None
-    older = {key: value for key, value in record.pictures[0].summary.items() if key != "notes"} | {"figures": figures}
+    since = ("notes", "families", "kind", "unknown")
+    older = {key: value for key, value in record.pictures[0].summary.items() if key not in since}
+    older |= {"figures": figures, "verdict": {"word": "fair", "sentence": "fair; measured on mini", "advice": ""}}
     site.desk.ledger.set_picture(other["id"], 0, state="done", summary=older)
     page = site.client.get(f"/jobs/{other['id']}/0").text
-    assert "Visible colour cast" in page
+    assert "Fair; measured on mini." in page
+    assert "More visible than asked for" in page
     assert "from close by" not in page
+    copied = {"verdict": {"word": "copied", "sentence": "a copy without a cloak (intensity 0)", "advice": ""}}
+    copied |= {"flags": [], "notes": [], "figures": {"lpips": 0.0, "flip": 0.0}, "style": None, "families": {}}
+    site.desk.ledger.set_picture(other["id"], 0, state="done", summary=copied | {"kind": "line art", "models": []})
+    site.desk.ledger.set_job(other["id"], 1, choice={})
+    page = site.client.get(f"/jobs/{other['id']}/0").text
+    assert "A copy without a cloak (intensity 0)." in page
+    for words in ("What a model sees", "Target", "What is not known", "A viewer"):
+        assert words not in page, words
 
 
 def test_an_avif_is_shown_as_one(site) -> None:

@@ -72,9 +72,6 @@ def app() -> None:
 def main() -> None:
     """Run the command line: an error that is meant for a person is one line; 1 is failed, 2 wrong usage."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    # Before torch is imported. Threads that wait actively take the processor from whatever else runs, and from each
-    # other then: beside other busy programs steps take far longer so, and on an idle machine no less.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):  # Windows' code pages have no Δ, and names may be no text at all
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")

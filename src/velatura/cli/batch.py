@@ -6,6 +6,7 @@ import json
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,11 @@ from velatura.errors import Cancelled, ContractError, ImageError, InputError, Ve
 from velatura.images.artwork import printable
 from velatura.reports.places import Task
 from velatura.reports.result import to_json
+from velatura.weights import FAMILY_NAMES
 
 if TYPE_CHECKING:
     from velatura.cloaks import Step
+    from velatura.images import Artwork
     from velatura.protect import Protector, Settings
     from velatura.styles.choose import Choice
 
@@ -61,7 +64,8 @@ class Batch:
             off = self.quiet or self.as_json or not sys.stderr.isatty()
             choice = self._choice(off)
             total = len(left) * self.settings.steps
-            with tqdm(total=total, unit="step", disable=off, dynamic_ncols=True, file=sys.stderr) as self.bar:
+            steps_off = off or not self.settings.budget
+            with tqdm(total=total, unit="step", disable=steps_off, dynamic_ncols=True, file=sys.stderr) as self.bar:
                 try:
                     for index, task in enumerate(left):
                         self._one(index, len(left), task, choice)
@@ -93,14 +97,20 @@ class Batch:
         if report is None:
             return False
         # Pictures that join a folder later get the style of those that are done.
-        self.earlier_style = report["style"]["name"]
+        if report["style"] is not None:
+            self.earlier_style = report["style"]["name"]
         done = not self.options["force"] and all(task.beside(kind).exists() for kind in self.panels)
         if done:
             self.emit(task, {"skipped": True})
         return done
 
     def _choice(self, off: bool) -> Choice | None:
-        """One T for the whole batch, from up to two dozen of its pictures, those done before among them."""
+        """One T for the whole batch, from up to two dozen of its pictures, those done before among them.
+
+        None, and no network is loaded, for copies without a cloak.
+        """
+        if not self.settings.budget:
+            return None
         from velatura.protect.protector import MOST_FOR_CENTROID
         from velatura.styles.choose import TRIED
 
@@ -166,9 +176,16 @@ class Batch:
         self.emit(task, {"error": line})
 
     def _protect(self, task: Task, choice: Choice | None, on_step: Any) -> None:
+        from velatura.protect.publishing import forecast
         from velatura.protect.results import deliver
 
-        protected = deliver(self.protector, task, choice, on_step, settings=self.settings, panels=self.panels)
+        def on_read(artwork: Artwork) -> None:
+            if not self.quiet and (line := forecast(artwork, self.settings)) is not None:
+                self.say(f"note: {line}")
+
+        protected = deliver(
+            self.protector, task, choice, on_step, settings=self.settings, panels=self.panels, on_read=on_read
+        )
         self.words.append(protected.verdict.word)
         self.emit(task, protected.report)
         if not self.quiet:
@@ -179,8 +196,12 @@ class Batch:
                 size = f"{f['bytes_before'] / 1000:.0f} to {f['bytes_after'] / 1000:.0f} kB"
                 seen = f"LPIPS {f['lpips']:.3f}, ꟻLIP {f['flip']:.3f}"
                 self.say(f"  {protected.report['kind']['name']}, {seen}, {size}, {seconds}")
+                for line in by_family(protected.report):
+                    self.say(f"  {line}")
             for line in (*protected.report["flags"], *protected.report["notes"]):
                 self.say(f"  note: {line}")
+            if self.options["verbose"] and protected.report["unknown"]:
+                self.say(f"  {protected.report['unknown']}")
 
     def _sum_up(self, done: int) -> None:
         if self.quiet:
@@ -192,6 +213,15 @@ class Batch:
         if self.failed:
             line += f", {self.failed} failed"
         self.say(line + ". A cloak makes mimicry harder, not impossible.")
+
+
+def by_family(report: Mapping[str, Any]) -> list[str]:
+    """A report's figures of each model family, a line each."""
+    return [
+        f"{FAMILY_NAMES.get(name, name)}: {f['progress']:.0%} of the way, noise that is as visible "
+        f"{f['progress_noise']:.0%} (seen by {f['seen_by']})"
+        for name, f in report["families"].items()
+    ]
 
 
 def resolved(settings: Settings) -> Settings:

@@ -35,7 +35,7 @@ def compare_command(
     device: str,
     as_json: bool,
 ) -> None:
-    """How far is OTHER from ORIGINAL? LPIPS, colour difference, PSNR, seen at one size.
+    """How far is OTHER from ORIGINAL? LPIPS, ꟻLIP, colour difference, PSNR, seen at one size.
 
     With a third file, OTHER is the protected picture and DOWNLOADED what a platform made of it: how much of the cloak
     is left in that. The cloak itself is the difference between the first two.
@@ -89,10 +89,12 @@ def _at_one_size(paths: list[Path], side: int, page: int | None) -> list[Tensor]
 
 
 def _apart(original: Tensor, other: Tensor) -> dict[str, float]:
+    from velatura.perception.flip import Flip
     from velatura.perception.lpips import lpips
     from velatura.protect.visibility import visible
 
-    return {"lpips": float(lpips(original, other)), **visible(original, other)}
+    flip = float(Flip(original)(other).mean())
+    return {"lpips": float(lpips(original, other)), "flip": flip, **visible(original, other)}
 
 
 def _left(pictures: list[Tensor], model: str | None, device: str) -> dict[str, Any]:
@@ -120,6 +122,7 @@ def _left(pictures: list[Tensor], model: str | None, device: str) -> dict[str, A
 
 def _show(found: dict[str, Any], paths: list[Path]) -> None:
     from velatura.images.artwork import printable
+    from velatura.reports.verdict import seen_by_people
 
     width, height = found["resolution"]
     click.echo(f"against {printable(paths[0])}, at {width}x{height}")
@@ -129,6 +132,7 @@ def _show(found: dict[str, Any], paths: list[Path]) -> None:
         click.echo(
             f"  LPIPS {f['lpips']:.3f}, PSNR {f['psnr_db']:.1f} dB, largest difference {f['linf_255']:.0f} of 255"
         )
+        click.echo(f"  a viewer {seen_by_people(f['flip'])}, ꟻLIP {f['flip']:.3f}")
         colour = f"mean {f['delta_e_mean']:.1f}, 95th percentile {f['delta_e_p95']:.1f}"
         click.echo(f"  colour difference ΔE: {colour}")
     for name, share in found.get("left", {}).items():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from velatura.cli.batch import by_family
 from velatura.cli.files import new_file, reports_beside
 from velatura.cli.options import DEVICE
 
@@ -81,14 +82,16 @@ def _facts(artwork: Artwork) -> dict[str, Any]:
 
 
 def _report(path: Path) -> dict[str, Any] | None:
-    """The report beside the file that is of this very file, or else the first one that names it."""
+    """What the report beside the file says that is of this very file, or else the first one that names it."""
     digest = sha256(path.read_bytes()).hexdigest()
     found = [report for report in reports_beside(path) if report.get("output") == path.name]
     report = next((r for r in found if r["output_sha256"] == digest), next(iter(found), None))
     if report is None:
         return None
     matches = report["output_sha256"] == digest
-    return {"matches": matches, "velatura": report["velatura"], "verdict": report["verdict"]["sentence"]}
+    told = {"matches": matches, "velatura": report["velatura"], "verdict": report["verdict"]["sentence"]}
+    # Reports of earlier versions have neither.
+    return told | {"families": report.get("families", {}), "unknown": report.get("unknown")}
 
 
 def _show(found: dict[str, Any]) -> None:
@@ -106,8 +109,11 @@ def _show(found: dict[str, Any]) -> None:
         lines["report"] = "no Velatura report beside it"
     elif report["matches"]:
         lines["report"] = f"is of this very file: {report['verdict']}"
+        lines |= {f"seen {i}": line for i, line in enumerate(by_family(report), 1)}
     else:
         lines["report"] = "names this file, but the file has changed since"
+    if report is not None and report["matches"] and report["unknown"]:
+        lines["unknown"] = report["unknown"]
     for name, value in lines.items():
         click.echo(f"  {name + ':':16} {' '.join(value.split())}")
 

@@ -85,5 +85,7 @@ def _pipe(settings: Settings, quiet: bool) -> None:
     protected = Protector(settings).protect(artwork)
     sys.stdout.buffer.write(protected.data)
     if not quiet:
-        for line in (protected.verdict.sentence, *protected.report["flags"], *protected.report["notes"]):
+        unknown = protected.report["unknown"]
+        lines = [protected.verdict.sentence, *protected.report["flags"], *protected.report["notes"]]
+        for line in [*lines, unknown] if unknown else lines:
             click.echo(line, err=True)

@@ -33,7 +33,7 @@ class DescentSettings:
     beta2: Adam's second decay; 0.9 forgets within ten steps what the penalty's large gradients were.
     flip: q, the second bound: mean ꟻLIP (``perception.flip``); None, as published, has no bound.
     gamma: weight of the penalty above q, in units of q.
-    gamma_start: where given, the weight grows geometrically from it to gamma: a short run moves first and settles later.
+    gamma_start: where given, the weight grows geometrically from it to gamma: a run moves first, settles later.
     ppd: pixels per degree of sight at which ꟻLIP looks at the pictures.
     mask: exponent of the local activity that δ is scaled with: where the picture is busy it hides a change.
     floor: activity (L*) that flat places are taken to have all the same; 0 leaves them as they are.
@@ -69,16 +69,17 @@ def descend(
 
     Pictures of a batch do not influence each other. The result is scaled down where the penalties left it above p or q.
     LPIPS runs in ``extractor``'s precision. ``opacity`` ``(B, 1, H, W)`` in [0, 1]: of δ, that share is seen.
-    ``start``: δ ``(B, 3, H, W)`` to begin from, as it is seen (times ``opacity``); zero if left out. ``colour``: of
-    pictures that are grey or in one hue, what δ a change of luma ``(B, 1, H, W)`` makes of them.
+    ``start``: δ ``(B, 3, H, W)`` to begin from, as it is seen (times ``opacity``), with ``mask`` less of it where steps
+    are small; zero if left out. ``colour``: of pictures that are grey or in one hue, what δ a change of luma
+    ``(B, 1, H, W)`` makes of them.
     """
     s = settings
-    shape = _shape(pictures, s.mask, s.floor)
+    shape = _shape(pictures, s.mask, s.floor, opacity)
     reach = shape if opacity is None else shape * opacity
     bounds = Budget(pictures, s.budget, s.flip, s.ppd, opacity)
     variable = torch.zeros_like(pictures if colour is None else pictures[:, :1])
-    if start is not None:
-        begun = start / shape.clamp_min(FAINTEST)
+    if start is not None:  # where steps are small, less of it: it would take long to be rid of what shows
+        begun = (start * shape.clamp(max=1) / reach.clamp_min(FAINTEST)).clamp(-1, 1)
         variable = begun if colour is None else begun.mean(1, keepdim=True)
     variable.requires_grad_(True)
     optimizer = torch.optim.Adam([variable], lr=s.learning_rate, betas=(0.9, s.beta2))
@@ -121,9 +122,13 @@ def descend(
     return delta if opacity is None else delta / opacity.clamp_min(FAINTEST)
 
 
-def _shape(pictures: Tensor, mask: float, floor: float) -> Tensor:
-    """``(B, 1, H, W)``, 1 on average over a picture: how large δ may be there."""
+def _shape(pictures: Tensor, mask: float, floor: float, opacity: Tensor | None) -> Tensor:
+    """``(B, 1, H, W)``, 1 on average over what shows: how large δ may be there."""
     if not mask:
         return torch.ones_like(pictures[:, :1])
     busy = (activity(pictures) + floor) ** mask
-    return busy / busy.mean((1, 2, 3), keepdim=True).clamp_min(1e-6)
+    if opacity is None:
+        usual = busy.mean((1, 2, 3), keepdim=True)
+    else:
+        usual = (opacity * busy).sum((1, 2, 3), keepdim=True) / opacity.sum((1, 2, 3), keepdim=True).clamp_min(1e-6)
+    return busy / usual.clamp_min(1e-6)

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from velatura.diffusion.autoencoder import ResidualBlock
+from velatura.diffusion.blocks import ResidualBlock
 
 
 class SmallUNet(nn.Module):

@@ -1,4 +1,4 @@
-"""The laboratory's figures of a protected picture in one model's eyes: latent distance and the decoded view, by VGG16."""
+"""The laboratory's figures of a protected picture in one model's eyes: latent distance, decoded view (VGG16)."""
 
 from __future__ import annotations
 

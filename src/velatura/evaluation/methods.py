@@ -191,7 +191,7 @@ def made_with(settings: Any) -> dict[str, Any]:
 # "velatura" is what `velatura protect` does by default, "banded" the same but for T, which it draws as Glaze does,
 # "scattered" the same with a T of its own for each picture,
 # "glaze" the objective as published, with the same steps; "glaze-bounded" its δ, scaled down until it keeps the
-# product's bound on what is seen as well, which leaves part of its LPIPS unused; "application" the early Glaze application.
+# product's bound on what is seen as well, and uses less of its LPIPS; "application" the early Glaze application.
 METHODS: dict[str, Maker] = {
     "advdm": partial(_advdm, method="advdm"),
     "application": _each(application, "application"),

@@ -45,7 +45,7 @@ class Kind:
     sRGB triples in [0, 1] by rising luma, from black by way of the tint to white. None for grey and colour ones.
     ``flat``: mostly areas of one colour, lines or dots; a change belongs to edges and texture, and shows elsewhere.
     ``name``: for reports.
-    ``grid``: how many times a small picture was enlarged by repeating its pixels, exactly; its other side is
+    ``grid``: how many times a small picture was enlarged by repeating its pixels, exactly; see
     :func:`shrunk`. A fact about pixels: "pixel art" it is only with few colours on a small grid.
     ``colours``: how many, where they are 256 or fewer with 8 bits: a palette would do, and a cloaked file will be many
     times as large (:func:`growth`).
@@ -119,8 +119,14 @@ def shrunk(artwork: Artwork, kind: Kind) -> Artwork:
     """The picture on its own grid, one pixel for each that was repeated; as it is where it has none."""
     if not kind.grid:
         return artwork
-    small = _every(artwork.image, kind.grid).copy_memory()
+    small = on_grid(artwork.image, kind.grid).copy_memory()
     return replace(artwork, image=small, width=small.width, height=small.height)
+
+
+def on_grid(image: pyvips.Image, factor: int) -> pyvips.Image:
+    """The first pixel of each cell, also of the incomplete ones at the right and at the bottom; lazy."""
+    width, height = (-(-n // factor) * factor for n in (image.width, image.height))
+    return image.embed(0, 0, width, height, extend="copy").subsample(factor, factor)
 
 
 def enlarged(image: pyvips.Image, artwork: Artwork, kind: Kind) -> pyvips.Image:
@@ -370,16 +376,10 @@ def _grid(artwork: Artwork) -> int | None:
         found = gcd(found, *(int(place) for place in changes))
     for factor in range(found, 1, -1):
         if found % factor == 0:
-            again = _every(image, factor).zoom(factor, factor).crop(0, 0, image.width, image.height)
+            again = on_grid(image, factor).zoom(factor, factor).crop(0, 0, image.width, image.height)
             if (again == image).min() == 255:
                 return factor
     return None
-
-
-def _every(image: pyvips.Image, factor: int) -> pyvips.Image:
-    """The first pixel of each cell, also of the incomplete ones at the right and at the bottom."""
-    width, height = (-(-n // factor) * factor for n in (image.width, image.height))
-    return image.embed(0, 0, width, height, extend="copy").subsample(factor, factor)
 
 
 def _colours(artwork: Artwork) -> int | None:

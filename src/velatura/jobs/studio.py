@@ -36,8 +36,13 @@ class Studio:
         self.laboratory = Laboratory()
 
     def choose(self, job: Job) -> dict[str, Any]:
-        """One T for the body of work, from up to two dozen of its pictures; empty where none of them can be read."""
+        """One T for the body of work, from up to two dozen of its pictures.
+
+        Empty where none of them can be read, and, at once, where copies without a cloak are wanted.
+        """
         settings = settings_of(job)
+        if not settings.budget:
+            return {}
         protector = self._protector(settings)
         looks: dict[int, Look] = {}
         every = max(1, -(-len(job.pictures) // MOST_FOR_CENTROID))
@@ -83,7 +88,6 @@ class Studio:
         settings = replace(settings, artist=None, effort="fast")  # a preview decides nothing for later
         protector = self._protector(settings)
         artwork = read_guarded(picture.source, page=settings.page)
-        choice = protector.choose([protector.look(artwork)], quick=True)
         whole = protector.working(artwork)
         height, width = whole.shape[-2:]
         side = min(PREVIEW_SIDE, height, width) // 8 * 8
@@ -94,10 +98,12 @@ class Studio:
         def on_step(step: Step) -> None:
             hold(step.index, step.total)
 
-        target = protector.paint(whole, choice)[..., top : top + side, left : left + side]
-        delta = part - part
-        if settings.budget:
-            about = protector.circumstances(artwork)
+        delta, name = part - part, None
+        about = protector.circumstances(artwork)
+        if settings.budget and about.kind is not None and about.kind.nothing is None:
+            choice = protector.choose([protector.look(artwork)], quick=True)
+            name = choice.style.name
+            target = protector.paint(whole, choice)[..., top : top + side, left : left + side]
             shown = None if about.shown is None else about.shown[..., top : top + side, left : left + side]
             recipe = replace(protector.recipe(about), steps=PREVIEW_STEPS, resolutions=())
             delta = protector.cloak(part, target, on_step, replace(about, shown=shown), recipe=recipe)
@@ -105,7 +111,7 @@ class Studio:
         with hold.claim():
             save(png(part), picture.task.beside("before.png"))
             save(png((part + delta).clamp(0, 1)), picture.output)
-        return {"style": choice.style.name, "box": [left / width, top / height, side / width, side / height]}
+        return {"style": name, "box": [left / width, top / height, side / width, side / height]}
 
     def experiment(self, job: Job, picture: Picture, hold: Hold) -> dict[str, Any]:
         """A part of a plan of the evaluation."""
@@ -136,7 +142,7 @@ def _style_beside(job: Job, settings: Settings) -> str | None:
     for folder in sorted({picture.output.parent for picture in job.pictures}):
         for path in sorted(folder.glob("*.report.json")):
             report = report_at(path)
-            if report is not None and report.get("settings_fingerprint") == settings.fingerprint():
+            if report is not None and report.get("settings_fingerprint") == settings.fingerprint() and report["style"]:
                 return str(report["style"]["name"])
     return None
 
@@ -150,18 +156,16 @@ def settings_of(job: Job) -> Settings:
         values["catalogue"] = Path(values["catalogue"])
     values["delivery"] = Delivery(**tree.get("delivery", {}))
     # "auto" means another model once a better one is on disk; a job stays with what it began with.
-    models = job.choice.get("models") or extractors.resolve(values.get("models", Settings.models))
-    return replace(Settings(**values), models=tuple(models))
+    settings = Settings(**values)
+    models = job.choice.get("models") or extractors.resolve(settings.models, settings.against)
+    return replace(settings, models=tuple(models))
 
 
 def summary(report: dict[str, Any]) -> dict[str, Any]:
     """What a list shows of a report."""
     names = ("lpips", "lpips_crops", "flip", "psnr_db")
     figures = {name: value for name in names if (value := report["figures"].get(name)) is not None}
-    style = {key: (report["style"] or {}).get(key) for key in ("name", "artist")}
-    shown = {"verdict": report["verdict"], "flags": report["flags"], "notes": report.get("notes", [])}
-    return (
-        shown
-        | {"figures": figures}
-        | {"style": style, "models": list(report["models"]), "families": report["families"]}
-    )
+    style = {key: report["style"][key] for key in ("name", "artist")} if report["style"] else None
+    told = ("verdict", "flags", "notes", "models", "families", "unknown")
+    shown = {name: report[name] for name in told} | {"kind": report["kind"]["name"]}
+    return shown | {"figures": figures, "style": style}

@@ -20,7 +20,8 @@ def protect(data: bytes, settings: Settings | None = None) -> bytes:
     The bytes are decoded in a process of its own, with limits. Raises ``ImageError`` where they are not a picture that
     can be protected. For the report and the sheet use ``Protector(settings).protect(read_guarded(data))``.
     """
-    return _protector(settings or Settings()).protect(read_guarded(data)).data
+    artwork = read_guarded(data)  # first: nothing is loaded for what is no picture
+    return _protector(settings or Settings()).protect(artwork).data
 
 
 @lru_cache(maxsize=2)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from velatura.images import Artwork
-from velatura.images.kinds import Kind, enlarged, shown_box, shrunk
+from velatura.images.kinds import Kind, enlarged, on_grid, shown_box, shrunk
 from velatura.images.libvips import pyvips
+from velatura.images.resample import MOST_ELONGATED
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,7 @@ class Frame:
     def within(self, image: pyvips.Image) -> pyvips.Image:
         """The inside of a changed whole file; lazy."""
         if self.on_grid:
-            grid = self.kind.grid
-            return image.subsample(grid, grid)
+            return on_grid(image, self.kind.grid or 1)
         return image if self.box is None else image.crop(*self.box)
 
     @property
@@ -41,7 +41,8 @@ def frame(artwork: Artwork, kind: Kind) -> Frame:
     if kind.name == "pixel art" and kind.grid:
         return Frame(artwork, shrunk(artwork, kind), kind, None)
     box = shown_box(artwork)
-    if box == (0, 0, artwork.width, artwork.height):
+    thin = max(box[2:]) > MOST_ELONGATED * min(box[2:])  # too long to be worked on by itself
+    if thin or box == (0, 0, artwork.width, artwork.height):
         return Frame(artwork, artwork, kind, None)
     part = artwork.image.crop(*box).copy_memory()
     return Frame(artwork, replace(artwork, image=part, width=box[2], height=box[3]), kind, box)

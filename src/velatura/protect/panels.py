@@ -50,6 +50,8 @@ class Protected:
             lines.append(self.verdict.advice)
         if self.target is not None:
             lines.append("A cloak makes mimicry harder. It does not make it impossible.")
+        if self.report["unknown"]:
+            lines.append(self.report["unknown"])
         return sheet(panels, title=str(self.report["source"]["name"]), lines=lines)
 
 

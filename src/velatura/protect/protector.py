@@ -81,12 +81,18 @@ class Protector:
             own = {_resolution(name) for name in names}
             self.settings = replace(self.settings, resolutions=tuple(sorted(own | {USUAL_SIDE})))
         self.catalogue = catalogue.load(settings.catalogue)
+        self._ways: dict[str, str] = {}
 
     @cached_property
     def extractors(self) -> list[Extractor]:
         found = extractors.load_all(self.settings.models, self.settings.against, self.device)
-        self.ways = {extractor.name: device.tune(extractor) for extractor in found}
+        self._ways |= {extractor.name: device.tune(extractor) for extractor in found}
         return found
+
+    @property
+    def ways(self) -> dict[str, str]:
+        """Precision and memory layout of each extractor, by its name."""
+        return {extractor.name: self._ways[extractor.name] for extractor in self.extractors}
 
     @cached_property
     def style_model(self) -> Extractor:
@@ -173,7 +179,7 @@ class Protector:
         data, saved_file, figures = self.fit(framed, original, delta)
         clock("fit and write")
         saved = self.working(replace(saved_file, image=framed.within(saved_file.image)))
-        families = by_family(self.extractors, original, saved, target, s.seed)
+        families = by_family(self.extractors, original, saved, target, s.seed, about.shown)
         clock("measure")
         told = report.told(
             self, report.Made(framed, data, saved_file, original, target, saved, delta, choice, families, figures),

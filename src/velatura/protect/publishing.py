@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyvips
 import torch
@@ -12,13 +12,20 @@ from torch import Tensor
 
 from velatura.cloaks.cloak import Goal
 from velatura.diffusion.extractors import Extractor
-from velatura.images import Artwork, working
+from velatura.images import Artwork, prepared, working
 from velatura.images.color import flatten
 from velatura.images.delivery import Platform
+from velatura.images.kinds import growth, kind
 from velatura.perception.pixels import share_left
+from velatura.protect.frame import frame
 from velatura.protect.views import squares
 
+if TYPE_CHECKING:
+    from velatura.protect.settings import Settings
+
 GROWTH = 1.5  # times the source's bytes, from which it is said
+LARGE = 20  # and from which it is said before the work starts
+GRAIN = "flat colours pack small, and a cloak is grain, which does not"
 NEARER = 1.5  # times the LPIPS of the crops that are bounded, from which those of the file's own pixels are named
 KEPT = 0.8  # of δ in the file, below which another format is named
 LOWEST = 30  # quality to which a platform is assumed to go down for its limit of bytes
@@ -63,12 +70,32 @@ def after_platform(
     return {**asdict(platform), "assumed_quality": quality, "delta_left": left, "latent_remaining": remaining}
 
 
-def notes(artwork: Artwork, figures: Mapping[str, Any], platform: Mapping[str, Any] | None) -> list[str]:
-    """What had to change, what the format costs, and what publishing is assumed to leave."""
+def forecast(artwork: Artwork, settings: Settings) -> str | None:
+    """Of a picture as it was read: that its file will grow many times, and why; None where it will not."""
+    if not settings.budget or growth(artwork) < LARGE:
+        return None
+    artwork = prepared(artwork, settings.delivery)
+    found = kind(artwork)
+    times = growth(frame(artwork, found).inside)
+    if found.nothing is not None or times < LARGE:
+        return None
+    sizes = f"from {artwork.source_bytes / 1000:.0f} to {times * artwork.source_bytes / 1000:.0f} kB"
+    return f"{artwork.name} will grow about {times:.0f} times, {sizes}: {GRAIN}"
+
+
+def notes(
+    artwork: Artwork, figures: Mapping[str, Any], platform: Mapping[str, Any] | None, expected: float = 1.0
+) -> list[str]:
+    """What had to change, what the format costs, and what publishing is assumed to leave.
+
+    ``expected``: how many times as large the file was to become (``images.kinds.growth``).
+    """
     found = list(artwork.notes)
     before, after = figures["bytes_before"], figures["bytes_after"]
     if after > GROWTH * before:
-        hint = "" if artwork.lossless else "; a lower quality makes it smaller, at the cloak's expense"
+        hint = f": {GRAIN}" if expected >= LARGE else ""
+        if not artwork.lossless:
+            hint = "; a lower quality makes it smaller, at the cloak's expense"
         found.append(f"the file grew from {before / 1000:.0f} to {after / 1000:.0f} kB{hint}")
     kept = figures["delta_kept"]
     if not artwork.lossless and kept is not None and kept < KEPT:

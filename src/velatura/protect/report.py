@@ -1,9 +1,9 @@
-"""What is told of a protected picture, as data: measured on the file as written, not on the tensor that was optimised."""
+"""What is told of a protected picture, as data: measured on the file as written, not on what was optimised."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -16,8 +16,7 @@ from velatura import __version__
 from velatura.cloaks import GlazeSettings
 from velatura.images import Artwork, opacity
 from velatura.images.artwork import printable
-from velatura.images.kinds import Kind
-from velatura.perception.lpips import lpips
+from velatura.images.kinds import Kind, growth
 from velatura.perception.pixels import share_left
 from velatura.protect.frame import Frame
 from velatura.protect.publishing import after_platform, notes
@@ -65,10 +64,9 @@ def told(protector: Protector, made: Made, *, recipe: GlazeSettings, clock: Cloc
     """The report of a cloaked picture."""
     s, artwork = protector.settings, made.framed.whole
     scale = made.figures["delta_scale"] or 0.0
-    figures: dict[str, Any] = {
-        "lpips": float(lpips(made.original, made.saved)), **made.figures, **visible(made.original, made.saved)
-    }  # fmt: skip
     shown = opacity(made.framed.inside, s.working)
+    shown = None if shown is None else shown.to(made.saved.device)
+    figures: dict[str, Any] = {**made.figures, **visible(made.original, made.saved, shown)}
     delta = made.delta if shown is None else shown.to(made.delta.device) * made.delta
     figures["delta_kept"] = float(share_left(made.original, made.original + scale * delta, made.saved))
     figures |= {"bytes_before": artwork.source_bytes, "bytes_after": len(made.data)}
@@ -78,11 +76,10 @@ def told(protector: Protector, made: Made, *, recipe: GlazeSettings, clock: Cloc
         published = after_platform(
             platform, image, made.framed.within, made.original, made.saved, made.target, protector.extractors
         )
-    found = _common(protector, artwork, made.framed.kind, made.data)
-    return found | {
+    found = _common(protector, artwork, made.framed.kind, made.data, [e.name for e in protector.extractors])
+    return _judged(found | {
         "figures": figures,
         "families": as_report(made.families),
-        "models": [extractor.name for extractor in protector.extractors],
         "view": _seen_by(protector),
         "platform": published,
         "flags": flags(
@@ -92,7 +89,7 @@ def told(protector: Protector, made: Made, *, recipe: GlazeSettings, clock: Cloc
             flip=figures["flip"],
             flip_budget=s.visible,
         ),
-        "notes": notes(artwork, figures, published),
+        "notes": notes(artwork, figures, published, expected=growth(made.framed.inside)),
         "settings": found["settings"] | {"method": "glaze", "cloak": asdict(recipe)},
         "style": {
             "name": made.choice.style.name,
@@ -106,16 +103,15 @@ def told(protector: Protector, made: Made, *, recipe: GlazeSettings, clock: Cloc
         "precision": protector.ways,
         "torch": torch.__version__,
         "seconds": clock.seconds | {"total": clock.last - clock.began},
-    }
+    })  # fmt: skip
 
 
 def of_copy(protector: Protector, artwork: Artwork, data: bytes, kind: Kind) -> dict[str, Any]:
     """The report of a file that was not cloaked: at intensity 0, or since there is nothing to protect."""
     sizes = {"bytes_before": artwork.source_bytes, "bytes_after": len(data)}
-    return _common(protector, artwork, kind, data) | {
+    return _judged(_common(protector, artwork, kind, data, []) | {
         "figures": {"lpips": 0.0, "flip": 0.0, "delta_scale": 0.0, **sizes},
         "families": {},
-        "models": [],
         "view": None,
         "platform": None,
         "flags": [],
@@ -123,15 +119,21 @@ def of_copy(protector: Protector, artwork: Artwork, data: bytes, kind: Kind) -> 
         "style": None,
         "weights": {},
         "seconds": {"total": 0.0},
-    }
+    })  # fmt: skip
 
 
 def verdict_of(report: Mapping[str, Any]) -> Verdict:
     """The verdict that stands in a report."""
-    return Verdict(**report["verdict"]) if "verdict" in report else verdict.verdict(report)
+    return Verdict(**report["verdict"])
 
 
-def _common(protector: Protector, artwork: Artwork, kind: Kind, data: bytes) -> dict[str, Any]:
+def _judged(report: dict[str, Any]) -> dict[str, Any]:
+    return report | {"verdict": asdict(verdict.verdict(report))}
+
+
+def _common(
+    protector: Protector, artwork: Artwork, kind: Kind, data: bytes, models: Sequence[str]
+) -> dict[str, Any]:
     s = protector.settings
     catalogue = printable(Path(s.catalogue.name)) if s.catalogue else None
     return {
@@ -145,6 +147,8 @@ def _common(protector: Protector, artwork: Artwork, kind: Kind, data: bytes) -> 
         },
         "kind": {"name": kind.name, "grey": kind.grey, "transparent": kind.transparent, "nothing": kind.nothing},
         "output_sha256": sha256(data).hexdigest(),
+        "models": list(models),
+        "unknown": verdict.unknown(models),
         "settings": asdict(s) | {"catalogue": catalogue},
         "settings_fingerprint": s.fingerprint(),
     }

@@ -15,7 +15,7 @@ from typing import Any
 from velatura import __version__
 from velatura.cloaks import OnStep
 from velatura.errors import ImageError
-from velatura.images import read_guarded, save
+from velatura.images import Artwork, read_guarded, save
 from velatura.images.artwork import printable
 from velatura.protect.panels import PANELS, Protected
 from velatura.protect.protector import Protector
@@ -47,11 +47,13 @@ def deliver(
     settings: Settings,
     panels: Sequence[str] = ("sheet.png",),
     claim: Callable[[], AbstractContextManager[None]] = nullcontext,
+    on_read: Callable[[Artwork], None] | None = None,
 ) -> Protected:
     """Protect ``task.source`` and write the result with its report and ``panels`` beside it.
 
     ``settings``: as asked for, by which :func:`delivered` will know the result; the protector has filled in its own.
-    ``claim``: inside of it all files are written; it may raise, and then none is.
+    ``claim``: inside of it all files are written; it may raise, and then none is. ``on_read``: is told of the picture
+    before the work on it starts.
     Raises :class:`ImageError` where the picture cannot be read or protected, or where a file stands in the way that
     is not Velatura's work.
     """
@@ -61,6 +63,8 @@ def deliver(
     if before.foreign is not None:
         where = printable(before.foreign)
         raise ImageError(f"{where}: exists and is not Velatura's work: choose another folder with -o")
+    if on_read is not None:
+        on_read(artwork)
     done = protector.protect(artwork, choice, on_step)
     own = {"output": task.output.name, "source_id": task.source_id, "fingerprint": mark}
     report = to_json(done.report | own | {"replaces_sha256": before.digest})

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from velatura import weights
 from velatura.cloaks import GlazeSettings
+from velatura.cloaks.instant import TAUGHT_ON
 from velatura.errors import InputError
 from velatura.images import Delivery
 from velatura.styles.choose import BAND
 
-# "paper" is the published re-implementation's recipe. The short ones keep to what eyes see (ꟻLIP) while they run, and to
+# "paper" is the published re-implementation's recipe. The short ones keep to what eyes see (ꟻLIP) while they run, to
 # LPIPS at the end; they were chosen on Kate Greenaway and Ivan Aivazovsky (benchmarks/tune_effort.py).
 SHORT = GlazeSettings(
     alpha=0, steps=15, learning_rate=0.02, decay=True, beta2=0.9, gamma_start=0.05, gamma=2, mask=1.0, smooth=True
@@ -131,9 +132,12 @@ class Settings:
         return sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def _contents(self) -> dict[str, str]:
-        """Digests of what may be another at the same path: models that the table does not have, the catalogue."""
+        """Digests of what may be another at the same path: models that the table does not have, the catalogue, the
+        instant cloak where it has a part."""
         others = [name for name in self.models if name != "auto" and weights.lookup(name) is None]
         paths = {name: place for name in others if (place := weights.locate(name)) is not None}
         if self.catalogue is not None and self.catalogue.is_file():
             paths["catalogue"] = self.catalogue
+        if self.models == (TAUGHT_ON,) and not self.as_published:  # cloaks on it begin from the instant one
+            paths["instant"] = weights.embedded("instant")
         return {name: weights.sha256(place) for name, place in paths.items()}

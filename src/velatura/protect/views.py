@@ -53,13 +53,19 @@ class View:
 
 @torch.no_grad()
 def by_family(
-    extractors: Sequence[Extractor], original: Tensor, saved: Tensor, target: Tensor, seed: int
+    extractors: Sequence[Extractor],
+    original: Tensor,
+    saved: Tensor,
+    target: Tensor,
+    seed: int,
+    shown: Tensor | None = None,
 ) -> dict[str, FamilyView]:
     """How far each family sees the saved picture on its way, by the family's name (or the model's, if it has none).
 
+    ``shown``: the opacity ``(1, 1, H, W)`` of a picture that is transparent in places.
     Measured in fp32 whatever the optimiser used; a long picture in squares along its length, figures averaged.
     """
-    random = equally_visible_noise(original, saved, seed)
+    random = equally_visible_noise(original, saved, seed, shown)
     parts = squares(original)
     found: dict[str, FamilyView] = {}
     for extractor in extractors:
@@ -81,11 +87,13 @@ def _progress(extractor: Extractor, original: Tensor, saved: Tensor, random: Ten
 
 
 @torch.no_grad()
-def equally_visible_noise(original: Tensor, saved: Tensor, seed: int) -> Tensor:
-    """The picture with white Gaussian noise of the saved one's mean ꟻLIP."""
+def equally_visible_noise(original: Tensor, saved: Tensor, seed: int, shown: Tensor | None = None) -> Tensor:
+    """The picture with white Gaussian noise of the saved one's mean ꟻLIP, where it shows."""
     eye = Flip(original)
     wanted = float(eye(saved).mean())
     drawn = torch.randn(original.shape, generator=torch.Generator().manual_seed(seed)).to(original)
+    if shown is not None:  # nothing differs elsewhere: the means over all pixels compare as those over what shows
+        drawn = shown * drawn
     scale = 0.02
     for _ in range(3):  # ꟻLIP of noise grows nearly as its size does
         reached = float(eye((original + scale * drawn).clamp(0, 1)).mean())

@@ -72,6 +72,8 @@ class Visibility:
         self.device = original.device
         shown = opacity(artwork, short_side)
         self.shown = None if shown is None else shown.to(self.device)
+        if self.shown is not None:
+            self.delta = delta = self.shown * delta
         self.whole = self._features(original)
         self.size = closest(artwork, short_side)
         self.boxes = busiest_boxes(*self.size, delta)
@@ -119,14 +121,20 @@ class Visibility:
             weight += float(shown.sum()) if isinstance(shown, Tensor) else found.numel()
         return total / max(weight, 1e-6)
 
+    def lpips(self, image: pyvips.Image) -> float:
+        """LPIPS of the whole at the working resolution, over what shows."""
+        seen = self._features(working(image, self.short_side))
+        return float(self.module.compare(self.whole, seen, self.shown))
+
     def close(self, image: pyvips.Image) -> float | None:
         """The largest LPIPS of the crops; None where the file is not larger than the working resolution."""
         return self._most(self.parts, self._crops(image, self.size, self.boxes))
 
     def figures(self, image: pyvips.Image) -> dict[str, float | None]:
-        """For reports: ꟻLIP; LPIPS of crops as they are bounded, and at the file's own size, where it may be larger."""
+        """For reports: LPIPS, ꟻLIP; LPIPS of crops as bounded, and at the file's own size, where it may be larger."""
         close, own = self.close(image), (self.artwork.width, self.artwork.height)
-        found = {"flip": self.flip(image), "lpips_crops": close, "lpips_native_crops": close}
+        found: dict[str, float | None] = {"lpips": self.lpips(image), "flip": self.flip(image)}
+        found |= {"lpips_crops": close, "lpips_native_crops": close}
         if own != self.size:
             boxes = busiest_boxes(*own, self.delta)
             before = [self._features(crop) for crop in self._crops(self.artwork.image, own, boxes)]
@@ -135,23 +143,27 @@ class Visibility:
 
     def used(self, image: pyvips.Image) -> float:
         """The largest share of a budget that is used: up to 1 is within both."""
-        seen = self._features(working(image, self.short_side))
-        whole = float(self.module.compare(self.whole, seen, self.shown))
-        share = max(whole, self.close(image) or 0.0) / max(self.bounds.lpips, 1e-9)
+        share = max(self.lpips(image), self.close(image) or 0.0) / max(self.bounds.lpips, 1e-9)
         if self.bounds.flip is not None:
             share = max(share, self.flip(image) / self.bounds.flip)
         return share
 
 
-def visible(original: Tensor, saved: Tensor) -> dict[str, float]:
+def visible(original: Tensor, saved: Tensor, shown: Tensor | None = None) -> dict[str, float]:
     """PSNR (dB), colour cast (ΔE), CIEDE2000 (mean, of the flattest quarter, 95th percentile), L∞ (/255), at the
-    working size."""
+    working size; of what shows, where ``shown`` is the opacity ``(1, 1, H, W)``."""
     colour = color_difference.delta_e(original, saved)
+    flat = texture.flat(original).cpu()
+    square = (original - saved).pow(2).mean(1)[0].cpu()
+    if shown is not None:
+        seen = shown[:, 0].cpu() > 0.5
+        flat = flat & seen if bool((flat & seen).any()) else seen
+        colour, flat, square = colour[seen], flat[seen], square[seen[0]]
     return {
-        "psnr_db": float(pixels.psnr(original, saved)),
+        "psnr_db": float(-10 * torch.log10(square.mean().clamp_min(1e-12))),
         "colour_cast": float(color_difference.colour_cast(original, saved)),
         "delta_e_mean": float(colour.mean()),
-        "delta_e_flat": float(colour[texture.flat(original).cpu()].mean()),
+        "delta_e_flat": float(colour[flat].mean()),
         "delta_e_p95": float(colour.flatten().sort().values[int(0.95 * (colour.numel() - 1))]),
         "linf_255": float(pixels.largest_difference(original, saved) * 255),
     }

@@ -5,16 +5,22 @@ Words such as strong or weak are withheld until trained mimics have set their th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from velatura.weights import FAMILY_NAMES
+from velatura.weights import FAMILY_NAMES, lookup
 
 MARGIN = 0.03  # of progress over noise that is as visible; less of a lead than this is none
-# JOD that a viewer loses at a 4K screen, about SLOPE · ꟻLIP ** POWER: fitted to ColorVideoVDP (results/visibility.json).
+# JOD that a viewer loses at a 4K screen, about SLOPE · ꟻLIP ** POWER: fitted to results/visibility.json.
 SLOPE, POWER = 31.6, 1.433
 SEEN = ((0.25, "cannot see the change"), (1.0, "hardly sees the change"), (2.0, "sees the change when looking for it"))
+# What is not known of every figure, said once, as the last line of a report.
+DISTILLED = (
+    "What is not known: these figures rest on TAESD and its kin. Those are small copies of the models' autoencoders, "
+    "distilled from them. The full autoencoders were not at hand, so what they see may differ."
+)
+OTHERS = "What is not known: what other models than these see."
 
 
 @dataclass(frozen=True)
@@ -38,27 +44,38 @@ def verdict(report: Mapping[str, Any]) -> Verdict:
     if sum(gain.values()) / len(gain) <= MARGIN:
         return Verdict(
             "unprotected",
-            f"not protected: nothing that is worth what one would see of it, in this {kind['name']}",
-            "another target style may do more" if not kind["grey"] else "",
+            f"not protected: models see no more in it than in noise that is as visible ({kind['name']})",
+            "Another target style may do more." if not kind["grey"] else "",
         )
     return Verdict(
-        "protected", f"{_seen_by_models(families, report['style']['artist'])}; {_seen_by_people(report)}", ""
+        "protected", f"{_seen_by_models(families, report['style']['artist'])}; a viewer {seen_by_people(report['figures']['flip'])}", ""
     )
 
 
 def _seen_by_models(families: Mapping[str, Mapping[str, Any]], artist: str) -> str:
-    parts = [f"{FAMILY_NAMES.get(name, name)} {max(0, f['progress']):.0%}" for name, f in families.items()]
-    first, *others = parts
-    head, share = first.rsplit(" ", 1)
-    sees = "see" if " and " in head else "sees"
-    rest = "".join(f", {part}" for part in others)
-    return f"{head} {sees} {share} of the way to {artist}{rest}"
+    (first, share), *others = [
+        (FAMILY_NAMES.get(name, name), f"{max(0, f['progress']):.0%}") for name, f in families.items()
+    ]
+    sees = "see" if " and " in first else "sees"
+    rest = "".join(f", {name} {share}" for name, share in others)
+    return f"{first} {sees} {share} of the way to {artist}{rest}"
 
 
-def _seen_by_people(report: Mapping[str, Any]) -> str:
-    lost = jod_lost(report["figures"]["flip"])
+def seen_by_people(flip: float) -> str:
+    """What a viewer sees of a change of such a mean ꟻLIP: ``hardly sees the change (0.6 JOD, estimated)``."""
+    lost = jod_lost(flip)
     words = next((words for most, words in SEEN if lost <= most), "sees the change")
-    return f"a viewer {words} ({lost:.1f} JOD, estimated)"
+    return f"{words} ({lost:.1f} JOD, estimated)"
+
+
+def unknown(models: Sequence[str]) -> str | None:
+    """What is not known of figures that these models gave; None where there are none."""
+    if not models:
+        return None
+    rows = [lookup(name) for name in models]
+    if any(row is not None and (row.name == "surrogate" or row.kind == "tiny autoencoder") for row in rows):
+        return DISTILLED
+    return OTHERS
 
 
 def jod_lost(flip: float) -> float:

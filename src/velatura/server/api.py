@@ -283,6 +283,7 @@ def _settings(wish: Wish, who: Visitor) -> dict[str, Any]:
         style=load().find(wish.style).name if wish.style else None,
         artist=who.artist(wish.artist) if wish.artist else None,
         models=tuple(wish.models),
+        against=tuple(wish.against),
         resolutions=(wish.resolution,) if wish.resolution else (),
         delivery=Delivery(strip_gps=wish.strip_gps, do_not_train=wish.do_not_train),
     )

@@ -17,15 +17,17 @@ from velatura import __version__
 from velatura.jobs.desk import Desk
 from velatura.jobs.ledger import PAGE
 from velatura.jobs.records import Job
-from velatura.reports.verdict import FAIR, STRONG
+from velatura.reports.verdict import DISTILLED, seen_by_people
 from velatura.server import catalogue
 from velatura.server.house import Counter, visitor_of
 from velatura.server.schema import JobOut
 from velatura.server.uploads import Limits
+from velatura.weights import FAMILY_NAMES
 
 Show = Callable[..., Response]  # request, name of the template, what it shows
 Uuid = Annotated[str, InPath(pattern=r"^[0-9a-f-]{36}$")]
 STATES = {"waiting": "Waiting", "working": "At work", "done": "Done", "failed": "Failed", "cancelled": "Cancelled"}
+WORDS = {"protected": "Protected", "unprotected": "Not protected", "nothing": "Nothing to protect", "copied": "A copy"}
 
 
 def router(show: Show) -> APIRouter:
@@ -34,7 +36,7 @@ def router(show: Show) -> APIRouter:
 
     @site.get("/")
     def start(request: Request) -> Response:
-        return show(request, "start.html", {"models": catalogue.models()})
+        return show(request, "start.html", {"models": catalogue.models(), "families": FAMILY_NAMES})
 
     @site.get("/styles")
     def styles(request: Request) -> Response:
@@ -73,7 +75,7 @@ def router(show: Show) -> APIRouter:
 
     @site.get("/about")
     def about(request: Request) -> Response:
-        return show(request, "about.html", {"strong": STRONG, "fair": FAIR})
+        return show(request, "about.html", {"unknown": DISTILLED})
 
     return site
 
@@ -84,8 +86,10 @@ def templates(limits: Limits, *, shared: bool = False) -> Show:
     tidy: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True}
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, **tidy)
     environment.filters |= {"span": span, "day": _day, "percent": lambda share: f"{100 * share:.0f}"}
+    environment.filters |= {"family": _family, "seen_by_people": seen_by_people}
     environment.filters["kept"] = lambda days: f"{24 * days:g} hours" if days <= 2 else f"{days:g} days"
-    environment.globals |= {"version": __version__, "limits": limits, "shared": shared, "STATES": STATES}
+    environment.globals |= {"version": __version__, "limits": limits, "shared": shared}
+    environment.globals |= {"STATES": STATES, "WORDS": WORDS}
     who = [lambda request: {"visitor": visitor_of(request)}]
     return Jinja2Templates(env=environment, context_processors=who).TemplateResponse
 
@@ -98,6 +102,10 @@ def span(seconds: float | None) -> str:
         return "less than a minute"
     minutes = round(seconds / 60)
     return f"about {minutes} min" if minutes < 100 else f"about {round(minutes / 60)} hours"
+
+
+def _family(name: str) -> str:
+    return FAMILY_NAMES.get(name, name)
 
 
 def _day(at: float) -> str:

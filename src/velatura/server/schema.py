@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,6 +11,7 @@ from velatura.jobs.briefs import Brief
 from velatura.jobs.records import Job, Picture, Upload
 
 Effort = Literal["fast", "default", "max", "paper"]
+Family = Literal["sd15", "sdxl", "sd3", "flux1", "flux2"]
 Panel = Literal[
     "result",
     "original",
@@ -35,10 +36,16 @@ class Wish(BaseModel):
     intensity: float | Literal["low", "default", "high"] = Field(
         "default", description="How visible the cloak may be: low, default, high, or LPIPS above 0 and up to 1."
     )
-    effort: Effort = Field("default", description="How long to optimise: 20, 45, 200 or 500 steps.")
+    effort: Effort = Field("default", description="How long to optimise: 10, 15, 60 or 500 steps.")
     style: str | None = Field(None, max_length=120, description="Target style by name; without one it is drawn.")
     artist: str | None = Field(None, max_length=120, description="Keep one target style for this artist's pictures.")
-    models: list[str] = Field(["auto"], min_length=1, max_length=4, description="Names of models to cloak against.")
+    against: list[Family] = Field(
+        list(get_args(Family)), min_length=1, description="Families of models that mimics use; all by default."
+    )
+    models: list[str] = Field(
+        ["auto"], min_length=1, max_length=5,
+        description="Names of models to cloak on; auto is the best one that is here for each family.",
+    )  # fmt: skip
     resolution: int | None = Field(None, description="Short side (px) at which mimics train; the model's own if none.")
     strip_gps: bool = Field(False, description="Leave out of the file where it was made.")
     do_not_train: bool = Field(False, description="Write a reservation against training into its metadata.")
@@ -74,6 +81,14 @@ class PictureOut(BaseModel):
         return cls(**{name: getattr(upload, name) for name in cls.model_fields})
 
 
+class FamilyOut(BaseModel):
+    """What a family of models sees of a protected picture."""
+
+    progress: float = Field(description="How far along its way to the target, from 0 to 1.")
+    progress_noise: float = Field(description="The same of random noise that is as visible.")
+    seen_by: str = Field(description="The model that stands for the family.")
+
+
 class JobPictureOut(BaseModel):
     """One picture of a job; ``verdict`` and the like once it is done."""
 
@@ -90,6 +105,9 @@ class JobPictureOut(BaseModel):
     flags: list[str]
     notes: list[str]
     figures: dict[str, float]
+    families: dict[str, FamilyOut] = Field(description="By family; empty of a copy without a cloak.")
+    kind: str | None = Field(description="What kind of picture it is, in words.")
+    unknown: str | None = Field(description="What is not known of these figures.")
     models: list[str]
 
     @classmethod
@@ -104,6 +122,9 @@ class JobPictureOut(BaseModel):
             flags=kept.get("flags", []),
             notes=kept.get("notes", []),
             figures=kept.get("figures", {}),
+            families=kept.get("families", {}),
+            kind=kept.get("kind"),
+            unknown=kept.get("unknown"),
             models=kept.get("models", []),
             **{name: getattr(p, name) for name in ("number", "name", "state", "step", "steps")},
         )

@@ -177,6 +177,7 @@ if (form) {
     const fields = new FormData(form);
     return {
       intensity: fields.get("intensity"), effort: fields.get("effort"), models: [fields.get("model")],
+      against: fields.getAll("against"),
       style: fields.get("style") || null, artist: fields.get("artist").trim() || null,
       strip_gps: fields.has("strip_gps"), do_not_train: fields.has("do_not_train"),
     };
