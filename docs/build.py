@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import re
 import sys
-from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from parts import application, cloaks, lab, methods
+from parts import application, cloaks, lab, methods, real
 from parts.figures import ROOT
 
 PAGES = (
     *("README.md", "docs/styles.md", "docs/cloaks.md", "docs/evaluation.md", "docs/evaluation-results.md"),
     *("docs/countermeasures.md", "docs/files.md", "docs/workers.md", "docs/deploy.md", "docs/mimicry.md"),
-    "src/velatura/data/mini/README.md",
+    *("src/velatura/data/mini/README.md", "docs/real-models.md", "src/velatura/data/surrogate/README.md"),
 )
 
 PARTS = {
@@ -42,8 +41,10 @@ PARTS = {
     "judges": lab.judges,
     "models": cloaks.models,
     "cloaks": cloaks.cloak_table,
-    "cloaks-default": partial(cloaks.cloak_table, (0.1,)),
-    "speed": cloaks.speed,
+    "visible": real.visible,
+    "matrix": real.matrix,
+    "distilled": real.distilled,
+    "time": real.speed,
     "throughput": application.throughput,
     "load": application.load_test,
     "effort": cloaks.effort,

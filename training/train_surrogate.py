@@ -28,6 +28,7 @@ import math
 import os
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,17 @@ from torch import Tensor
 
 from velatura import __version__
 from velatura import weights as velatura_weights
+from velatura.cloaks import glaze
+from velatura.cloaks.budget import as_8_bit
+from velatura.cloaks.cloak import Goal
 from velatura.diffusion import extractors
 from velatura.diffusion.surrogate import HEADS, Surrogate, from_folder, view_decoder
+from velatura.images import read, working
+from velatura.images.resample import middle
 from velatura.perception.lpips import load as load_lpips
 from velatura.perception.pixels import blurred
 from velatura.perception.texture import activity
+from velatura.protect.settings import EFFORTS, flip_bound
 from velatura.reports.result import Result, Row
 from velatura.styles import catalogue, transfer
 from velatura.styles.catalogue import slug
@@ -176,6 +183,11 @@ class Labeller:
         found: dict[str, Tensor] = {}
         attack = Attack(x, rng)
         student = self.student()
+        if rng.random() < args.plain:
+            with torch.no_grad():
+                latents = seen(self.networks, x).half()
+            same = (x * 255).round().byte()
+            return {"x": same, "changed": same, "latents": latents, "difference": torch.zeros_like(latents)}
         kind = rng.random()
         delta = attack.within(torch.randn_like(x) * attack.radius * rng.choice([0, 0.3]), x)
         if kind < (args.guided if student is not None else 0.65):
@@ -526,8 +538,28 @@ def truth_at(args: argparse.Namespace, side: int, count: int) -> tuple[list[Tens
     return pictures, truth
 
 
+def heard(args: argparse.Namespace, count: int = 8) -> dict[str, tuple[float, float]]:
+    """How far cloaks made on the surrogate take tuning artists' pictures, by family: as it believes, and really."""
+    eye, networks = extractors.load(args.out), teachers(args.weights)
+    vector = torch.tensor([catalogue.load().find("pieter-bruegel").vector])
+    tuning = {slug(name) for name in HELD_OUT[:4]}
+    paths = [path for path in held_out_files(args.art, 400, 200) if path.parent.name in tuning][:count]
+    recipe = replace(EFFORTS["default"], budget=0.1, flip=flip_bound(0.1))
+    rows = []
+    for path in paths:
+        x = middle(working(read(path), 512), 512)
+        target = transfer.paint(x, vector)
+        made = as_8_bit(x + glaze(x, target, extractors=[eye], settings=recipe).delta)
+        goal = Goal(eye, x, target)
+        with torch.no_grad():
+            believed = 1 - goal.by_family(goal.encode(made))[0]
+            latents = [seen(networks, picture) for picture in (made, x, target)]
+            rows.append(torch.stack([believed, 1 - left(*latents)[0]], 1))
+    return {head: (float(a), float(b)) for head, (a, b) in zip(HEADS, torch.stack(rows).mean(0), strict=True)}
+
+
 def finish(args: argparse.Namespace) -> None:
-    """Weights in half precision as they ship, and R² of just those."""
+    """Weights in half precision as they ship, R² of just those, and how much of what they believe is so."""
     state = torch.load(args.run / "student.pt", weights_only=True)
     model = new(state["shape"])
     model.load_state_dict(state["model"])
@@ -536,7 +568,8 @@ def finish(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     weights = {key: value.half().contiguous() for key, value in model.state_dict().items()}
     save_file(weights, args.out / "diffusion_pytorch_model.safetensors")
-    (args.out / "config.json").write_text(json.dumps(model.config | {"decoder": VIEW}, indent=1) + "\n")
+    config = model.config | {"decoder": VIEW}
+    (args.out / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     shipped = from_folder(args.out)
     checkpoint = torch.load(args.run / "checkpoint.pt", weights_only=True)
     pool = Pool(args.run / "pool", random.Random(0))
@@ -549,6 +582,11 @@ def finish(args: argparse.Namespace) -> None:
         for side, count in ((256, 48), (512, 24))
         for head, value in r_squared(shipped, *truth_at(args, side, count)).items()
     ]
+    trusted = heard(args)
+    for head, (believed, real) in trusted.items():
+        rows += [Row("progress_believed", believed, 8, arm=head), Row("progress_real", real, 8, arm=head)]
+    known = {head: round(real / believed, 3) for head, (believed, real) in trusted.items()}
+    (args.out / "config.json").write_text(json.dumps(config | {"heard": known}, indent=1) + "\n")
     rows.append(Row("view_psnr_db", sum(quality) / len(quality), len(quality)))
     settings = {"steps": checkpoint["step"], "minutes": round(checkpoint["seconds"] / 60, 1)}
     settings |= {"pairs": SHARD * len(pool.shards), "with_gradients": SHARD * len(pool.guided)}
@@ -569,6 +607,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--run", type=Path, default=Path("runs/surrogate"), help="pool, checkpoint, log")
     parser.add_argument("--minutes", type=float, default=120)
     parser.add_argument("--guided", type=float, default=0.15, help="share of crops changed by the teachers' gradient")
+    parser.add_argument("--plain", type=float, default=0.0, help="share of crops that are not changed, half the work")
     parser.add_argument("--first", type=int, default=24, help="shards to wait for before learning begins")
     parser.add_argument("--batch", type=int, default=3, help="pairs of crops")
     parser.add_argument("--rate", type=float, default=1e-3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from parts.figures import ROOT, cell, earlier, flagged, interval, optional, penalty, result, stale
+from parts.figures import ROOT, cell, earlier, interval, optional, penalty, result, stale
 from velatura import weights
 from velatura.reports.result import load
 from velatura.styles import catalogue
@@ -54,7 +54,8 @@ def models() -> str:
     return "\n".join(lines)
 
 
-def cloak_table(budgets: tuple[float, ...] = (0.05, 0.1, 0.2)) -> str:
+def cloak_table() -> str:
+    budgets = (0.05, 0.1, 0.2)
     tree = result("cloaks")
     made = tree["settings"]["methods"]
     rows = [r for r in tree["rows"] if r["budget"] in budgets]
@@ -86,25 +87,6 @@ def cloak_table(budgets: tuple[float, ...] = (0.05, 0.1, 0.2)) -> str:
     if flags:
         lines += ["", "Flags: " + "; ".join(flags) + "."]
     return "\n".join(lines)
-
-
-def speed() -> str:
-    rows = {(r["metric"], r["recipe"]): r["value"] for r in result("speed")["rows"]}
-    steps = result("speed")["settings"]["default_steps"]
-    return (
-        f"On {result('speed')['machine']} ([results/speed.json](RESULTS/speed.json)) a gradient step of the latent objective through the miniature takes "
-        f"{rows['step_seconds_mini', 'fp32']:.2f} s in fp32 and {rows['step_seconds_mini', 'bf16']:.2f} s in bf16, through a "
-        f"full-size SD 1.5 encoder {rows['step_seconds_full', 'fp32']:.1f} s and {rows['step_seconds_full', 'bf16']:.1f} s: "
-        f"{rows['step_ratio', 'fp32']:.0f} and {rows['step_ratio', 'bf16']:.0f} times as much. A whole 512 px picture at default effort "
-        f"({steps} steps, from file to file, start-up included) takes {rows['picture_seconds', '0.3 MP']:.0f} s; the published 500-step "
-        f"recipe through the full-size encoder would take {rows['published_recipe_seconds', 'fp32'] / 60:.0f} minutes in fp32 "
-        f"and {rows['published_recipe_seconds', 'bf16'] / 60:.0f} in bf16 ({rows['picture_ratio', 'fp32']:.0f} and "
-        f"{rows['picture_ratio', 'bf16']:.0f} times as long). It is faster because the miniature is a smaller target, not because the "
-        f"same work is done faster. A 24 megapixel PNG takes {rows['picture_seconds', '24 MP']:.0f} s and "
-        f"{rows['peak_mib', '24 MP'] / 1024:.1f} GiB, a 1 megapixel one {rows['picture_seconds', '1 MP']:.0f} s."
-        + stale(result("speed"))
-        + flagged(result("speed"))
-    )
 
 
 def effort() -> str:

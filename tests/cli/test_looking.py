@@ -75,6 +75,10 @@ def test_inspect_says_what_is_in_a_file_and_whether_a_report_is_of_it(published:
     assert both.exit_code == 1
     assert [line for line in both.stderr.splitlines() if "no.png: is empty" in line]
     assert "is of this very file: " in both.stdout
+    assert "of the way, noise that is as visible" in both.stdout
+    assert made["report"]["families"]["mini"]["seen_by"] == "mini"
+    assert both.stdout.splitlines()[-1].strip() == made["report"]["unknown"] != "", "the last line, and once"
+    assert both.stdout.count("not known") == 1
 
 
 def test_inspect_shows_what_the_model_sees(published: Path, tmp_path: Path) -> None:
@@ -113,6 +117,7 @@ def test_compare_tells_how_much_of_a_cloak_came_back(published: Path, tmp_path: 
         assert abs(left["original"][eye]) < 0.15
     assert left["small"]["mini"] < left["same"]["mini"]
     words = run(compare_command, original, protected, tmp_path / "same.jpg", "-r", "128")
+    assert "  a viewer " in words.stdout
     assert "left of the cloak, in pixels: " in words.stdout
 
 

@@ -286,9 +286,7 @@ def test_the_surrogate_stands_for_the_families_that_nothing_else_does(
     assert [family for family, _ in rest.parts] == ["sdxl", "sd3", "flux1", "flux2"]
     (only,) = extractors.load_all(["surrogate"], ["flux1"])
     assert only.parts == [("flux1", slice(24, 40))]
-    assert [e.name for e in extractors.load_all(["taesd", "surrogate"], ["sd15"])] == ["taesd"], (
-        "nothing is left for it"
-    )
+    assert [e.name for e in extractors.load_all(["taesd", "surrogate"], ["sd15"])] == ["taesd"], "none is left"
 
 
 def test_distances_are_taken_by_family_and_the_rest_of_the_latents_do_not_count(

@@ -132,9 +132,7 @@ def test_larger_files_of_every_kind_keep_the_budget_and_are_moved(make_scene, ki
     image.save(data, "PNG")
     settings = Settings(models=("mini",), effort="fast", resolutions=(64,), style="Aubrey Beardsley", budget=0.1)
     done = Protector(settings).protect(read(data.getvalue()))
-    assert done.report["settings"]["cloak"]["ppd"] == pytest.approx(PPD / 1.25, rel=0.01), (
-        "seen larger than it is worked on"
-    )
+    assert done.report["settings"]["cloak"]["ppd"] < 0.85 * PPD, "it is seen larger than it is worked on"
     assert done.report["figures"]["lpips_crops"] <= 0.1
     assert done.report["figures"]["flip"] <= 1.01 * settings.visible
     assert done.report["figures"]["lpips"] <= 0.1

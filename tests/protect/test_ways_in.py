@@ -124,3 +124,14 @@ def test_no_way_in_decodes_in_a_process_without_limits(
         except ImageError as error:
             said = str(error)
         assert "the limited process was asked" in said, way
+
+
+def test_a_job_of_copies_without_a_cloak_chooses_no_style(located: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Protector, "look_at", lambda *_: pytest.fail("a network was asked"))
+    picture = Picture(0, located.name, located, located.with_name("out.jpg"), located.stem)
+    order = {"settings": asdict(replace(SETTINGS, style=None))}
+    job = Job("1", "protect", 1, "working", order, 0.0, 1e12, pictures=[picture])
+    assert Studio().choose(job) == {}
+    told = Studio().protect(job, picture, Hold())  # type: ignore[arg-type]
+    assert told["verdict"]["word"] == "copied"
+    assert (told["style"], told["families"], told["models"], told["unknown"]) == (None, {}, [], None)

@@ -27,8 +27,8 @@ ORIGIN, PASSWORD = "https://studio.example", "correct horse battery"
 SUMMARY = {
     "verdict": {
         "word": "protected",
-        "sentence": "Stable Diffusion 1 and 2 see 31% of the way to Caravaggio, SDXL 24%; a viewer hardly sees the change "
-        "(0.6 JOD, estimated)",
+        "sentence": "Stable Diffusion 1 and 2 see 31% of the way to Caravaggio, SDXL 24%; "
+        "a viewer hardly sees the change (0.6 JOD, estimated)",
         "advice": "",
     },
     "flags": ["more visible than asked for in the saved file: ꟻLIP 0.090 > 0.080"],

@@ -218,8 +218,8 @@ class Batch:
 def by_family(report: Mapping[str, Any]) -> list[str]:
     """A report's figures of each model family, a line each."""
     return [
-        f"{FAMILY_NAMES.get(name, name)}: {f['progress']:.0%} of the way, noise that is as visible "
-        f"{f['progress_noise']:.0%} (seen by {f['seen_by']})"
+        f"{FAMILY_NAMES.get(name, name)}: {max(0, f['progress']):.0%} of the way, noise that is as visible "
+        f"{max(0, f['progress_noise']):.0%} (seen by {f['seen_by']})"
         for name, f in report["families"].items()
     ]
 

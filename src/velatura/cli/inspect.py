@@ -112,10 +112,10 @@ def _show(found: dict[str, Any]) -> None:
         lines |= {f"seen {i}": line for i, line in enumerate(by_family(report), 1)}
     else:
         lines["report"] = "names this file, but the file has changed since"
-    if report is not None and report["matches"] and report["unknown"]:
-        lines["unknown"] = report["unknown"]
     for name, value in lines.items():
         click.echo(f"  {name + ':':16} {' '.join(value.split())}")
+    if report is not None and report["matches"] and report["unknown"]:
+        click.echo(f"  {report['unknown']}")
 
 
 def _write_view(artwork: Artwork, path: Path, model: str, device: str) -> None:

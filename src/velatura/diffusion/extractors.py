@@ -62,6 +62,8 @@ class Extractor:
         self.shift_factor = float(config.get("shift_factor") or 0.0)
         self.downscale = _downscale(module)
         self.parts = parts or ((name, slice(None)),)
+        # How much of the progress that it believes a cloak to make is so, by family; of the surrogate, measured.
+        self.heard: dict[str, float] = dict(config.get("heard") or {})
         next(m for m in module.modules() if isinstance(m, nn.Conv2d)).__class__ = _PictureLayer
 
     def __repr__(self) -> str:

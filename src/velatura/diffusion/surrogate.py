@@ -114,6 +114,7 @@ def from_folder(folder: Path) -> Surrogate:
     """The surrogate of a folder with ``config.json`` and its weights, float32."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     module = Surrogate(config["stem"], config["widths"], config["blocks"])
+    module.config |= {"decoder": config["decoder"], "heard": config.get("heard", {})}
     module.decoder = view_decoder(config["decoder"])
     state = load_file(folder / "diffusion_pytorch_model.safetensors")
     module.load_state_dict({key: value.float() for key, value in state.items()})

@@ -71,7 +71,7 @@ def after_platform(
 
 
 def forecast(artwork: Artwork, settings: Settings) -> str | None:
-    """Of a picture as it was read: that its file will grow many times, and why; None where it will not."""
+    """Of a picture as it was read: that its file may grow many times, and why; None where it will not."""
     if not settings.budget or growth(artwork) < LARGE:
         return None
     artwork = prepared(artwork, settings.delivery)
@@ -80,7 +80,7 @@ def forecast(artwork: Artwork, settings: Settings) -> str | None:
     if found.nothing is not None or times < LARGE:
         return None
     sizes = f"from {artwork.source_bytes / 1000:.0f} to {times * artwork.source_bytes / 1000:.0f} kB"
-    return f"{artwork.name} will grow about {times:.0f} times, {sizes}: {GRAIN}"
+    return f"{artwork.name} may grow up to {times:.0f} times, {sizes}: {GRAIN}"
 
 
 def notes(

@@ -131,9 +131,7 @@ def _judged(report: dict[str, Any]) -> dict[str, Any]:
     return report | {"verdict": asdict(verdict.verdict(report))}
 
 
-def _common(
-    protector: Protector, artwork: Artwork, kind: Kind, data: bytes, models: Sequence[str]
-) -> dict[str, Any]:
+def _common(protector: Protector, artwork: Artwork, kind: Kind, data: bytes, models: Sequence[str]) -> dict[str, Any]:
     s = protector.settings
     catalogue = printable(Path(s.catalogue.name)) if s.catalogue else None
     return {

@@ -21,7 +21,8 @@ class FamilyView:
     """How far along its way to the target one model family sees a picture: 0 where it was, 1 at the target.
 
     ``progress``: 1 − ‖Φ(x+δ)−Φ(t)‖² / ‖Φ(x)−Φ(t)‖², of the file; ``noise``: the same of random noise that is as
-    visible; ``seen_by``: the network that stood for the family.
+    visible; ``seen_by``: the network that stood for the family. What the surrogate says is multiplied by how much of it
+    real ones confirmed (``training/train_surrogate.py finish``).
     """
 
     progress: float
@@ -76,7 +77,8 @@ def by_family(
         finally:
             extractor.precision = fast
         for (family, _), (progress, noise) in zip(extractor.parts, rows.tolist(), strict=True):
-            found[family] = FamilyView(progress, noise, extractor.name)
+            so = extractor.heard.get(family, 1.0)
+            found[family] = FamilyView(so * progress, so * noise, extractor.name)
     return found
 
 

@@ -13,7 +13,7 @@ from velatura.weights import FAMILY_NAMES, lookup
 
 MARGIN = 0.03  # of progress over noise that is as visible; less of a lead than this is none
 # JOD that a viewer loses at a 4K screen, about SLOPE · ꟻLIP ** POWER: fitted to results/visibility.json.
-SLOPE, POWER = 31.6, 1.433
+SLOPE, POWER = 23.0, 1.57
 SEEN = ((0.25, "cannot see the change"), (1.0, "hardly sees the change"), (2.0, "sees the change when looking for it"))
 # What is not known of every figure, said once, as the last line of a report.
 DISTILLED = (
@@ -47,9 +47,8 @@ def verdict(report: Mapping[str, Any]) -> Verdict:
             f"not protected: models see no more in it than in noise that is as visible ({kind['name']})",
             "Another target style may do more." if not kind["grey"] else "",
         )
-    return Verdict(
-        "protected", f"{_seen_by_models(families, report['style']['artist'])}; a viewer {seen_by_people(report['figures']['flip'])}", ""
-    )
+    people = f"a viewer {seen_by_people(report['figures']['flip'])}"
+    return Verdict("protected", f"{_seen_by_models(families, report['style']['artist'])}; {people}", "")
 
 
 def _seen_by_models(families: Mapping[str, Mapping[str, Any]], artist: str) -> str:

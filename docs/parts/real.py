@@ -1,0 +1,149 @@
+"""The default cloak on real models: what the surrogate learned, what models see, what people see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from parts.figures import flagged, interval, optional, result
+from velatura.weights import FAMILY_NAMES
+
+ARMS = {
+    "velatura on teachers": "the five distilled autoencoders together",
+    "velatura on surrogate": "**the surrogate (the default)**",
+    "velatura on taesd": "`taesd` alone",
+    "velatura on taesdxl": "`taesdxl` alone",
+    "velatura on taesd3": "`taesd3` alone",
+    "velatura on taef1": "`taef1` alone",
+    "velatura on taef2": "`taef2` alone",
+    "velatura on mini": "the miniature (the first edition's default)",
+    "noise": "nothing: random noise",
+}
+METHODS = {
+    "velatura on surrogate": "Velatura",
+    "glaze on surrogate": "Glaze's objective as published",
+    "photoguard on surrogate": "PhotoGuard",
+    "noise": "random noise",
+}
+SHOWN = {"low": "`low`", "default": "`default`", "high": "`high`"}
+AIMS = {"low": 9.3, "default": 9.0, "high": 8.3}
+
+
+def distilled() -> str:
+    tree = result("surrogate")
+    rows = {(r["metric"], r["arm"]): r for r in tree["rows"]}
+    lines = ["| latent space of | R², 256 px | R², 512 px |", "|---|---|---|"]
+    for family, name in FAMILY_NAMES.items():
+        cells = [f"{rows[f'r_squared_{side}', family]['value']:.2f}" for side in (256, 512)]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    s, n = tree["settings"], [rows[f"r_squared_{side}", "sd15"]["n"] for side in (256, 512)]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Share of the variance of the real latents that the surrogate explains, on pictures of held-out artists ({n[0]} at 256 px, {n[1]} at 512 px). "
+            f"{s['parameters'] / 1e6:.1f} M parameters, {s['steps']:,} steps in {s['minutes']:.0f} minutes on two busy cores, {s['pairs']:,} pairs of crops "
+            f"of which {s['with_gradients']:,} with the teachers' gradient. The view's decoder gives pictures back with "
+            f"{rows['view_psnr_db', None]['value']:.1f} dB ([results/surrogate.json](RESULTS/surrogate.json)).",
+        ]
+    )
+
+
+def _means(tree: dict[str, Any], arms: dict[str, str], metric: str) -> list[str]:
+    rows = {(r["metric"], r["cloak"], r["budget"], r["recipe"]): r for r in tree["rows"]}
+    lines = [
+        f"| made on | {' | '.join(FAMILY_NAMES.values())} | all five |",
+        "|---" * (len(FAMILY_NAMES) + 2) + "|",
+    ]
+    for cloak, name in arms.items():
+        if (metric, cloak, 0.1, "seen by all") in rows:
+            seen = [f"{rows[metric, cloak, 0.1, f'seen by {family}']['value']:.2f}" for family in FAMILY_NAMES]
+            lines.append(f"| {name} | {' | '.join(seen)} | {interval(rows[metric, cloak, 0.1, 'seen by all'], '.2f')} |")
+    return lines
+
+
+def matrix() -> str:
+    tree = optional("transfer")
+    if tree is None:
+        return "Not measured yet."
+    s = tree["settings"]
+    n = len(s["pictures"])
+    return "\n".join(
+        [
+            *_means(tree, ARMS, "progress"),
+            "",
+            f"How far each real autoencoder sees the picture on its way to the target, in its latents: 0 is where it was, 1 at the target. {n} pictures by "
+            f"{'as many' if n <= 16 else 'sixteen'} held-out artists, {s['side']} px, all towards {s['style']}, all brought to a mean ꟻLIP of {s['flip']:.2f} in the saved file; "
+            "in brackets 95 % t-intervals over pictures. The same in the decoded view (VGG16):",
+            "",
+            *_means(tree, ARMS, "decoded_shift"),
+            "",
+            f"Made by `python benchmarks/{tree['command']}` ([results/transfer.json](RESULTS/transfer.json))." + flagged(tree),
+        ]
+    )
+
+
+def visible() -> str:
+    tree = optional("visibility")
+    if tree is None:
+        return "Not measured yet."
+    rows = {(r["arm"], r["metric"]): r for r in tree["rows"]}
+    lines = [
+        "| intensity | JOD at 4K, mean | aim | lowest of the pictures | JOD on full HD, mean | ꟻLIP | LPIPS |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for arm, name in SHOWN.items():
+        values = [r["jod_standard_4k"] for r in result("visibility-pictures") if r["arm"] == arm]
+        if not values:
+            continue
+        means = {key: rows[arm, key]["value"] for key in ("jod_standard_4k", "jod_standard_fhd", "flip", "lpips")}
+        lines.append(
+            f"| {name} | {means['jod_standard_4k']:.2f} | {AIMS[arm]} | {min(values):.2f} | {means['jod_standard_fhd']:.2f} "
+            f"| {means['flip']:.3f} | {means['lpips']:.3f} |"
+        )
+    n = max(r["n"] for r in tree["rows"])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{n} pictures of six kinds, 512 px, files as `velatura protect` writes them ([results/visibility.json](RESULTS/visibility.json)). JOD is ColorVideoVDP's scale "
+            "(Mantiuk et al. 2024): 10 is no difference; one JOD less, and three of four viewers prefer the original. It judges only: nothing is tuned by it but the three bounds."
+            + flagged(tree),
+        ]
+    )
+
+
+def speed() -> str:
+    tree = result("speed")
+    rows = {(r["metric"], r["recipe"]): r["value"] for r in tree["rows"]}
+    if ("step_cpu_seconds", "surrogate") not in rows:
+        return "Not measured yet with today's default."
+    lines = [
+        "| what | seconds | seconds of processor time |",
+        "|---|---|---|",
+    ]
+    named = {
+        ("step", "surrogate"): "a gradient step through the surrogate: five latent spaces at once",
+        ("step", "distilled"): "the same through the five distilled autoencoders",
+        ("step", "full"): "through Stable Diffusion 1.5's full encoder: one latent space",
+        ("picture", "0.3 MP"): "a picture of 512 px, default effort, from file to file with start-up",
+        ("picture", "fast"): "the same at effort `fast`",
+        ("picture", "max"): "the same at effort `max`",
+        ("picture", "others busy"): "default effort while both cores are busy elsewhere",
+        ("picture", "1 MP"): "a picture of 1 megapixel",
+        ("picture", "24 MP"): "a picture of 24 megapixels",
+        ("published_recipe", None): "the published recipe of 500 steps through the full encoder",
+    }
+    for (what, recipe), name in named.items():
+        if (f"{what}_seconds", recipe) in rows:
+            wall, cpu = rows[f"{what}_seconds", recipe], rows[f"{what}_cpu_seconds", recipe]
+            lines.append(f"| {name} | {wall:,.3g} | {cpu:,.3g} |")
+    memory = max(value for (metric, _), value in rows.items() if metric == "peak_mib")
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"On {tree['machine']} ({tree['settings']['processor']}, {tree['settings'].get('capability', '')}); the target style is named; {memory / 1024:.1f} GiB at most "
+            f"([results/speed.json](RESULTS/speed.json)). A step through the full encoder costs {rows['step_ratio', 'full']:.0f} times as much as one through the surrogate, "
+            f"the published recipe {rows['picture_ratio', None]:.0f} times as much as a whole picture." + flagged(tree),
+        ]
+    )
