@@ -24,7 +24,8 @@ from velatura.evaluation.experiment import protect_arm
 from velatura.evaluation.protocol import split
 from velatura.evaluation.schedule import tasks
 from velatura.images import read, save, working
-from velatura.protect import EFFORTS
+from velatura.perception.flip import PPD
+from velatura.protect import EFFORTS, Protector
 from velatura.protect.panels import png
 from velatura.reports.pictures import sheets
 from velatura.styles import catalogue
@@ -147,20 +148,28 @@ def test_several_ways_share_what_they_can(tiny_model: Path, art: list[Path], tmp
 
 
 def test_cloaks_for_files_larger_than_what_the_mimic_sees_are_made_for_how_those_look(
-    tiny_model: Path, art: list[Path], tmp_path: Path
+    tiny_model: Path, art: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arms = [Arm.parse("velatura:0.1")]
     protocol = Protocol(art, "ada", arms, model=str(tiny_model), recipes=("", "x1.5"), **SMALL)
     setup = Setup(protocol, tmp_path / "out")
-    assert setup.larger(arms[0])
-    assert setup.cloak_settings(arms[0]).mask > 0
+    asked: list[float] = []
+    recipe = Protector.recipe
+
+    def noted(self: Protector, about: Any) -> Any:
+        asked.append(recipe(self, about).ppd)
+        return recipe(self, about)
+
+    monkeypatch.setattr(Protector, "recipe", noted)
     figures = protect_arm(setup, arms[0], lambda what, done, total: None)
+    assert asked == [pytest.approx(PPD / 1.5)] * 4
     assert all(0 < f["lpips"] <= 0.1 for f in figures)
     made = [working(read(path), 96) for path in setup.protected(arms[0]).glob("*.png")]
     assert [min(x.shape[-2:]) for x in made] == [96] * 4
     usual = Setup(replace(protocol, recipes=("",)), tmp_path / "out")
-    assert not usual.larger(arms[0])
     assert usual.protected(arms[0]) != setup.protected(arms[0])
+    protect_arm(usual, arms[0], lambda what, done, total: None)
+    assert asked[4:] == [PPD] * 4
 
 
 def test_an_arm_may_name_its_target_style(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:

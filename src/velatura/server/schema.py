@@ -36,7 +36,7 @@ class Wish(BaseModel):
     intensity: float | Literal["low", "default", "high"] = Field(
         "default", description="How visible the cloak may be: low, default, high, or LPIPS above 0 and up to 1."
     )
-    effort: Effort = Field("default", description="How long to optimise: 10, 15, 60 or 500 steps.")
+    effort: Effort = Field("default", description="How long to optimise; paper is the published recipe: 500 steps.")
     style: str | None = Field(None, max_length=120, description="Target style by name; without one it is drawn.")
     artist: str | None = Field(None, max_length=120, description="Keep one target style for this artist's pictures.")
     against: list[Family] = Field(
