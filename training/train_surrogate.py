@@ -35,7 +35,7 @@ from typing import Any
 import pyvips
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from velatura import __version__
@@ -439,9 +439,13 @@ def learn(args: argparse.Namespace) -> None:
         optimizer.load_state_dict(state["optimizer"])
         step, spent = state["step"], state["seconds"]
     else:
-        linear_start(model, pool)
+        if args.start is None:
+            linear_start(model, pool)
+        else:
+            known = load_file(args.start / "diffusion_pytorch_model.safetensors")
+            model.load_state_dict({k: v.float() for k, v in known.items() if not k.startswith("decoder.")})
         average.load_state_dict(model.state_dict())
-        print("linear", r_squared(average, pictures, truth), flush=True)
+        print("start", r_squared(average, pictures, truth), flush=True)
     log = (args.run / "log.jsonl").open("a")
     losses, last = Losses(model, pool, args.batch), dict[str, Tensor]()
     counts = [int(count) for count in args.mix.split(",")]
@@ -606,6 +610,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("weights", type=Path, help="folder with the teachers: taesd, taesdxl, taesd3, taef1, taef2")
     parser.add_argument("--run", type=Path, default=Path("runs/surrogate"), help="pool, checkpoint, log")
     parser.add_argument("--minutes", type=float, default=120)
+    parser.add_argument("--start", type=Path, help="folder with weights to begin from, as src/velatura/data/surrogate")
     parser.add_argument("--guided", type=float, default=0.15, help="share of crops changed by the teachers' gradient")
     parser.add_argument("--plain", type=float, default=0.0, help="share of crops that are not changed, half the work")
     parser.add_argument("--first", type=int, default=24, help="shards to wait for before learning begins")

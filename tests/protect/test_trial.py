@@ -28,7 +28,7 @@ def painted() -> list[Tensor]:
 
 
 def test_a_trial_tells_a_far_style_from_ones_own(painted: list[Tensor]) -> None:
-    eye, squares = extractors.load("mini"), painted
+    eye, squares = extractors.load("surrogate"), painted
     assert all(square.shape == (1, 3, 128, 128) for square in squares)
     own = torch.cat([transfer.style_vector(square) for square in squares]).mean(0).tolist()
     far = catalogue.load().find("wang-ximeng").vector
@@ -43,7 +43,7 @@ def test_a_trial_tells_a_far_style_from_ones_own(painted: list[Tensor]) -> None:
 def test_a_trial_asks_how_far_from_all_of_the_artists_pictures_not_from_the_few_that_are_tried(
     painted: list[Tensor],
 ) -> None:
-    eye, square = extractors.load("mini"), painted[0]
+    eye, square = extractors.load("surrogate"), painted[0]
     vector = catalogue.load().find("wang-ximeng").vector
     aim = transfer.paint(square, torch.tensor([vector]))
     near = cloaks_from_home([square], seen([square, aim, aim], eye), vector, eye)

@@ -92,6 +92,7 @@ def build_command(
     """
     from velatura.diffusion import extractors
     from velatura.diffusion.device import pick_device
+    from velatura.styles import space
     from velatura.styles.catalogue import build, sources
 
     new_or_ours(output, b'"styles"', b'"scale"')
@@ -107,7 +108,7 @@ def build_command(
                 tqdm.write(f"left out: {error}", file=sys.stderr)
 
         try:
-            catalogue = build(groups, extractors.load("mini", pick_device(device)), journal, on_picture=on_picture)
+            catalogue = build(groups, extractors.load(space.MODEL, pick_device(device)), journal, on_picture=on_picture)
         except KeyboardInterrupt:
             raise Cancelled(f"cancelled: the same command continues from {journal}") from None
     catalogue.save(output)

@@ -120,8 +120,8 @@ def _aspl(protector: Protector, work: Work) -> list[Tensor]:
     return [cloak.delta for cloak in aspl(work.originals, pipeline=pipeline, settings=settings)]
 
 
-# The latents and something of the decoded view, enlarged for AlexNet (benchmarks/objectives.py). The decoded view alone
-# is a way to fool AlexNet; the latents hold it to the picture.
+# The latents and something of the decoded view, enlarged for AlexNet (results/cloaks/objectives.json). The decoded
+# view alone is a way to fool AlexNet; the latents hold it to the picture.
 BLEND: dict[str, Any] = {"view": 0.3, "style": 0.0, "latent": 1.0, "look": 256}
 
 

@@ -27,8 +27,8 @@ def style(pictures: Tensor) -> Tensor:
 def style_change(before: Tensor, after: Tensor) -> Tensor:
     """1 less the cosine of two :func:`style`, ``(B,)``: 0 is the same style, 1 nothing in common.
 
-    Two pictures by one artist lie at about 0.35, by different ones at 0.5 (benchmarks/trials.py); of one picture before
-    and after a change, which share their subject, much less is much.
+    Two pictures by one artist lie at about 0.35, by different ones at 0.5; of one picture before and after a change,
+    which share their subject, much less is much.
     """
     changed: Tensor = (1 - F.cosine_similarity(before, after, dim=1)).clamp_min(0)
     return changed

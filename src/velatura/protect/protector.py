@@ -32,7 +32,7 @@ from velatura.protect.settings import Settings
 from velatura.protect.trial import cloaks_from_home, seen, small
 from velatura.protect.views import View, by_family, squares
 from velatura.protect.visibility import Bounds, Visibility, enlargement
-from velatura.styles import catalogue, transfer
+from velatura.styles import catalogue, space, transfer
 from velatura.styles.catalogue import Style
 from velatura.styles.choose import Choice, centroid, choose, remember, remembered
 
@@ -97,7 +97,7 @@ class Protector:
     @cached_property
     def style_model(self) -> Extractor:
         """Its own, always fp32, as the catalogue was built: the cloak's may run in another precision."""
-        return extractors.load(catalogue.MODEL, self.device)
+        return extractors.load(space.MODEL, self.device)
 
     @cached_property
     def pipeline(self) -> Any:

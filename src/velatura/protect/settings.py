@@ -17,7 +17,7 @@ from velatura.images import Delivery
 from velatura.styles.choose import BAND
 
 # "paper" is the published re-implementation's recipe. The short ones keep to what eyes see (ꟻLIP) while they run, to
-# LPIPS at the end; they were chosen on Kate Greenaway and Ivan Aivazovsky (benchmarks/tune_effort.py).
+# LPIPS at the end; they were chosen on the tuning artists (benchmarks/tune_cloak.py).
 SHORT = GlazeSettings(
     alpha=0, steps=12, learning_rate=0.02, decay=True, beta2=0.9, gamma_start=0.05, gamma=2, mask=1.0, smooth=True
 )

@@ -1,13 +1,13 @@
 """A short cloak of a few pictures towards a style, to see how far it would take them, before that becomes T.
 
 Where Ω's pictures are far from the artist's, a cloak may still not get there within its budget; and what the model sees
-half-way may still look like the artist. Only a cloak shows it (benchmarks/trials.py). It is made on the
+half-way may still look like the artist. Only a cloak shows it (results/cloaks/trials.json). It is made on the
 surrogate at 128 px whatever the model and the intensity of the real ones, so it takes seconds and an artist's T depends
 on neither.
 
 How much a cloak changes a picture is not the question, nor how near it comes to its target: an artist's own pictures
 differ much among themselves, and a target may be near them. It is how far from them all the style that the model sees
-is then (benchmarks/trials.py, benchmarks/trial_mimics.py).
+is then (results/cloaks/trials.json, results/cloaks/trial-mimics.json).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from velatura.diffusion.extractors import Extractor
 from velatura.images import Artwork, working
 from velatura.images.resample import middle
 from velatura.perception.style import style, style_change
-from velatura.protect.settings import SHORT, flip_bound
+from velatura.protect.settings import SHORT
 from velatura.styles import transfer
 
 SIDE = 128
-MOST_PICTURES = 3
+MOST_PICTURES = 2
 BUDGET = 0.1
 # Of no effort: an artist's T must stay when efforts change.
-SETTINGS = replace(SHORT, steps=12, budget=BUDGET, flip=flip_bound(BUDGET))
+SETTINGS = replace(SHORT, steps=8, learning_rate=0.03, budget=2 * BUDGET, flip=0.2, mask=0.0)
 # What T depends on: the question that a trial asks, and of what. Experiments keep their pictures by it.
 MADE_WITH = ("cloaks from home", SIDE, MOST_PICTURES, asdict(SETTINGS))
 

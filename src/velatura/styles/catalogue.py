@@ -22,8 +22,6 @@ from velatura.images.formats import SUFFIXES
 from velatura.reports.result import to_json
 from velatura.styles import space, transfer
 
-MODEL = "mini"  # whose features make the style space, whatever model a cloak uses
-
 
 @dataclass(frozen=True)
 class Style:
@@ -79,7 +77,7 @@ def load(path: Path | None = None) -> Catalogue:
     """A catalogue file, or the embedded one. Refused where it was built with other features than the present ones."""
     path = path or weights.embedded("styles")
     catalogue = _load(path)
-    here = (space.NUMBERS, space.SHORT_SIDE, weights.sha256(weights.embedded("mini")))
+    here = (space.NUMBERS, space.SHORT_SIDE, weights.sha256(weights.embedded(space.MODEL)))
     if (catalogue.numbers, catalogue.short_side, catalogue.extractor) != here or not catalogue.styles:
         raise WeightsError(f"{path}: empty, or built with another autoencoder; run `velatura styles build` again")
     return catalogue
@@ -216,7 +214,7 @@ def build(
 
 
 def measure(artwork: Artwork, extractor: Extractor) -> tuple[list[float], list[float]]:
-    """A picture's style vector, and its numbers in the style space (``extractor`` is the miniature's)."""
+    """A picture's style vector, and its numbers in the style space (``extractor`` is ``space.MODEL``)."""
     small, larger = (working(artwork, side).to(extractor.device) for side in (space.SHORT_SIDE, transfer.READ_SIDE))
     return transfer.style_vector(larger)[0].tolist(), space.style_numbers(small, extractor)[0].tolist()
 

@@ -2,9 +2,9 @@
 
 Far enough in the style space (Glaze, section 5.1) is not far enough in what Ω paints: of some such styles, pictures
 painted in them are still taken for the artist's, and no cloak gets farther than its target. So T is to lie far from the
-artist as well in the numbers that steer Ω, the style vectors of the transfer network (benchmarks/targets.py). What a
-cloak makes of such a style within its budget differs as much, and only a trial tells (benchmarks/trials.py): of a few
-that are drawn, the one is kept whose trial goes farthest (protect/trial.py; benchmarks/trial_mimics.py).
+artist as well in the numbers that steer Ω, the style vectors of the transfer network (docs/styles.md). What a cloak
+makes of such a style within its budget differs as much, and only a trial tells: of a few that are drawn, the one is
+kept whose trial goes farthest (protect/trial.py).
 """
 
 from __future__ import annotations

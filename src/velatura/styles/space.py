@@ -1,8 +1,8 @@
 """The style space: where styles are near and far, whatever model the cloak uses.
 
-A picture's place is 14 numbers: the means, standard deviations and cross-channel covariances of the miniature's Φ at
-256 px short side (Glaze measures distance in Φ's space; first and second moments are what carries style in a feature
-map: Gatys et al. 2016, Huang & Belongie 2017). It is fixed, so that a catalogue of numbers serves every model.
+A picture's place is 144 numbers: the means and standard deviations of the surrogate's 72 latent channels at 256 px
+short side (Glaze measures distance in Φ's space; first and second moments are what carries style in a feature map:
+Gatys et al. 2016, Huang & Belongie 2017). It is fixed, so that a catalogue of numbers serves every model.
 """
 
 from __future__ import annotations
@@ -16,23 +16,16 @@ from torch import Tensor
 from velatura.diffusion.extractors import Extractor
 
 SHORT_SIDE = 256
-CHANNELS = 4
-NUMBERS = [
-    *(f"mean{i}" for i in range(CHANNELS)),
-    *(f"std{i}" for i in range(CHANNELS)),
-    *(f"cov{i}{j}" for i in range(CHANNELS) for j in range(i + 1, CHANNELS)),
-]
+MODEL = "surrogate"
+CHANNELS = 72
+NUMBERS = [f"{moment}{i}" for moment in ("mean", "std") for i in range(CHANNELS)]
 
 
 @torch.no_grad()
 def style_numbers(pictures: Tensor, extractor: Extractor) -> Tensor:
-    """``(B, 14)`` style numbers of ``(B, 3, H, W)`` in [0, 1]; ``extractor`` is the miniature's."""
-    features = extractor.encode(_resized(pictures)).flatten(2)  # (B, 4, positions)
-    mean, std = features.mean(2), features.std(2)
-    centred = features - mean[:, :, None]
-    covariance = centred @ centred.transpose(1, 2) / features.shape[2]
-    rows, columns = torch.triu_indices(CHANNELS, CHANNELS, offset=1)
-    return torch.cat([mean, std, covariance[:, rows, columns]], dim=1)
+    """``(B, 144)`` style numbers of ``(B, 3, H, W)`` in [0, 1]; ``extractor`` is :data:`MODEL`."""
+    features = extractor.encode(_resized(pictures)).flatten(2)  # (B, 72, positions)
+    return torch.cat([features.mean(2), features.std(2)], dim=1)
 
 
 def _resized(pictures: Tensor) -> Tensor:

@@ -1,0 +1,94 @@
+"""Choose the optimiser's settings for the product's cloak, on the tuning artists only.
+
+    python benchmarks/tune_cloak.py ../shared/art --weights ../shared/weights -o results/tuning.json
+
+Middle squares of 256 px by the four tuning artists, towards one target style, all at one ꟻLIP in the 8 bit picture.
+``progress_surrogate`` is what the surrogate sees of it, ``progress`` what the five real autoencoders do (their mean).
+Visibility is held equal by ꟻLIP alone: ColorVideoVDP has no part in this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
+from train_surrogate import HELD_OUT, TEACHERS, held_out_files
+
+from velatura import __version__, weights
+from velatura.cloaks import glaze
+from velatura.cloaks.budget import Budget, as_8_bit, within
+from velatura.cloaks.cloak import Goal
+from velatura.diffusion import extractors
+from velatura.images import read, working
+from velatura.images.resample import middle
+from velatura.protect import EFFORTS
+from velatura.protect.settings import flip_bound
+from velatura.reports.result import Result, Row
+from velatura.reports.statistics import mean_interval
+from velatura.styles import catalogue, transfer
+from velatura.styles.catalogue import slug
+
+SIDE, LPIPS = 256, 0.1
+DEFAULT = EFFORTS["default"]
+GRID = {
+    "default": {},
+    **{f"{n} steps": {"steps": n} for n in (6, 20, 40)},
+    **{f"learning rate {rate:g}": {"learning_rate": rate} for rate in (0.01, 0.04)},
+    **{f"mask {mask:g}": {"mask": mask} for mask in (0.0, 0.5)},
+    "not smooth": {"smooth": False},
+    "gamma_start 0.2": {"gamma_start": 0.2},
+}
+
+
+def run(args: argparse.Namespace) -> None:
+    surrogate = extractors.load("surrogate")
+    real = [extractors.load(args.weights / name, channels_last=True) for name in TEACHERS.values()]
+    vector = torch.tensor([catalogue.load().find(args.style).vector])
+    tuning = [slug(name) for name in HELD_OUT[:4]]
+    paths = [path for path in held_out_files(args.art, SIDE, 400) if path.parent.name in tuning][: args.pictures]
+    pictures = [middle(working(read(path), SIDE), SIDE) for path in paths]
+    pairs = [(x, transfer.paint(x, vector)) for x in pictures]
+    goals = [[Goal(eye, x, t) for eye in (surrogate, *real)] for x, t in pairs]
+    rows, q = [], flip_bound(LPIPS)
+    for name, changes in GRID.items():
+        if args.only and name not in args.only:
+            continue
+        recipe = replace(DEFAULT, budget=1e3, flip=q, **changes)
+        found: dict[str, list[float]] = {"progress_surrogate": [], "progress": [], "lpips": []}
+        began = sum(os.times()[:2])
+        for (x, t), aims in zip(pairs, goals, strict=True):
+            bounds = Budget(x, 1e3, q)
+            made = within(bounds, x, glaze(x, t, extractors=[surrogate], settings=recipe).delta, upper=2)
+            saved = as_8_bit(x + made)
+            with torch.no_grad():
+                progress = [1 - float(aim.remaining(saved)) for aim in aims]
+                found["lpips"].append(float(bounds.lpips(saved)))
+            found["progress_surrogate"].append(progress[0])
+            found["progress"].append(sum(progress[1:]) / len(real))
+        for metric, values in found.items():
+            mean, low, high = mean_interval(values)
+            rows.append(Row(metric, mean, len(values), low, high, recipe=name))
+        seconds = sum(os.times()[:2]) - began
+        print(f"{name:20}", *(f"{m} {sum(v) / len(v):.3f}" for m, v in found.items()), f"{seconds:.0f} s", flush=True)
+    digests = {name: weights.sha256(args.weights / name) for name in TEACHERS.values()} | {
+        "surrogate": surrogate.sha256
+    }
+    settings = {"side": SIDE, "flip": q, "style": args.style, "pictures": [path.stem for path in paths]}
+    Result("tuning", __version__, 0, "cpu", settings, digests, rows).save(args.output)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("art", type=Path, help="../shared/art")
+    parser.add_argument("--weights", type=Path, required=True, help="../shared/weights")
+    parser.add_argument("--pictures", type=int, default=4)
+    parser.add_argument("--style", default="pieter-bruegel")
+    parser.add_argument("--only", nargs="*", help="names of the grid")
+    parser.add_argument("-o", "--output", type=Path, default=Path("results/tuning.json"))
+    run(parser.parse_args())
