@@ -47,7 +47,7 @@ SD15_VAE = {
     "sample_size": 512,
 }
 QUIET = 0.5
-STYLE = "pieter-bruegel"  # named: the trials of a drawn one cost once for a body of work
+STYLE = "pieter-bruegel-the-elder-1"  # named: the trials of a drawn one cost once for a body of work
 ONE_PICTURE = """
 import os, sys, time
 from velatura.cli import main

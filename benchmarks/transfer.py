@@ -186,7 +186,7 @@ if __name__ == "__main__":
     parser.add_argument("--weights", type=Path, required=True, help="../shared/weights")
     parser.add_argument("--pictures", type=int, default=20)
     parser.add_argument("--side", type=int, default=512)
-    parser.add_argument("--style", default="pieter-bruegel")
+    parser.add_argument("--style", default="pieter-bruegel-the-elder-1")
     parser.add_argument("--effort", default="default")
     parser.add_argument("--frontier", action="store_true", help="visibility against effect, on the surrogate")
     parser.add_argument("--arms", nargs="*", help="METHOD:MODEL:BUDGET, as in velatura:surrogate:0.1")

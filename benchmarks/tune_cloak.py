@@ -32,7 +32,6 @@ from velatura.protect.settings import flip_bound
 from velatura.reports.result import Result, Row
 from velatura.reports.statistics import mean_interval
 from velatura.styles import catalogue, transfer
-from velatura.styles.catalogue import slug
 
 SIDE, LPIPS = 256, 0.1
 DEFAULT = EFFORTS["default"]
@@ -50,8 +49,7 @@ def run(args: argparse.Namespace) -> None:
     surrogate = extractors.load("surrogate")
     real = [extractors.load(args.weights / name, channels_last=True) for name in TEACHERS.values()]
     vector = torch.tensor([catalogue.load().find(args.style).vector])
-    tuning = [slug(name) for name in HELD_OUT[:4]]
-    paths = [path for path in held_out_files(args.art, SIDE, 400) if path.parent.name in tuning][: args.pictures]
+    paths = [path for path in held_out_files(args.art, SIDE, 400) if path.parent.name in HELD_OUT[:4]][: args.pictures]
     pictures = [middle(working(read(path), SIDE), SIDE) for path in paths]
     pairs = [(x, transfer.paint(x, vector)) for x in pictures]
     goals = [[Goal(eye, x, t) for eye in (surrogate, *real)] for x, t in pairs]
@@ -88,7 +86,7 @@ if __name__ == "__main__":
     parser.add_argument("art", type=Path, help="../shared/art")
     parser.add_argument("--weights", type=Path, required=True, help="../shared/weights")
     parser.add_argument("--pictures", type=int, default=4)
-    parser.add_argument("--style", default="pieter-bruegel")
+    parser.add_argument("--style", default="pieter-bruegel-the-elder-1")
     parser.add_argument("--only", nargs="*", help="names of the grid")
     parser.add_argument("-o", "--output", type=Path, default=Path("results/tuning.json"))
     run(parser.parse_args())

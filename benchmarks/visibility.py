@@ -69,7 +69,7 @@ def make(args: argparse.Namespace) -> None:
         save(data, originals / f"{name}.png")
     protector = Protector(Settings(style=args.style))
     networks = protector.settings
-    for level in INTENSITIES:
+    for level in args.only or INTENSITIES:
         protector.settings = replace(networks, budget=intensity(level))
         for path in sorted(originals.glob("*.png")):
             result = args.folder / level / path.name
@@ -304,7 +304,8 @@ if __name__ == "__main__":
     made = commands.add_parser("make", help="protect twenty pictures")
     made.add_argument("art", type=Path, help="../shared/art")
     made.add_argument("folder", type=Path)
-    made.add_argument("--style", default="pieter-bruegel")
+    made.add_argument("--style", default="pieter-bruegel-the-elder-1")
+    made.add_argument("--only", nargs="*", choices=INTENSITIES, help="some of the intensities")
     commands.add_parser("jod", help="for the other environment: pairs from stdin, JOD to stdout")
     arguments = parser.parse_args()
     if arguments.command == "jod":

@@ -2,7 +2,7 @@
 
     python training/paint_swatches.py
 
-Writes ``src/velatura/server/static/swatches.webp``, a column of squares, and ``swatches.json``, whose they are.
+Writes ``src/velatura/server/static/swatches.webp``, squares in rows, and ``swatches.json``, whose they are.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from velatura.images import save
 from velatura.images.libvips import pyvips
-from velatura.server.catalogue import STATIC, SWATCH
+from velatura.server.catalogue import COLUMNS, STATIC, SWATCH
 from velatura.styles import transfer
 from velatura.styles.catalogue import load
 
@@ -45,9 +45,11 @@ def main() -> None:
         painted = transfer.paint(picture, torch.tensor([style.vector]))
         small = F.interpolate(painted, (SWATCH, SWATCH), mode="bicubic", antialias=True).clamp(0, 1)
         squares.append((small[0] * 255).round().byte())
-    column = torch.cat(squares, dim=1).permute(1, 2, 0).contiguous()
-    image = pyvips.Image.new_from_memory(column.numpy().tobytes(), SWATCH, len(column), 3, "uchar")
-    save(image.copy(interpretation="srgb").webpsave_buffer(Q=82, smart_subsample=True), STATIC / "swatches.webp")
+    squares += [torch.zeros_like(squares[0])] * (-len(squares) % COLUMNS)
+    rows = [torch.cat(squares[i : i + COLUMNS], dim=2) for i in range(0, len(squares), COLUMNS)]
+    sheet = torch.cat(rows, dim=1).permute(1, 2, 0).contiguous()
+    image = pyvips.Image.new_from_memory(sheet.numpy().tobytes(), sheet.shape[1], sheet.shape[0], 3, "uchar")
+    save(image.copy(interpretation="srgb").webpsave_buffer(Q=75, smart_subsample=True), STATIC / "swatches.webp")
     save(json.dumps([style.name for style in styles], indent=0).encode(), STATIC / "swatches.json")
 
 

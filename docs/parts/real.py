@@ -57,7 +57,9 @@ def _means(tree: dict[str, Any], arms: dict[str, str], metric: str) -> list[str]
     for cloak, name in arms.items():
         if (metric, cloak, 0.1, "seen by all") in rows:
             seen = [f"{rows[metric, cloak, 0.1, f'seen by {family}']['value']:.2f}" for family in FAMILY_NAMES]
-            lines.append(f"| {name} | {' | '.join(seen)} | {interval(rows[metric, cloak, 0.1, 'seen by all'], '.2f')} |")
+            lines.append(
+                f"| {name} | {' | '.join(seen)} | {interval(rows[metric, cloak, 0.1, 'seen by all'], '.2f')} |"
+            )
     return lines
 
 
@@ -77,7 +79,8 @@ def matrix() -> str:
             "",
             *_means(tree, ARMS, "decoded_shift"),
             "",
-            f"Made by `python benchmarks/{tree['command']}` ([results/transfer.json](RESULTS/transfer.json))." + flagged(tree),
+            f"Made by `python benchmarks/{tree['command']}` ([results/transfer.json](RESULTS/transfer.json))."
+            + flagged(tree),
         ]
     )
 

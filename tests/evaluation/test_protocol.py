@@ -173,13 +173,13 @@ def test_cloaks_for_files_larger_than_what_the_mimic_sees_are_made_for_how_those
 
 
 def test_an_arm_may_name_its_target_style(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
-    arms = [Arm.parse(f"velatura:0.1{words}") for words in ("", " towards bosch", " towards marc")]
+    arms = [Arm.parse(f"velatura:0.1{words}") for words in ("", " towards bosch-1", " towards franz-marc")]
     setup = Setup(Protocol(art, "ada", arms, model=str(tiny_model), style="leighton", **SMALL), tmp_path / "out")
     styles = []
     for arm in arms:
         protect_arm(setup, arm, lambda *_: None)
         styles.append(json.loads((setup.protected(arm) / "figures.json").read_text())["style"])
-    wanted = ("frederic-leighton", "hieronymus-bosch", "franz-marc")
+    wanted = ("frederic-leighton", "hieronymus-bosch-1", "franz-marc")
     assert all(style.startswith(name) for style, name in zip(styles, wanted, strict=True))
     assert len({setup.mimic(arm, setup.ways[0], 0) for arm in arms}) == 3
     with pytest.raises(InputError, match="style 'nobody'"):
@@ -189,7 +189,7 @@ def test_an_arm_may_name_its_target_style(tiny_model: Path, art: list[Path], tmp
 def test_figures_of_noise_are_of_the_t_that_is_asked_for(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
     """Its pictures, and the mimics that are trained on them, are the same whatever T is."""
     arm, found = Arm.parse("noise:0.1"), []
-    for style in ("franz-marc", "hieronymus-bosch"):
+    for style in ("franz-marc", "hieronymus-bosch-1"):
         setup = Setup(Protocol(art, "ada", [arm], model=str(tiny_model), style=style, **SMALL), tmp_path / "out")
         assert not tasks(setup)[1].done
         found.append(

@@ -91,7 +91,7 @@ def test_the_verdict_says_what_models_and_people_see() -> None:
     assert (found.word, found.advice) == ("protected", "")
     assert found.sentence == (
         "Stable Diffusion 1 and 2 see 31% of the way to Pieter Bruegel, SDXL 24%, mini 0%; "
-        "a viewer hardly sees the change (0.6 JOD, estimated)"
+        "a viewer hardly sees the change (0.3 JOD, estimated)"
     )
     one = {"sdxl": {"progress": 0.4, "progress_noise": 0.0, "seen_by": "sdxl"}}
     assert verdict(told(families=one)).sentence.startswith("SDXL sees 40% of the way to Pieter Bruegel; a viewer ")
@@ -125,7 +125,7 @@ def test_what_is_not_protected_says_why(changes: dict[str, Any], word: str, says
 
 @pytest.mark.parametrize(
     ("flip", "says"),
-    [(0.0, "cannot see"), (0.05, "hardly sees"), (0.12, "when looking for it"), (0.3, "sees the change (")],
+    [(0.0, "cannot see"), (0.07, "hardly sees"), (0.16, "when looking for it"), (0.3, "sees the change (")],
 )
 def test_what_a_viewer_sees(flip: float, says: str) -> None:
     assert says in verdict(told(figures={"flip": flip})).sentence

@@ -10,7 +10,7 @@ from velatura import weights
 from velatura.server.schema import ModelOut, StyleOut
 
 STATIC = Path(__file__).parent / "static"
-SWATCH = 96  # px; training/paint_swatches.py makes the sheet
+SWATCH, COLUMNS = 96, 16  # px, and how many in a row; training/paint_swatches.py makes the sheet
 NEIGHBOURS = 3
 
 
@@ -42,7 +42,8 @@ def swatch(name: str) -> bytes | None:
     if name not in _swatches():
         return None
     sheet = pyvips.Image.new_from_file(str(STATIC / "swatches.webp"))
-    data: bytes = sheet.crop(0, SWATCH * _swatches().index(name), SWATCH, SWATCH).webpsave_buffer(Q=80)
+    row, column = divmod(_swatches().index(name), COLUMNS)
+    data: bytes = sheet.crop(SWATCH * column, SWATCH * row, SWATCH, SWATCH).webpsave_buffer(Q=80)
     return data
 
 
