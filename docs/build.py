@@ -45,6 +45,7 @@ PARTS = {
     "matrix": real.matrix,
     "distilled": real.distilled,
     "time": real.speed,
+    "aims": real.aims,
     "throughput": application.throughput,
     "load": application.load_test,
     "effort": cloaks.effort,

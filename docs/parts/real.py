@@ -115,11 +115,68 @@ def visible() -> str:
     )
 
 
+def aims() -> str:
+    """What was aimed at for this cloak, and what came out."""
+    lines = ["| aim | came out |", "|---|---|"]
+    learned = [r for r in result("surrogate")["rows"] if r["metric"].startswith("r_squared")]
+    worst, best = (f(learned, key=lambda r: r["value"])["value"] for f in (min, max))
+    lines.append(
+        f"| the surrogate explains 0.95 of the real latents' variance in every family | **missed**: {worst:.2f} to {best:.2f} |"
+    )
+    tree = optional("transfer")
+    if tree is not None:
+        rows = {(r["metric"], r["cloak"], r["recipe"]): r["value"] for r in tree["rows"]}
+        own, five = (f"velatura on {name}" for name in ("surrogate", "teachers"))
+        if ("progress", five, "seen by all") in rows:
+            each = [
+                rows["progress", own, f"seen by {f}"] / rows["progress", five, f"seen by {f}"] for f in FAMILY_NAMES
+            ]
+            mean = rows["progress", own, "seen by all"] / rows["progress", five, "seen by all"]
+            met = "met" if mean >= 0.95 and min(each) >= 0.85 else "**missed**"
+            lines.append(
+                f"| its cloak gets 0.95 of what one made on all five gets, and 0.85 with each | {met}: {mean:.2f}, and {min(each):.2f} to {max(each):.2f} |"
+            )
+        shift = rows["decoded_shift", own, "seen by all"]
+        met = "met" if shift >= 0.25 else "**missed**"
+        lines.append(f"| at the default, decoded shift of 0.25 on average over the five | {met}: {shift:.2f} |")
+    seen = optional("visibility-pictures")
+    if seen:
+        for arm, aim in AIMS.items():
+            values = [r["jod_standard_4k"] for r in seen if r["arm"] == arm]
+            mean, low = sum(values) / len(values), min(values)
+            met = "met" if mean >= aim and low >= aim - 0.5 else "**missed**"
+            lines.append(
+                f"| {SHOWN[arm]}: {aim} JOD at 4K on average, no picture below {aim - 0.5:.1f} | {met}: {mean:.2f}, lowest {low:.2f} |"
+            )
+    tree = result("speed")
+    rows = {(r["metric"], r["recipe"]): r["value"] for r in tree["rows"]}
+    if ("picture_cpu_seconds", "0.3 MP") in rows:
+        for text, value, most in (
+            ("a picture of 512 px in 18 seconds of processor time", rows["picture_cpu_seconds", "0.3 MP"], 18),
+            ("the same in 10 seconds on two idle cores", rows["picture_seconds", "0.3 MP"], 10),
+            ("1 megapixel in 1.5 times the time", rows.get(("time_ratio", "1 MP to 0.3 MP")), 1.5),
+            ("24 megapixels in 2.5 times the time", rows.get(("time_ratio", "24 MP to 0.3 MP")), 2.5),
+            (
+                "three times the time while both cores are busy",
+                rows["picture_seconds", "others busy"] / rows["picture_seconds", "0.3 MP"],
+                3,
+            ),
+        ):
+            if value is not None:
+                lines.append(f"| {text} | {'met' if value <= most else '**missed**'}: {value:.1f} |")
+        for text, key, least in (
+            ("a step 60 times as cheap as through the full encoder", ("step_ratio", "full"), 60),
+            ("a picture 300 times as cheap as by the published recipe through it", ("picture_ratio", None), 300),
+        ):
+            lines.append(f"| {text} | {'met' if rows[key] >= least else '**missed**'}: {rows[key]:.0f} |")
+    return "\n".join(lines)
+
+
 def speed() -> str:
     tree = result("speed")
     rows = {(r["metric"], r["recipe"]): r["value"] for r in tree["rows"]}
     if ("step_cpu_seconds", "surrogate") not in rows:
-        return "Not measured yet with today's default."
+        return "Today's default was not timed yet on a machine where nothing else runs."
     lines = [
         "| what | seconds | seconds of processor time |",
         "|---|---|---|",

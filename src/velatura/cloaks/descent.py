@@ -37,6 +37,8 @@ class DescentSettings:
     ppd: pixels per degree of sight at which ꟻLIP looks at the pictures.
     mask: exponent of the local activity that δ is scaled with: where the picture is busy it hides a change.
     floor: activity (L*) that flat places are taken to have all the same; 0 leaves them as they are.
+    steepest: how many times as large as on average δ may be in the busiest places: where nearly all of a picture is
+        flat, its few edges would get all of it.
     smooth: δ has no pattern of two pixels, which optimisers find and eyes see, and which no resizing keeps.
     """
 
@@ -52,6 +54,7 @@ class DescentSettings:
     ppd: float = PPD
     mask: float = 0.0
     floor: float = 2.0
+    steepest: float = math.inf
     smooth: bool = False
 
 
@@ -74,7 +77,7 @@ def descend(
     ``(B, 1, H, W)`` makes of them.
     """
     s = settings
-    shape = _shape(pictures, s.mask, s.floor, opacity)
+    shape = _shape(pictures, s, opacity)
     reach = shape if opacity is None else shape * opacity
     bounds = Budget(pictures, s.budget, s.flip, s.ppd, opacity)
     variable = torch.zeros_like(pictures if colour is None else pictures[:, :1])
@@ -122,13 +125,13 @@ def descend(
     return delta if opacity is None else delta / opacity.clamp_min(FAINTEST)
 
 
-def _shape(pictures: Tensor, mask: float, floor: float, opacity: Tensor | None) -> Tensor:
+def _shape(pictures: Tensor, settings: DescentSettings, opacity: Tensor | None) -> Tensor:
     """``(B, 1, H, W)``, 1 on average over what shows: how large δ may be there."""
-    if not mask:
+    if not settings.mask:
         return torch.ones_like(pictures[:, :1])
-    busy = (activity(pictures) + floor) ** mask
+    busy = (activity(pictures) + settings.floor) ** settings.mask
     if opacity is None:
         usual = busy.mean((1, 2, 3), keepdim=True)
     else:
         usual = (opacity * busy).sum((1, 2, 3), keepdim=True) / opacity.sum((1, 2, 3), keepdim=True).clamp_min(1e-6)
-    return busy / usual.clamp_min(1e-6)
+    return (busy / usual.clamp_min(1e-6)).clamp(max=settings.steepest)

@@ -37,6 +37,7 @@ from velatura.styles.catalogue import Style
 from velatura.styles.choose import Choice, centroid, choose, remember, remembered
 
 MOST_FOR_CENTROID = 24
+STEEPEST = 3.0  # of flat art
 USUAL_SIDE = 512  # px, where a model does not say at which short side mimics train
 
 
@@ -237,8 +238,9 @@ class Protector:
         own = self.settings.cloak()
         if self.settings.as_published:
             return own
-        floor = 0.0 if about.kind is not None and about.kind.flat else own.floor
-        return replace(own, floor=floor, ppd=PPD / about.enlargement)
+        if about.kind is not None and about.kind.flat:
+            own = replace(own, floor=0.0, steepest=STEEPEST)
+        return replace(own, ppd=PPD / about.enlargement)
 
     @property
     def warm(self) -> bool:

@@ -31,11 +31,11 @@ CLOSEST = 2  # times the working resolution: the largest size at which visibilit
 
 
 def flip_bound(budget: float) -> float:
-    """Mean ꟻLIP that goes with an LPIPS budget: 0.085, 0.12 and 0.17 at the three intensities.
+    """Mean ꟻLIP that goes with an LPIPS budget: 0.085, 0.12 and 0.15 at the three intensities.
 
     Set by what ColorVideoVDP said of twenty pictures (results/visibility.json), and by nothing else.
     """
-    return 0.38 * math.sqrt(budget)
+    return 0.12 * math.pow(budget / 0.1, 1 / 2 if budget <= 0.1 else 1 / 3)
 
 
 @dataclass(frozen=True)

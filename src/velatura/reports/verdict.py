@@ -13,7 +13,7 @@ from velatura.weights import FAMILY_NAMES, lookup
 
 MARGIN = 0.03  # of progress over noise that is as visible; less of a lead than this is none
 # JOD that a viewer loses at a 4K screen, about SLOPE · ꟻLIP ** POWER: fitted to results/visibility.json.
-SLOPE, POWER = 23.0, 1.57
+SLOPE, POWER = 25.0, 1.59
 SEEN = ((0.25, "cannot see the change"), (1.0, "hardly sees the change"), (2.0, "sees the change when looking for it"))
 # What is not known of every figure, said once, as the last line of a report.
 DISTILLED = (
