@@ -30,8 +30,9 @@ from velatura.protect.frame import Frame, frame
 from velatura.protect.panels import Protected
 from velatura.protect.settings import Settings
 from velatura.protect.trial import cloaks_from_home, seen, small
-from velatura.protect.views import View, by_family, squares
+from velatura.protect.views import View, as_report, by_family, squares
 from velatura.protect.visibility import Bounds, Visibility, enlargement
+from velatura.reports.verdict import worth_it
 from velatura.styles import catalogue, space, transfer
 from velatura.styles.catalogue import Style
 from velatura.styles.choose import Choice, centroid, choose, remember, remembered
@@ -162,7 +163,8 @@ class Protector:
     def protect(self, artwork: Artwork, choice: Choice | None = None, on_step: OnStep | None = None) -> Protected:
         """Cloak one picture, as its delivery wants it. ``choice``: T for the body of work; None draws its own.
 
-        Where there is nothing to protect, or at intensity 0, the file is a copy and its report says why.
+        Where there is nothing to protect, nothing is gained in flat art, or at intensity 0, the file is a copy and its
+        report says why.
         """
         s, clock = self.settings, report.Clock()
         artwork = prepared(artwork, s.delivery)
@@ -181,6 +183,11 @@ class Protector:
         clock("fit and write")
         saved = self.working(replace(saved_file, image=framed.within(saved_file.image)))
         families = by_family(self.extractors, original, saved, target, s.seed, about.shown)
+        if found.flat and not worth_it(as_report(families)):
+            # What one would see of it at edges would be for nothing.
+            data = encode(artwork, artwork.image)
+            saved_file, saved, delta = read(data), original, torch.zeros_like(delta)
+            figures = {name: value and 0.0 for name, value in figures.items()}
         clock("measure")
         told = report.told(
             self, report.Made(framed, data, saved_file, original, target, saved, delta, choice, families, figures),

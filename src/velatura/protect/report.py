@@ -82,7 +82,7 @@ def told(protector: Protector, made: Made, *, recipe: GlazeSettings, clock: Cloc
         "families": as_report(made.families),
         "view": _seen_by(protector),
         "platform": published,
-        "flags": flags(
+        "flags": [] if not scale else flags(
             budget=s.budget,
             lpips=max(figures["lpips"], figures["lpips_crops"] or 0.0),
             scale=scale,

@@ -40,15 +40,21 @@ def verdict(report: Mapping[str, Any]) -> Verdict:
     if not report["settings"]["budget"]:
         return Verdict("copied", "a copy without a cloak (intensity 0)", "")
     families = report["families"]
-    gain = {name: f["progress"] - f["progress_noise"] for name, f in families.items()}
-    if sum(gain.values()) / len(gain) <= MARGIN:
+    if not worth_it(families):
+        left = ", so it is left as it is" if report["figures"].get("delta_scale") == 0 else ""
         return Verdict(
             "unprotected",
-            f"not protected: models see no more in it than in noise that is as visible ({kind['name']})",
+            f"not protected: models see no more in it than in noise that is as visible ({kind['name']}){left}",
             "Another target style may do more." if not kind["grey"] else "",
         )
     people = f"a viewer {seen_by_people(report['figures']['flip'])}"
     return Verdict("protected", f"{_seen_by_models(families, report['style']['artist'])}; {people}", "")
+
+
+def worth_it(families: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether models see more in a cloak than in noise that is as visible, the mean over families."""
+    gain = [family["progress"] - family["progress_noise"] for family in families.values()]
+    return bool(sum(gain) / len(gain) > MARGIN)
 
 
 def _seen_by_models(families: Mapping[str, Mapping[str, Any]], artist: str) -> str:
