@@ -41,7 +41,7 @@ def distilled() -> str:
             *lines,
             "",
             f"Share of the variance of the real latents that the surrogate explains, on pictures of held-out artists ({n[0]} at 256 px, {n[1]} at 512 px). "
-            f"{s['parameters'] / 1e6:.1f} M parameters, {s['steps']:,} steps in {s['minutes']:.0f} minutes on two busy cores, {s['pairs']:,} pairs of crops "
+            f"{s['parameters'] / 1e6:.1f} M parameters, {s['steps']:,} steps in {s['minutes']:.0f} minutes on two busy cores, {s['pairs']:,} crops, most of them twice, clean and changed, "
             f"of which {s['with_gradients']:,} with the teachers' gradient. The view's decoder gives pictures back with "
             f"{rows['view_psnr_db', None]['value']:.1f} dB ([results/surrogate.json](RESULTS/surrogate.json)).",
         ]
@@ -104,11 +104,12 @@ def visible() -> str:
             f"| {means['flip']:.3f} | {means['lpips']:.3f} |"
         )
     n = max(r["n"] for r in tree["rows"])
+    copies = sum(r["arm"] == "default" and r["flip"] < 1e-6 for r in result("visibility-pictures"))
     return "\n".join(
         [
             *lines,
             "",
-            f"{n} pictures of six kinds, 512 px, files as `velatura protect` writes them ([results/visibility.json](RESULTS/visibility.json)). JOD is ColorVideoVDP's scale "
+            f"{n} pictures of six kinds, 512 px ({copies} of them in flat colour or pixel art, left as they are since models would see no more than in noise), files as `velatura protect` writes them ([results/visibility.json](RESULTS/visibility.json)). JOD is ColorVideoVDP's scale "
             "(Mantiuk et al. 2024): 10 is no difference; one JOD less, and three of four viewers prefer the original. It judges only: nothing is tuned by it but the three bounds."
             + flagged(tree),
         ]

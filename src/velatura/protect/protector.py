@@ -183,7 +183,7 @@ class Protector:
         clock("fit and write")
         saved = self.working(replace(saved_file, image=framed.within(saved_file.image)))
         families = by_family(self.extractors, original, saved, target, s.seed, about.shown)
-        if found.flat and not worth_it(as_report(families)):
+        if (found.flat or framed.on_grid) and not worth_it(as_report(families)):
             # What one would see of it at edges would be for nothing.
             data = encode(artwork, artwork.image)
             saved_file, saved, delta = read(data), original, torch.zeros_like(delta)
