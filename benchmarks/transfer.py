@@ -59,19 +59,18 @@ class Bench:
 
     def models(self, name: str) -> list[Extractor]:
         if name not in self.found:
-            folders = [self.args.weights / folder for folder in TEACHERS.values()]
             if name == "teachers":
-                self.found[name] = [self.models(str(folder.name))[0] for folder in folders]
+                self.found[name] = [self.models(family)[0] for family in TEACHERS]
             else:
-                known = {folder.name: folder for folder in folders}
-                self.found[name] = [extractors.load(known.get(name, name), channels_last=True)]
+                place = self.args.weights / TEACHERS[name] if name in TEACHERS else name
+                self.found[name] = [extractors.load(place, channels_last=True)]
         return self.found[name]
 
     def delta(self, arm: str, x: Tensor, target: Tensor, found: object) -> Tensor:
         """δ of an arm: ``METHOD-on-MODEL-at-BUDGET``, within its budgets."""
         method, model, budget = arm.split(":")
         p = float(budget)
-        q = flip_bound(p)
+        q = flip_bound(p)  # the same for all kinds of picture
         bounds = Budget(x, UNBOUNDED, q)
         if method == "noise":
             drawn = 0.02 * torch.randn(x.shape, generator=torch.Generator().manual_seed(self.args.seed))
@@ -95,8 +94,8 @@ class Bench:
     def seen(self, arm: str, x: Tensor, saved: Tensor, target: Tensor) -> dict[str, dict[str, float]]:
         judge = lpips.load("vgg")
         found = {}
-        for family, folder in TEACHERS.items():
-            eye = self.models(folder)[0]
+        for family in TEACHERS:
+            eye = self.models(family)[0]
             with torch.no_grad():
                 goal = Goal(eye, x, target)
                 latents = goal.encode(saved)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from velatura.cloaks import GlazeSettings, glaze
 from velatura.cloaks.budget import Budget, as_8_bit, within
+from velatura.cloaks.cloak import Goal, fine
 from velatura.diffusion.extractors import Extractor, load
 from velatura.images.kinds import Kind, in_its_colours
 from velatura.perception.flip import flip
@@ -135,3 +136,47 @@ def test_a_picture_in_one_hue_stays_on_its_line_of_tones(make_scene, mini: Extra
     ratio = changed / (weights * changed).sum(1, keepdim=True)
     assert delta.abs().mean() > 0.002
     assert ((ratio - tint).abs() * inside).max() < 0.02
+
+
+def test_lpips_is_asked_late_and_only_where_it_is_the_narrower_bound(make_scene, mini: Extractor) -> None:
+    """Each picture by itself: LPIPS costs more than all the rest of a step."""
+    pictures, targets = (torch.cat([make_scene(64, 64, seed) for seed in seeds]) for seeds in ((1, 2), (11, 12)))
+    asked: list[list[bool]] = []
+
+    def run(lpips_bound: float) -> Tensor:
+        asked.append([])
+        recipe = replace(SHORT, budget=lpips_bound, flip=0.1, alpha=5, alpha_from=0.5)
+        return glaze(
+            pictures,
+            targets,
+            extractors=[mini],
+            settings=recipe,
+            on_step=lambda s: asked[-1].append(s.lpips == s.lpips),
+        ).delta
+
+    narrow, wide = run(0.005), run(0.9)
+    assert asked[0] == [False] * 6 + [True] * 6
+    assert not any(asked[1]), "the other bound is the narrower one by far"
+    assert (narrow != wide).any()
+    without = glaze(pictures, targets, extractors=[mini], settings=replace(SHORT, budget=0.9, flip=0.1)).delta
+    assert torch.equal(wide, without), "nothing has changed where it is not asked"
+
+
+def test_detail_knows_nothing_of_tone_and_all_of_strokes(make_scene, mini: Extractor) -> None:
+    picture, target = make_scene(128, 128, 1), make_scene(128, 128, 11)
+    goal = Goal(mini, picture, target)
+    toned = goal.clean + torch.tensor([0.5, -1.0, 0.3, 2.0]).view(1, 4, 1, 1)
+    assert goal.detail_by_family(toned).sub(1).abs().max() < 1e-3, "as far as before, whatever the tone"
+    assert goal.detail_by_family(goal.clean + fine(goal.features - goal.clean)).max() < 0.2
+    recipe = replace(SHORT, budget=1.0, flip=0.08, detail=1.0)
+    delta = glaze(picture, target, extractors=[mini], settings=recipe).delta
+    assert goal.detail_by_family(goal.encode(picture + delta)).max() < 0.9
+
+
+def test_detail_is_what_differs_from_its_surroundings() -> None:
+    flat = torch.full((1, 4, 16, 16), 3.0)
+    assert fine(flat).abs().max() < 1e-5
+    spot = flat.clone()
+    spot[0, 0, 8, 8] += 1
+    assert fine(spot)[0, 0, 8, 8] > 0.8
+    assert fine(torch.ones(1, 4, 2, 2)).shape == (1, 4, 2, 2), "also of the smallest pictures"

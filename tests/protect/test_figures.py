@@ -117,7 +117,7 @@ def test_a_larger_file_gets_a_cloak_that_was_made_for_it(large: Artwork) -> None
     report = protector.protect(large).report
     assert report["settings"]["cloak"]["ppd"] == PPD / 2
     assert report["figures"]["lpips_crops"] <= 0.1
-    assert report["figures"]["flip"] <= 1.01 * settings.visible
+    assert report["figures"]["flip"] <= 1.01 * settings.visible()
 
 
 @pytest.mark.parametrize("kind", ["grey", "transparent", "long"])
@@ -134,7 +134,7 @@ def test_larger_files_of_every_kind_keep_the_budget_and_are_moved(make_scene, ki
     done = Protector(settings).protect(read(data.getvalue()))
     assert done.report["settings"]["cloak"]["ppd"] < 0.85 * PPD, "it is seen larger than it is worked on"
     assert done.report["figures"]["lpips_crops"] <= 0.1
-    assert done.report["figures"]["flip"] <= 1.01 * settings.visible
+    assert done.report["figures"]["flip"] <= 1.01 * settings.visible()
     assert done.report["figures"]["lpips"] <= 0.1
     assert done.report["families"]["mini"]["progress"] > 0.03 > done.report["families"]["mini"]["progress_noise"] - 0.02
     saved = Image.open(io.BytesIO(done.data))

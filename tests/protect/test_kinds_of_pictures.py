@@ -43,7 +43,7 @@ def protector() -> Protector:
 def cloaked(protector: Protector, data: bytes) -> Protected:
     done = protector.protect(read(data))
     figures = done.report["figures"]
-    assert figures["flip"] <= 1.01 * SETTINGS.visible
+    assert figures["flip"] <= 1.01 * SETTINGS.visible()
     assert figures["lpips"] <= SETTINGS.budget
     assert (pixels(done.data) != pixels(data)).any()
     return done

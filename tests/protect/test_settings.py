@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from velatura.cli.protect import protect_command
 from velatura.diffusion import extractors
 from velatura.errors import InputError
 from velatura.images import save
+from velatura.images.kinds import Kind
 from velatura.protect import Protector, Settings
 from velatura.protect.panels import png
 from velatura.protect.protector import _resolution
@@ -87,13 +89,13 @@ def test_a_model_by_path_is_cloaked_at_what_it_was_made_for(says: int | None, si
 
 
 def test_how_visible_a_change_may_be_grows_with_the_intensity_and_can_be_said() -> None:
-    bounds = [Settings(budget=budget).visible for budget in (0.05, 0.1, 0.2)]
+    bounds = [Settings(budget=budget).visible() for budget in (0.05, 0.1, 0.2)]
     assert None not in bounds
     assert sorted(bounds) == bounds
     assert bounds[0] < bounds[-1]
-    assert Settings(flip=0.033).visible == Settings(flip=0.033).cloak().flip == 0.033
-    assert Settings(effort="paper").visible is None, "as published"
-    assert Settings(effort="paper", flip=0.05).visible == 0.05
+    assert Settings(flip=0.033).visible() == Settings(flip=0.033).cloak().flip == 0.033
+    assert Settings(effort="paper").visible() is None, "as published"
+    assert Settings(effort="paper", flip=0.05).visible() == 0.05
     assert len({Settings().fingerprint(), Settings(flip=0.03).fingerprint(), Settings(budget=0.2).fingerprint()}) == 3
 
 
@@ -152,3 +154,11 @@ def test_a_diffusion_painter_sees_a_long_picture_in_parts(monkeypatch: pytest.Mo
         assert torch.allclose(protector.paint(picture, choice), 1 - picture, atol=1e-5)
     assert set(seen[:-1]) == {(64, 64)}
     assert seen[-1] == (64, 96)
+
+
+def test_pictures_without_colours_have_the_narrower_bound_unless_it_is_named() -> None:
+    grey = Kind(True, None, False, "grey picture", None, None, False, None)
+    colour = replace(grey, grey=False, name="colour picture")
+    assert Settings().visible(grey) < Settings().visible(colour) == Settings().visible()
+    assert Settings(flip=0.05).visible(grey) == Settings(flip=0.05).visible(colour) == 0.05
+    assert Settings(effort="paper").visible(grey) is None

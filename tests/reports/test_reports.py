@@ -77,7 +77,7 @@ def told(**changes: Any) -> dict[str, Any]:
     return {
         "kind": {"name": "colour picture", "grey": False, "transparent": False, "nothing": None},
         "settings": {"budget": 0.1},
-        "figures": {"flip": 0.06},
+        "figures": {"jod_lost": 0.3},
         "families": {
             name: {"progress": far, "progress_noise": noise, "seen_by": "surrogate"}
             for name, (far, noise) in seen.items()
@@ -124,12 +124,17 @@ def test_what_is_not_protected_says_why(changes: dict[str, Any], word: str, says
 
 
 @pytest.mark.parametrize(
-    ("flip", "says"),
-    [(0.0, "cannot see"), (0.07, "hardly sees"), (0.16, "when looking for it"), (0.3, "sees the change (")],
+    ("lost", "says"),
+    [(0.0, "cannot see"), (0.6, "hardly sees"), (1.4, "when looking for it"), (3.0, "sees the change (3.0 JOD")],
 )
-def test_what_a_viewer_sees(flip: float, says: str) -> None:
-    assert says in verdict(told(figures={"flip": flip})).sentence
-    assert jod_lost(flip) <= jod_lost(flip + 0.01)
+def test_what_a_viewer_sees(lost: float, says: str) -> None:
+    assert says in verdict(told(figures={"jod_lost": lost})).sentence
+
+
+def test_more_is_seen_of_a_larger_change_and_in_a_picture_without_colours() -> None:
+    assert jod_lost(0, 0) == 0
+    assert jod_lost(0.1, 0.05) < jod_lost(0.11, 0.05) < jod_lost(0.11, 0.06)
+    assert jod_lost(0.1, 0.05) < jod_lost(0.1, 0.05, colourless=True)
 
 
 def test_what_is_not_known_is_said_of_the_models_that_were_looked_at() -> None:

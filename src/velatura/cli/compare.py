@@ -12,6 +12,8 @@ from velatura.cli.options import DEVICE
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from velatura.images.kinds import Kind
+
 SIDE = 512
 MOST_STRETCH = 0.02  # of the aspect ratio; platforms round sizes, but a cut picture cannot be laid over the other
 
@@ -49,10 +51,12 @@ def compare_command(
         raise InputError("--model: expected with three files, ORIGINAL PROTECTED DOWNLOADED")
     device = pick_device(device)
     paths = [path for path in (original, other, downloaded) if path is not None]
-    pictures = [picture.to(device) for picture in _at_one_size(paths, resolution, page)]
-    found: dict[str, Any] = {"resolution": list(pictures[0].shape[:1:-1]), "other": _apart(pictures[0], pictures[1])}
+    first, tensors = _at_one_size(paths, resolution, page)
+    pictures = [picture.to(device) for picture in tensors]
+    found: dict[str, Any] = {"resolution": list(pictures[0].shape[:1:-1])}
+    found["other"] = _apart(first, pictures[0], pictures[1])
     if downloaded is not None:
-        found["downloaded"] = _apart(pictures[0], pictures[2])
+        found["downloaded"] = _apart(first, pictures[0], pictures[2])
         found["left"] = _left(pictures, model, device)
     if as_json:
         from velatura.reports.result import to_json
@@ -62,11 +66,12 @@ def compare_command(
         _show(found, paths)
 
 
-def _at_one_size(paths: list[Path], side: int, page: int | None) -> list[Tensor]:
-    """The pictures at the first one's working size, ``(1, 3, h, w)`` each."""
+def _at_one_size(paths: list[Path], side: int, page: int | None) -> tuple[Kind, list[Tensor]]:
+    """What kind of picture the first is; and all at its working size, ``(1, 3, h, w)`` each."""
     from velatura.errors import ImageError
     from velatura.images import read_guarded, working_size
     from velatura.images.artwork import printable
+    from velatura.images.kinds import kind
     from velatura.images.resample import at_size, refuse_strips, tensor
 
     first = read_guarded(paths[0], page=page)
@@ -85,16 +90,18 @@ def _at_one_size(paths: list[Path], side: int, page: int | None) -> list[Tensor]
             sizes = f"{artwork.width}x{artwork.height}, not the shape of {first.width}x{first.height}"
             raise ImageError(f"{printable(path)}: is {sizes}: was it cut? cut the original alike")
         found.append(tensor(at_size(artwork.image, *size)))
-    return found
+    return kind(first), found
 
 
-def _apart(original: Tensor, other: Tensor) -> dict[str, float]:
+def _apart(kind: Kind, original: Tensor, other: Tensor) -> dict[str, float]:
     from velatura.perception.flip import Flip
     from velatura.perception.lpips import lpips
     from velatura.protect.visibility import visible
+    from velatura.reports.verdict import jod_lost
 
-    flip = float(Flip(original)(other).mean())
-    return {"lpips": float(lpips(original, other)), "flip": flip, **visible(original, other)}
+    flip, distance = float(Flip(original)(other).mean()), float(lpips(original, other))
+    lost = jod_lost(flip, distance, colourless=kind.colourless)
+    return {"lpips": distance, "flip": flip, "jod_lost": lost, **visible(original, other)}
 
 
 def _left(pictures: list[Tensor], model: str | None, device: str) -> dict[str, Any]:
@@ -132,7 +139,7 @@ def _show(found: dict[str, Any], paths: list[Path]) -> None:
         click.echo(
             f"  LPIPS {f['lpips']:.3f}, PSNR {f['psnr_db']:.1f} dB, largest difference {f['linf_255']:.0f} of 255"
         )
-        click.echo(f"  a viewer {seen_by_people(f['flip'])}, ꟻLIP {f['flip']:.3f}")
+        click.echo(f"  a viewer {seen_by_people(f['jod_lost'])}, ꟻLIP {f['flip']:.3f}")
         colour = f"mean {f['delta_e_mean']:.1f}, 95th percentile {f['delta_e_p95']:.1f}"
         click.echo(f"  colour difference ΔE: {colour}")
     for name, share in found.get("left", {}).items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -11,7 +12,10 @@ from torch import Tensor
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import ContractError, InputError
 from velatura.images.contract import check_pictures
+from velatura.perception.pixels import blurred
 from velatura.perception.resampling import resized
+
+SURROUNDINGS = 2.0  # σ in latent cells (of 8 px): what is left of latents less such a blur is their detail
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,13 @@ class Goal:
             self.clean = self.encode(pictures)
         self.initial = self._squared(self.clean - self.features).clamp_min(1e-8)
 
+    @cached_property
+    def _detail(self) -> tuple[Tensor, Tensor]:
+        """The target's detail, and how far the clean picture's is from it."""
+        with torch.no_grad():
+            target = fine(self.features)
+            return target, self._squared(fine(self.clean) - target).clamp_min(1e-8)
+
     def encode(self, pictures: Tensor) -> Tensor:
         """Φ of the pictures at this goal's resolution. Differentiable."""
         return self.extractor.encode(self._resized(pictures))
@@ -71,6 +82,11 @@ class Goal:
     def by_family(self, latents: Tensor) -> Tensor:
         """``(B, families)`` of latents: 1 for the clean picture, 0 at the target. Differentiable."""
         return self._squared(latents - self.features) / self.initial
+
+    def detail_by_family(self, latents: Tensor) -> Tensor:
+        """:meth:`by_family` of the latents' detail alone, without what is the same all around. Differentiable."""
+        target, initial = self._detail
+        return self._squared(fine(latents) - target) / initial
 
     def left(self, latents: Tensor) -> Tensor:
         """The mean over families, ``(B,)``."""
@@ -85,6 +101,12 @@ class Goal:
 
     def _squared(self, x: Tensor) -> Tensor:
         return torch.stack([x[:, part].pow(2).flatten(1).sum(1) for _, part in self.extractor.parts], 1)
+
+
+def fine(latents: Tensor) -> Tensor:
+    """Latents less the mean of what is around them."""
+    narrow = min(latents.shape[-2:])
+    return latents - blurred(latents, min(SURROUNDINGS, (narrow - 1) / 2.5), reach=2.5)
 
 
 def check_pairs(pictures: Tensor, targets: Tensor) -> None:

@@ -27,6 +27,8 @@ class DescentSettings:
 
     budget: p, LPIPS (AlexNet) between original and cloaked picture.
     alpha: weight of the penalty above p; 0: p is only kept at the end, by scaling δ.
+    alpha_from: the share of the run before which LPIPS, which is slow, is not asked; nor is it later for pictures of
+        which q is the narrower bound.
     steps: of gradient descent.
     learning_rate: Adam's, in units of the [0, 1] picture.
     decay: cosine to zero over the run, which lets short runs take large steps and still settle on the budget.
@@ -44,6 +46,7 @@ class DescentSettings:
 
     budget: float = 0.05
     alpha: float = 30.0
+    alpha_from: float = 0.0
     steps: int = 500
     learning_rate: float = 0.01
     decay: bool = False
@@ -92,6 +95,7 @@ def descend(
         found = reach * (smoothed(x) if s.smooth else x)
         return found if colour is None else colour(pictures, found)
 
+    first = round(s.alpha_from * s.steps)
     for index in range(s.steps):
         done = index / max(1, s.steps - 1)
         if s.decay:
@@ -101,12 +105,15 @@ def descend(
         loss = wanted.sum()
         visible = loss.detach().new_full((len(pictures),), float("nan"))
         differs = visible
-        if s.alpha:
-            with extractor.autocast():
-                visible = bounds.lpips(cloaked).float()
-            loss = loss + s.alpha * (visible - s.budget).clamp_min(0).sum()
         if s.flip is not None:
             differs = bounds.flip(cloaked)
+        if s.alpha and index == first:
+            narrow = _lpips_is_narrower(bounds, cloaked.detach(), differs.detach(), s)
+        if s.alpha and index >= first and narrow.any():
+            with extractor.autocast():
+                visible = bounds.lpips(cloaked).float()
+            loss = loss + s.alpha * ((visible - s.budget).clamp_min(0) * narrow).sum()
+        if s.flip is not None:
             weight = s.gamma if s.gamma_start is None else s.gamma_start * (s.gamma / s.gamma_start) ** done
             loss = loss + weight * (differs / s.flip - 1).clamp_min(0).sum()
         (variable.grad,) = torch.autograd.grad(loss, variable)
@@ -123,6 +130,17 @@ def descend(
     delta = (pictures + seen(variable.detach())).clamp(0, 1) - pictures
     delta = within(bounds, pictures, delta)
     return delta if opacity is None else delta / opacity.clamp_min(FAINTEST)
+
+
+def _lpips_is_narrower(bounds: Budget, cloaked: Tensor, flip: Tensor, settings: DescentSettings) -> Tensor:
+    """Of which pictures LPIPS has to be asked, ``(B,)``: all, or those that reach p before q as δ grows.
+
+    LPIPS grows about as the square of δ, ꟻLIP as δ. Where both are near, the penalty on ꟻLIP alone does better.
+    """
+    if settings.flip is None or not settings.alpha_from:
+        return torch.ones_like(flip, dtype=torch.bool)
+    with torch.no_grad():
+        return bounds.lpips(cloaked) / settings.budget > 1.5 * (flip / settings.flip) ** 2
 
 
 def _shape(pictures: Tensor, settings: DescentSettings, opacity: Tensor | None) -> Tensor:

@@ -6,18 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
+import torch
 from torch import Tensor
 
-from velatura.cloaks.cloak import Cloak, OnStep, goals, mean_remaining
+from velatura.cloaks.cloak import Cloak, OnStep, goals
 from velatura.cloaks.descent import Colour, DescentSettings, descend
 from velatura.diffusion.extractors import Extractor
 
 
 @dataclass(frozen=True)
 class GlazeSettings(DescentSettings):
-    """resolutions: short sides (px) at which features are compared; empty: the pictures' own."""
+    """resolutions: short sides (px) at which features are compared; empty: the pictures' own.
+
+    detail: share of the latents' detail in the objective (``Goal.detail_by_family``); 0, as published, has none. What
+    is the same over a wide place is tone and colour, which cannot be moved without being seen; strokes and edges can.
+    """
 
     resolutions: tuple[int, ...] = ()
+    detail: float = 0.0
 
 
 def glaze(
@@ -33,7 +39,8 @@ def glaze(
 ) -> Cloak:
     """min over δ of ‖Φ(Ω(x,T)) − Φ(x+δ)‖² + α·max(LPIPS(x, x+δ) − p, 0), with x+δ in [0, 1].
 
-    With ``settings.flip``, not in the paper: + γ·max(ꟻLIP(x, x+δ)/q − 1, 0).
+    Not in the paper: with ``settings.flip``, + γ·max(ꟻLIP(x, x+δ)/q − 1, 0); with ``settings.detail``, that share of
+    the feature distance is taken of the features less a blur of them.
 
     ``pictures`` and ``targets`` = Ω(x,T): ``(B, 3, H, W)`` in [0, 1], H and W multiples of 8. The feature distance is
     divided by the clean picture's own and averaged over model families, so that α means the same for every model.
@@ -52,8 +59,12 @@ def glaze(
 
     def objective(cloaked: Tensor) -> tuple[Tensor, Tensor]:
         aim, white = next(turn)
-        remaining = mean_remaining(aim, cloaked - white)
-        return remaining, remaining
+        seen = [(goal, goal.encode(cloaked - white)) for goal in aim]
+        remaining = torch.cat([goal.by_family(latents) for goal, latents in seen], 1).mean(1)
+        if not settings.detail:
+            return remaining, remaining
+        detail = torch.cat([goal.detail_by_family(latents) for goal, latents in seen], 1).mean(1)
+        return (1 - settings.detail) * remaining + settings.detail * detail, remaining
 
     delta = descend(pictures, objective, extractors[0], settings, on_step, opacity, start, colour)
     return Cloak(delta, "glaze", settings.steps)

@@ -83,7 +83,7 @@ def _glaze(protector: Protector, work: Work) -> list[Tensor]:
 
 
 def _glaze_bounded(protector: Protector, work: Work) -> list[Tensor]:
-    bound = protector.settings.visible
+    bound = protector.settings.visible()
     published = copy.copy(protector)
     published.settings = replace(protector.settings, flip=NO_BOUND)
     pairs = zip(work.originals, _glaze(published, work), strict=True)

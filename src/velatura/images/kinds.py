@@ -62,6 +62,11 @@ class Kind:
     transparent: bool
     nothing: str | None
 
+    @property
+    def colourless(self) -> bool:
+        """Grey or in one hue: a change may only be one of lightness."""
+        return self.grey or self.tones is not None
+
 
 def kind(artwork: Artwork) -> Kind:
     """Look at a picture; about 0.1 s, of 24 megapixels half a second."""

@@ -66,7 +66,7 @@ class Circumstances:
     def colour(self) -> Colour | None:
         """For grey pictures and those in one hue: what may become of their colours."""
         kind = self.kind
-        if kind is None or not (kind.grey or kind.tones):
+        if kind is None or not kind.colourless:
             return None
         return lambda pictures, change: in_its_colours(kind, pictures, change)
 
@@ -247,7 +247,7 @@ class Protector:
             return own
         if about.kind is not None and about.kind.flat:
             own = replace(own, floor=0.0, steepest=STEEPEST)
-        return replace(own, ppd=PPD / about.enlargement)
+        return replace(own, flip=self.settings.visible(about.kind), ppd=PPD / about.enlargement)
 
     @property
     def warm(self) -> bool:
@@ -306,7 +306,7 @@ class Protector:
         """
         framed = framed if isinstance(framed, Frame) else frame(framed, kind(framed))
         whole, inside, s = framed.whole, framed.inside, self.settings
-        look = Visibility(inside, original, delta, s.working, Bounds(s.budget, s.visible))
+        look = Visibility(inside, original, delta, s.working, Bounds(s.budget, s.visible(framed.kind)))
         delta = delta.cpu()
 
         def changed(scale: float) -> Any:

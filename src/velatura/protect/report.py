@@ -68,6 +68,7 @@ def told(protector: Protector, made: Made, *, recipe: GlazeSettings, clock: Cloc
     shown = None if shown is None else shown.to(made.saved.device)
     figures: dict[str, Any] = {**made.figures, **visible(made.original, made.saved, shown)}
     delta = made.delta if shown is None else shown.to(made.delta.device) * made.delta
+    figures["jod_lost"] = verdict.jod_lost(figures["flip"], figures["lpips"], colourless=made.framed.kind.colourless)
     figures["delta_kept"] = float(share_left(made.original, made.original + scale * delta, made.saved))
     figures |= {"bytes_before": artwork.source_bytes, "bytes_after": len(made.data)}
     published = None
@@ -87,7 +88,7 @@ def told(protector: Protector, made: Made, *, recipe: GlazeSettings, clock: Cloc
             lpips=max(figures["lpips"], figures["lpips_crops"] or 0.0),
             scale=scale,
             flip=figures["flip"],
-            flip_budget=s.visible,
+            flip_budget=s.visible(made.framed.kind),
         ),
         "notes": notes(artwork, figures, published, expected=growth(made.framed.inside)),
         "settings": found["settings"] | {"method": "glaze", "cloak": asdict(recipe)},
@@ -110,7 +111,7 @@ def of_copy(protector: Protector, artwork: Artwork, data: bytes, kind: Kind) -> 
     """The report of a file that was not cloaked: at intensity 0, or since there is nothing to protect."""
     sizes = {"bytes_before": artwork.source_bytes, "bytes_after": len(data)}
     return _judged(_common(protector, artwork, kind, data, []) | {
-        "figures": {"lpips": 0.0, "flip": 0.0, "delta_scale": 0.0, **sizes},
+        "figures": {"lpips": 0.0, "flip": 0.0, "jod_lost": 0.0, "delta_scale": 0.0, **sizes},
         "families": {},
         "view": None,
         "platform": None,

@@ -14,28 +14,33 @@ from velatura.cloaks import GlazeSettings
 from velatura.cloaks.instant import TAUGHT_ON
 from velatura.errors import InputError
 from velatura.images import Delivery
+from velatura.images.kinds import Kind
 from velatura.styles.choose import BAND
 
 # "paper" is the published re-implementation's recipe. The short ones keep to what eyes see (ꟻLIP) while they run, to
 # LPIPS at the end; they were chosen on the tuning artists (benchmarks/tune_cloak.py).
 SHORT = GlazeSettings(
-    alpha=0, steps=12, learning_rate=0.02, decay=True, beta2=0.9, gamma_start=0.05, gamma=2, mask=1.0, smooth=True
-)
+    alpha=5, alpha_from=0.3, steps=12, learning_rate=0.02, decay=True, beta2=0.9, gamma_start=0.05, gamma=2, mask=1.0,
+    smooth=True, detail=0.5,
+)  # fmt: skip
 EFFORTS: Mapping[str, GlazeSettings] = {
     "fast": replace(SHORT, steps=6),
     "default": SHORT,
     "max": replace(SHORT, steps=60, learning_rate=0.01),
     "paper": GlazeSettings(),
 }
+COLOURLESS = 0.8  # of the bound on ꟻLIP
 CLOSEST = 2  # times the working resolution: the largest size at which visibility is bounded. Screens show 1080 px or so
 
 
-def flip_bound(budget: float) -> float:
-    """Mean ꟻLIP that goes with an LPIPS budget: 0.085, 0.12 and 0.15 at the three intensities.
+def flip_bound(budget: float, kind: Kind | None = None) -> float:
+    """Mean ꟻLIP that goes with an LPIPS budget: 0.092, 0.13 and 0.164 at the three intensities.
 
-    Set by what ColorVideoVDP said of twenty pictures (results/visibility.json), and by nothing else.
+    Pictures in grey or in one hue have four fifths of that: a viewer sees a change of lightness more. Set by what
+    ColorVideoVDP said of twenty pictures (results/visibility.json), and by nothing else.
     """
-    return 0.12 * math.pow(budget / 0.1, 1 / 2 if budget <= 0.1 else 1 / 3)
+    usual = 0.13 * math.pow(budget / 0.1, 1 / 2 if budget <= 0.1 else 1 / 3)
+    return COLOURLESS * usual if kind is not None and kind.colourless else usual
 
 
 @dataclass(frozen=True)
@@ -118,19 +123,18 @@ class Settings:
         """The band that T is drawn from: as published, Glaze's."""
         return self.band or (BAND if self.as_published else None)
 
-    @property
-    def visible(self) -> float | None:
-        """The bound on mean ꟻLIP; as published, there is none."""
-        return self.flip or (None if self.as_published else flip_bound(self.budget))
+    def visible(self, kind: Kind | None = None) -> float | None:
+        """The bound on mean ꟻLIP for a kind of picture; as published, there is none."""
+        return self.flip or (None if self.as_published else flip_bound(self.budget, kind))
 
     def cloak(self) -> GlazeSettings:
         several = self.resolutions if len(self.resolutions) > 1 and not self.as_published else ()
-        return replace(EFFORTS[self.effort], budget=self.budget, flip=self.visible, resolutions=several)
+        return replace(EFFORTS[self.effort], budget=self.budget, flip=self.visible(), resolutions=several)
 
     def fingerprint(self) -> str:
         """Changes with anything that changes the protected picture: a re-run with another one does not skip."""
         kept = {k: v for k, v in asdict(self).items() if k not in ("device", "offline")} | asdict(self.cloak())
-        kept |= {"closest": CLOSEST}
+        kept |= {"closest": CLOSEST, "colourless": COLOURLESS}
         if contents := self._contents():
             kept |= {"contents": contents}
         return sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
