@@ -52,7 +52,7 @@ from velatura.perception.pixels import blurred
 from velatura.perception.texture import activity
 from velatura.protect.settings import EFFORTS, flip_bound
 from velatura.reports.result import Result, Row
-from velatura.styles import catalogue, transfer
+from velatura.styles import transfer
 from velatura.styles.catalogue import slug
 
 HELD_OUT = (
@@ -67,6 +67,12 @@ SHARD = 16  # crops that are labelled at once
 SHORT_SIDES = (512, 384, 256)
 ROOT = Path(__file__).parents[1]
 VIEW = {"widths": [24, 64, 128], "blocks": [1, 1, 2]}  # of the decoder of the view
+
+
+def style_vectors() -> dict[str, tuple[str, list[float]]]:
+    """Artist and vector of each embedded style, by its name: as they are, though the surrogate may have changed."""
+    tree = json.loads(velatura_weights.embedded("styles").read_text(encoding="utf-8"))
+    return {style["name"]: (style["artist"], style["vector"]) for style in tree["styles"]}
 
 
 def pictures_of(art: Path) -> tuple[list[Path], list[Path]]:
@@ -158,7 +164,7 @@ class Labeller:
         torch.manual_seed(self.rng.randrange(2**31))
         self.paths, _ = pictures_of(args.art)
         self.networks = teachers(args.weights)
-        self.styles = [s.vector for s in catalogue.load().styles if slug(s.artist) not in HELD_OUT]
+        self.styles = [vector for artist, vector in style_vectors().values() if slug(artist) not in HELD_OUT]
 
     def targets(self, pictures: Tensor) -> Tensor:
         """Painted by the network that paints the product's targets, or the next crop."""
@@ -544,7 +550,7 @@ def truth_at(args: argparse.Namespace, side: int, count: int) -> tuple[list[Tens
 def heard(args: argparse.Namespace, count: int = 6) -> dict[str, tuple[float, float]]:
     """How far cloaks made on the surrogate take tuning artists' pictures, by family: as it believes, and really."""
     eye, networks = extractors.load(args.out), teachers(args.weights)
-    vector = torch.tensor([catalogue.load().find("pieter-bruegel-the-elder-1").vector])
+    vector = torch.tensor([style_vectors()["pieter-bruegel-the-elder-1"][1]])
     paths = [path for path in held_out_files(args.art, 400, 200) if path.parent.name in HELD_OUT[:4]][:count]
     recipe = replace(EFFORTS["default"], budget=0.1, flip=flip_bound(0.1))
     rows = []

@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 from velatura.images import read
-from velatura.images.kinds import KNOTS, enlarged, growth, in_its_colours, kind, on_grid, shown_box, shrunk
+from velatura.images.kinds import enlarged, growth, in_its_colours, kind, on_grid, shown_box, shrunk
+from velatura.images.tones import KNOTS
 
 CASES = Path(__file__).parents[3] / "shared" / "cases"
 SIDE = 384

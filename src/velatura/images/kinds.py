@@ -8,30 +8,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import gcd
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from velatura.images.artwork import Artwork
-from velatura.images.color import eight_bit_scale, flatten, to_srgb
+from velatura.images.color import flatten, to_srgb
+from velatura.images.drawn import has_areas, has_lines, has_screen
 from velatura.images.libvips import pyvips
+from velatura.images.tones import Array, Tones, in_tones, is_grey, is_one_hue, luma_of, tones_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Array = npt.NDArray[Any]
-LUMA = (0.299, 0.587, 0.114)
-KNOTS = 33  # of a line of tones
 FEW = 256  # colours that a palette holds
 SPRITE = 640  # px; a longer side is not drawn pixel by pixel
 FAINT = 0.25  # opacity; most watermarks are fainter
 _VIEW = 400_000  # px; about what a mimic trains on
-_TILE, _TILES = 128, 6  # px, and at most so many across and down
-_DOTTED = 0.15  # drawings and paintings stay below 0.11, regular dots are above 0.16
-_WINDOW = np.outer(*(np.hanning(_TILE + 1)[:_TILE],) * 2)
-_DOWN, _ACROSS = np.meshgrid(np.fft.fftfreq(_TILE), np.fft.rfftfreq(_TILE), indexing="ij")
-_FREQUENCY = np.hypot(_DOWN, _ACROSS)
 _ROWS = 64  # and as many columns
 _STRIP = 100_000  # px
 
@@ -54,7 +47,7 @@ class Kind:
     """
 
     grey: bool
-    tones: tuple[tuple[float, float, float], ...] | None
+    tones: Tones | None
     flat: bool
     name: str
     grid: int | None
@@ -74,11 +67,11 @@ def kind(artwork: Artwork) -> Kind:
     shown = artwork.image.crop(*shown_box(artwork))
     view = _view(shown)
     lab = _lab(view)
-    grey = _is_grey(view, lab)
-    tones = None if grey or not _is_one_hue(lab) else _tones(view)
+    grey = is_grey(view, lab)
+    tones = None if grey or not is_one_hue(lab) else tones_of(view)
     own_side = max(artwork.width, artwork.height) / (grid or 1)
-    dots, lines = _has_screen(shown), (grey or tones is not None) and _has_lines(view)
-    areas = _has_areas(view)
+    dots, lines = has_screen(shown), (grey or tones is not None) and has_lines(view)
+    areas = has_areas(view)
     if grid and colours and own_side <= SPRITE:
         name = "pixel art"
     elif dots:
@@ -96,28 +89,12 @@ def kind(artwork: Artwork) -> Kind:
 def in_its_colours(kind: Kind, pictures: Tensor, delta: Tensor) -> Tensor:
     """δ ``(B, 3, H, W)`` such that ``pictures`` plus δ have no colour that their kind has not. Differentiable.
 
-    Of a grey picture δ is the same in all channels. In a picture of one hue each pixel is moved along the line of its
-    tones, as far in luma as δ goes there: brown ink becomes lighter brown, not grey. Others take δ as it is. ``delta``
-    may have one channel, the change of luma.
+    Of colourless pictures the change of luma counts (:func:`velatura.images.tones.in_tones`). Others take δ as it is.
+    ``delta`` may have one channel, the change of luma.
     """
-    import torch
-
-    weights = delta.new_tensor(LUMA).view(1, 3, 1, 1)
-    if delta.shape[1] == 3 and not kind.grey and kind.tones is None:
+    if delta.shape[1] == 3 and not kind.colourless:
         return delta
-    change = delta if delta.shape[1] == 1 else (weights * delta).sum(1, keepdim=True)
-    if kind.tones is None:
-        return change.expand(-1, 3, -1, -1)
-    knots = delta.new_tensor(kind.tones)
-
-    def tone(luma: Tensor) -> Tensor:
-        place = luma[:, 0].clamp(0, 1) * (KNOTS - 1)
-        low = place.detach().floor().clamp_max(KNOTS - 2).long()
-        share = (place - low)[..., None]
-        return torch.movedim(knots[low] * (1 - share) + knots[low + 1] * share, -1, 1)
-
-    luma = (weights * pictures).sum(1, keepdim=True)
-    return tone(luma + change) - tone(luma)
+    return in_tones(kind.tones, pictures, delta if delta.shape[1] == 1 else luma_of(delta))
 
 
 def shrunk(artwork: Artwork, kind: Kind) -> Artwork:
@@ -183,162 +160,9 @@ def _view(image: pyvips.Image) -> Array:
     return found
 
 
-def _luma(view: Array) -> Array:
-    return view.astype(np.float32) @ np.array(LUMA, np.float32)
-
-
-def _cells(view: Array, side: int) -> Array:
-    """Means of squares; what is over at the edges is left out, and a picture that is too small is one cell wide."""
-    height, width = (max(side, n // side * side) for n in view.shape[:2])
-    view = np.pad(view, ((0, max(0, height - len(view))), (0, max(0, width - view.shape[1])), (0, 0)), "edge")
-    parts = view[:height, :width].reshape(height // side, side, width // side, side, view.shape[2])
-    found: Array = parts.mean((1, 3), dtype=np.float32)
-    return found
-
-
 def _lab(view: Array) -> Array:
     lab: Array = pyvips.Image.new_from_array(view).copy(interpretation="srgb").colourspace("lab").numpy()
     return lab
-
-
-def _is_grey(view: Array, lab: Array) -> bool:
-    """A faint tint is more than 1.5 of chroma throughout; a red stamp is far from grey in its place."""
-    chroma = _cells(lab[..., 1:], 8)
-    return bool(
-        (_apart(view) > 10).mean() <= 1e-3
-        and _apart(_cells(view, 8)).max() <= 6
-        and np.hypot(chroma[..., 0], chroma[..., 1]).mean() <= 1.5
-    )
-
-
-def _apart(view: Array) -> Array:
-    """How far the channels of each pixel are apart."""
-    red, green, blue = (view[..., i] for i in range(3))
-    found: Array = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
-    return found
-
-
-def _is_one_hue(lab: Array) -> bool:
-    """Whether colour is a function of lightness: how far it is from the mean of what is as light.
-
-    In means of 8 pixels: single ones hold the noise of a JPEG's colours, and those that bled across edges.
-    """
-    place = (lab[..., 0].ravel() / 100 * 16).clip(0, 15.999)
-    colour = lab[..., 1:].reshape(-1, 2).astype(np.float64)
-    usual = _knots(place[::4], colour[::4], 17)
-    off = _cells((colour - _along(usual, place)).reshape(*lab.shape[:2], 2), 8)
-    distance = np.hypot(off[..., 0], off[..., 1])
-    return bool(distance.mean() <= 2.3 and np.percentile(distance, 99.9) <= 8)
-
-
-def _tones(view: Array) -> tuple[tuple[float, float, float], ...]:
-    """The line of colours: what the mean colour of each luma differs from grey; nothing at its two ends."""
-    colour = view.reshape(-1, 3) / 255.0
-    luma = colour @ np.array(LUMA)
-    tint = _knots((luma * (KNOTS - 1)).clip(0, KNOTS - 1.001), colour - luma[:, None], KNOTS, ends=True)
-    tones = (np.linspace(0, 1, KNOTS)[:, None] + tint).clip(0, 1)
-    return tuple((float(r), float(g), float(b)) for r, g, b in tones)
-
-
-def _knots(place: Array, values: Array, count: int, *, ends: bool = False) -> Array:
-    """Means of ``values`` near each of ``count`` knots, interpolated where nothing is near; ``ends``: 0 at both."""
-    low = place.astype(np.int64)
-    share, found = place - low, np.zeros((count, values.shape[1]))
-    weight = np.bincount(low, 1 - share, count) + np.bincount(low + 1, share, count)
-    known = weight > 1e-4 * len(place)
-    if ends:
-        known[[0, -1]] = True
-    for i, value in enumerate(values.T):
-        sums = np.bincount(low, value * (1 - share), count) + np.bincount(low + 1, value * share, count)
-        mean = sums / weight.clip(1e-9)
-        if ends:
-            mean[[0, -1]] = 0
-        found[:, i] = np.interp(np.arange(count), np.flatnonzero(known), mean[known])
-    return found
-
-
-def _along(knots: Array, place: Array) -> Array:
-    low = place.astype(np.int64)
-    share = (place - low)[:, None]
-    found: Array = knots[low] * (1 - share) + knots[low + 1] * share
-    return found
-
-
-def _range(view: Array, reach: int) -> Array:
-    """Of each pixel, the largest difference in any channel within ``reach`` pixels."""
-    low = high = view
-    for axis in (0, 1):
-        around = [(reach, reach) if a == axis else (0, 0) for a in range(view.ndim)]
-        lows, highs, length = np.pad(low, around, "edge"), np.pad(high, around, "edge"), view.shape[axis]
-        for shift in range(2 * reach + 1):
-            part = (slice(shift, shift + length),) if axis == 0 else (slice(None), slice(shift, shift + length))
-            low, high = np.minimum(low, lows[part]), np.maximum(high, highs[part])
-    found: Array = high - low
-    return found if found.ndim == 2 else np.maximum(np.maximum(found[..., 0], found[..., 1]), found[..., 2])
-
-
-def _has_areas(view: Array) -> bool:
-    """Half of it constant within 5 pixels, in a few colours, and hardly a place that is not near such a one.
-
-    The second keeps out soft shading, which is nearly constant too; the third, a painting amid white paper.
-    """
-    spread = _range(view, 2)
-    even = spread <= 8
-    colours = np.sort(np.bincount((view[even] // 16).astype(np.int64) @ (1, 16, 256), minlength=8))[::-1]
-    far = _range(even.view(np.uint8), 8) + even.view(np.uint8) == 0
-    return bool((spread <= 4).mean() >= 0.45 and colours[:8].sum() >= 0.9 * even.sum() and far.mean() <= 0.1)
-
-
-def _has_lines(view: Array) -> bool:
-    """Ink and paper and next to nothing between but the edges of the ink: where mid tones lie, it is not even."""
-    luma = _luma(view)
-    low, high = np.percentile(luma, (1, 99))
-    if high - low < 64:
-        return False
-    between = (luma > low + (high - low) / 4) & (luma < high - (high - low) / 4)
-    soft = between & (_range(luma.astype(np.uint8), 2) < (high - low) / 4)
-    most = np.convolve(np.bincount(luma.astype(np.int64).ravel(), minlength=256), np.ones(17), "same").max() / luma.size
-    return bool(between.mean() <= 0.35 and soft.mean() <= 0.03 and most >= 0.3)
-
-
-def _has_screen(image: pyvips.Image) -> bool:
-    """Dots at regular distances in two of the squares, at the file's own size; or black and white pixels mixed."""
-    image = flatten(image)
-    width, height = image.width, image.height
-    if min(width, height) < _TILE:
-        return False
-    across, down = (np.linspace(0, n - _TILE, min(_TILES, n // _TILE)).astype(int) for n in (width, height))
-    dotted, mixed = [], []
-    for left, top in ((x, y) for y in down for x in across):
-        tile = eight_bit_scale(image.crop(int(left), int(top), _TILE, _TILE)).numpy()
-        tile = tile if tile.ndim == 2 else tile.mean(2)
-        dotted.append(_dots(tile) if tile.std() > 15 else 0.0)
-        mixed.append((np.abs(np.diff(tile, axis=1)) > 128).mean())
-    return bool(sorted(dotted)[-min(2, len(dotted))] > _DOTTED or np.mean(mixed) > 0.2)
-
-
-def _dots(tile: Array) -> float:
-    """How much of the square's contrast lies in each of two waves that cross: lines make one, single edges none."""
-    power = np.abs(np.fft.rfft2((tile - tile.mean()) * _WINDOW)) ** 2
-    power[:, 0] /= 2  # there each wave stands twice
-    whole = max(float(power[_FREQUENCY > 2.1 / _TILE].sum()), 1e-9)
-    power[_FREQUENCY <= 1 / 20] = 0
-    first, near = _peak(power)
-    share = float(power[near].sum()) / whole
-    if share <= _DOTTED:
-        return share
-    crosses = np.abs(_DOWN * _ACROSS[first] - _ACROSS * _DOWN[first]) > _FREQUENCY * _FREQUENCY[first] / 2
-    power[near | ~crosses] = 0
-    return min(share, float(power[_peak(power)[1]].sum()) / whole)
-
-
-def _peak(power: Array) -> tuple[tuple[Any, ...], Array]:
-    """The strongest wave and what belongs to it, also on the other side of the spectrum."""
-    peak, near = np.unravel_index(power.argmax(), power.shape), np.zeros(power.shape, bool)
-    for sign in (1, -1):
-        down = _DOWN - sign * _DOWN[peak]
-        near |= np.hypot(down - np.round(down), _ACROSS - sign * _ACROSS[peak]) < 3.1 / _TILE
-    return peak, near
 
 
 def _nothing(artwork: Artwork, image: pyvips.Image, view: Array) -> str | None:

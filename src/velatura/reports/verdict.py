@@ -86,4 +86,4 @@ def jod_lost(flip: float, lpips: float, *, colourless: bool = False) -> float:
     Of its mean ꟻLIP, its LPIPS, and whether it is grey or in one hue (``Kind.colourless``). A law fitted to what
     ColorVideoVDP said of 68 files, which it misses by 0.11 JOD on average (``benchmarks/visibility.py``).
     """
-    return 22.3 * flip**0.96 * lpips**0.63 * (1.86 if colourless else 1.0)
+    return 22.3 * float(flip**0.96 * lpips**0.63 * (1.86 if colourless else 1.0))
