@@ -30,7 +30,7 @@ SIDE = 128
 MOST_PICTURES = 2
 BUDGET = 0.1
 # Of no effort: an artist's T must stay when efforts change.
-SETTINGS = replace(SHORT, steps=8, learning_rate=0.03, budget=2 * BUDGET, flip=0.2, mask=0.0)
+SETTINGS = replace(SHORT, steps=8, learning_rate=0.03, budget=2 * BUDGET, flip=0.2, mask=0.0, alpha=0)
 # What T depends on: the question that a trial asks, and of what. Experiments keep their pictures by it.
 MADE_WITH = ("cloaks from home", SIDE, MOST_PICTURES, asdict(SETTINGS))
 
