@@ -23,7 +23,7 @@ from velatura.countermeasures.attack import prepare
 from velatura.diffusion import extractors
 from velatura.evaluation.arms import Arm, protect
 from velatura.evaluation.methods import SEEN
-from velatura.evaluation.register import Eye, Register, applied
+from velatura.evaluation.references import Eye, References, applied
 from velatura.images import read, working
 from velatura.protect import EFFORTS, Protector, Settings
 from velatura.reports.result import Result, Row
@@ -56,13 +56,13 @@ def run(art: Path, output: Path, side: int, budget: float, plain: str, each: int
         originals = [square(path, side) for path in paths]
         choice = protector.choose([protector.look(read(path)) for path in paths])
         protector.settings = Settings(models=("mini",), resolutions=(side,), seed=seed, style=choice.style.name)
-        register = Register(originals, [protector.paint(x, choice) for x in originals], eye)
+        references = References(originals, [protector.paint(x, choice) for x in originals], eye)
         for method in ("noise", plain, "hardened"):
             made = protect(Arm(method, budget), protector, originals, seed)
             used.setdefault(method, []).extend(made.figures)
             saved = [working(read(data), side) for data in made.files]
             for name, attack in (("none", None), *attacks.items()):
-                place = register.after(attack)
+                place = references.after(attack)
                 changed = saved if attack is None else applied(attack, saved, "cpu")
                 shifts.setdefault((method, name), []).extend(_shifts(eye, place, changed))
         protector.settings = Settings(models=("mini",), resolutions=(side,), seed=seed)
@@ -78,7 +78,7 @@ def run(art: Path, output: Path, side: int, budget: float, plain: str, each: int
     Result("hardening", __version__, seed, "cpu", settings, protector.weights(), rows, flags).save(output)
 
 
-def _shifts(eye: Eye, place: Register, changed: list[Tensor]) -> list[float]:
+def _shifts(eye: Eye, place: References, changed: list[Tensor]) -> list[float]:
     away = [eye.distance(x, goal) for x, goal in zip(changed, place.goals, strict=True)]
     return [1 - now / start for now, start in zip(away, place.start, strict=True)]
 

@@ -22,7 +22,7 @@ from velatura.countermeasures.purifier import Network, Purifier
 from velatura.diffusion import extractors
 from velatura.errors import Cancelled, InputError
 from velatura.evaluation import robustness
-from velatura.evaluation.register import Eye, Register, applied
+from velatura.evaluation.references import Eye, References, applied
 from velatura.evaluation.robustness import Robustness, run
 from velatura.images import save
 from velatura.protect.panels import png
@@ -104,7 +104,7 @@ def test_what_is_moved_is_compared_in_register(
     """A picture that has become its target has gone all of the way, wherever an attack then moves it."""
     originals, targets = ([make_scene(64, 72, seed + i) for i in range(2)] for seed in (1, 30))
     eye, attack = Eye(extractors.load("mini")), prepare(name, changes)
-    still = Register(originals, targets, eye)
+    still = References(originals, targets, eye)
     place = still.after(attack)
     assert (place is still) == (name == "blur")
     assert place is still.after(attack)

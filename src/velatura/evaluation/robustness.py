@@ -20,11 +20,11 @@ from velatura.diffusion import extractors
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError, WeightsError
 from velatura.evaluation.arms import Arm, protect
+from velatura.evaluation.checkpoint import Checkpoint
 from velatura.evaluation.figures import known_as
-from velatura.evaluation.kept import Kept
 from velatura.evaluation.methods import AS_PRODUCT, METHODS, SEEN, THROUGH_UNET
 from velatura.evaluation.protocol import FEWEST_TO_TRAIN, PAINTING, Say, split
-from velatura.evaluation.register import Eye, Register, applied
+from velatura.evaluation.references import Eye, References, applied
 from velatura.images import read, working
 from velatura.judges import embedded
 from velatura.perception import lpips as distances
@@ -106,7 +106,7 @@ def run(plan: Robustness, out: Path | None = None, say: Say = lambda what, done,
     used = _settings(plan, chosen, others, choice.style.name, attacks)
     digests = _weights(plan, seen, attacks, judge is not None)
     partial = None if out is None else out.with_name(out.name + ".partial")
-    kept = Kept(partial, _mark([__version__, used, digests], [*originals, *targets]))
+    checkpoint = Checkpoint(partial, _mark([__version__, used, digests], [*originals, *targets]))
     rows: list[Row] = []
     arms = [Arm("clean"), *(Arm(method, b) for b in plan.budgets for method in dict.fromkeys(("noise", plan.method)))]
     total, done = len(arms) * (len(attacks) + 1), 0
@@ -115,18 +115,18 @@ def run(plan: Robustness, out: Path | None = None, say: Say = lambda what, done,
         pictures = originals
         if arm.method != "clean":
             say(f"protecting: {arm.key}", done, total)
-            files = kept.files(arm.key, len(originals))
+            files = checkpoint.files(arm.key, len(originals))
             if files is None:
                 files = protect(arm, protector, originals, plan.seed, at_once=plan.at_once).files
-                kept.add_files(arm.key, files)
+                checkpoint.add_files(arm.key, files)
             pictures = [working(read(data), plan.side) for data in files]
         for attack in (None, *attacks):
             name = NONE if attack is None else attack.name
             say(f"{arm.key}: {name}", done, total)
             key = f"{arm.key}: {name}"
-            if key not in kept.cells:
-                kept.add(key, measure(arm, attack, pictures))
-            found, shifts[arm.method, arm.budget, name] = kept.cells[key]
+            if key not in checkpoint.cells:
+                checkpoint.add(key, measure(arm, attack, pictures))
+            found, shifts[arm.method, arm.budget, name] = checkpoint.cells[key]
             rows += found
             done += 1
     rows += _gains(plan, shifts)
@@ -135,7 +135,7 @@ def run(plan: Robustness, out: Path | None = None, say: Say = lambda what, done,
     )
     if out is not None:
         result.save(out)
-        kept.drop()
+        checkpoint.drop()
     return result
 
 
@@ -154,13 +154,13 @@ class _Measure:
     ) -> None:
         self.seen, self.judge, self.plan = seen, judge, plan
         self.eye = Eye(seen, plan.device)
-        self.register = Register(originals, targets, self.eye)
+        self.references = References(originals, targets, self.eye)
 
     def __call__(self, arm: Arm, attack: Attack | None, pictures: Sequence[Tensor]) -> tuple[list[Row], list[float]]:
         """Rows of ``pictures`` after the attack, and the decoded shift of each."""
         countermeasure = NONE if attack is None else attack.name
         changed = list(pictures) if attack is None else applied(attack, pictures, self.plan.device)
-        place = self.register.after(attack)
+        place = self.references.after(attack)
         about: dict[str, Any] = {
             "artist": self.plan.artist, "arm": arm.kind, "cloak": arm.method if arm.kind == "cloaked" else None,
             "budget": arm.budget, "countermeasure": countermeasure, "seed": self.plan.seed,

@@ -16,7 +16,7 @@ CELLS = "cells.json"
 Cell = tuple[list[Row], list[float]]
 
 
-class Kept:
+class Checkpoint:
     """Cells (rows, and a figure a picture) and files by name; without a folder nothing is kept.
 
     ``mark`` stands for everything that the cells depend on; a folder of another one is refused.

@@ -26,7 +26,7 @@ class Eye:
         return float(self.vgg.compare(self.features(picture), goal))
 
 
-class Register:
+class References:
     """Originals and targets ``(1, 3, h, w)``; ``goals``: the targets as seen; ``start``: the originals' way to them.
 
     Where an attack moves pictures (crop, rotation), originals and targets must be moved alike: a target in another
@@ -37,15 +37,15 @@ class Register:
         self.originals, self.targets, self.eye = originals, targets, eye
         self.goals = [eye.features(target) for target in targets]
         self.start = [eye.distance(x, goal) for x, goal in zip(originals, self.goals, strict=True)]
-        self._moved: dict[Attack, Register] = {}
+        self._moved: dict[Attack, References] = {}
 
-    def after(self, attack: Attack | None) -> Register:
+    def after(self, attack: Attack | None) -> References:
         """The same after an attack that moves pictures; after any other one, as it is."""
         if attack is None or not attack.moves:
             return self
         if attack not in self._moved:
             originals, targets = (applied(attack, x, self.eye.device) for x in (self.originals, self.targets))
-            self._moved[attack] = Register(originals, targets, self.eye)
+            self._moved[attack] = References(originals, targets, self.eye)
         return self._moved[attack]
 
 
