@@ -48,7 +48,7 @@ TRIED: dict[str, dict[str, str]] = {
 def run(art: Path, output: Path, side: int, budget: float, plain: str, each: int, seed: int) -> None:
     protector = Protector(Settings(models=("mini",), resolutions=(side,), seed=seed))
     eye = Eye(extractors.load("mini"))
-    attacks = {name: prepare(name, changes, seed=seed) for name, changes in TRIED.items()}
+    treatments = {name: prepare(name, changes, seed=seed) for name, changes in TRIED.items()}
     shifts: dict[tuple[str, str], list[float]] = {}
     used: dict[str, list[dict[str, float]]] = {}
     for artist, _ in TUNING:
@@ -61,9 +61,9 @@ def run(art: Path, output: Path, side: int, budget: float, plain: str, each: int
             made = protect(Arm(method, budget), protector, originals, seed)
             used.setdefault(method, []).extend(made.figures)
             saved = [working(read(data), side) for data in made.files]
-            for name, attack in (("none", None), *attacks.items()):
-                place = references.after(attack)
-                changed = saved if attack is None else applied(attack, saved, "cpu")
+            for name, treatment in (("none", None), *treatments.items()):
+                place = references.after(treatment)
+                changed = saved if treatment is None else applied(treatment, saved, "cpu")
                 shifts.setdefault((method, name), []).extend(_shifts(eye, place, changed))
         protector.settings = Settings(models=("mini",), resolutions=(side,), seed=seed)
     rows = _rows(shifts, used, plain, budget, seed)

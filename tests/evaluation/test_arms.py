@@ -71,12 +71,12 @@ def test_wrong_arms_are_one_line(text: str, says: str) -> None:
 
 
 def test_results_tell_shares_and_models_apart() -> None:
-    named = {text: Arm.parse(text).cloak for text in ("clean", "noise:0.1", "noise:0.1@0.5", "velatura:0.1 on a+b@0.5")}
+    named = {text: Arm.parse(text).label for text in ("clean", "noise:0.1", "noise:0.1@0.5", "velatura:0.1 on a+b@0.5")}
     assert list(named.values()) == [None, None, "noise@0.5", "velatura on a+b@0.5"]
-    assert Arm.parse("velatura:0.1 at max on a towards b@0.5 then blur").cloak == "velatura at max on a towards b@0.5"
+    assert Arm.parse("velatura:0.1 at max on a towards b@0.5 then blur").label == "velatura at max on a towards b@0.5"
     assert Arm.parse("mine=a@b/c").folder == Path("a@b/c")
     assert Arm.parse("mine=a at b/c").folder == Path("a at b/c")
-    assert Arm.parse("shuffled:0.1 at fast").cloak == "shuffled at fast"
+    assert Arm.parse("shuffled:0.1 at fast").label == "shuffled at fast"
 
 
 def test_plans_have_their_controls() -> None:
@@ -288,7 +288,7 @@ def test_countermeasures_are_part_of_an_arm() -> None:
     arm = Arm.parse("velatura:0.1@0.5  dropping trained then noise  sigma=0.1 denoised nlm strength=7")
     assert (arm.dropping, arm.then, arm.denoised) == ("trained", "noise sigma=0.1", "nlm strength=7")
     assert arm.key == "velatura-0.1@0.5-dropping-trained-then-noise-sigma=0.1-denoised-nlm-strength=7"
-    assert arm.measures == "dropping trained, noise sigma=0.1, denoised nlm strength=7"
+    assert arm.countermeasures == "dropping trained, noise sigma=0.1, denoised nlm strength=7"
     assert Arm.parse("clean denoised nlm").trained_on == Arm("clean")
     for text, says in (
         ("clean dropping magic", "detector 'magic': expected one of reconstruction"),

@@ -77,7 +77,7 @@ class Arm:
             raise InputError(f"arm {self.method}: is not made on a model, so expected nothing after 'on'")
         if self.towards and (self.folder is not None or self.method in (*PLAIN, "noise", "scattered")):
             raise InputError(f"arm {self.method}: has no target style of its own, so expected nothing after 'towards'")
-        if self.measures and self.method in ("base", "real"):
+        if self.countermeasures and self.method in ("base", "real"):
             raise InputError(f"arm {self.method}: trains on no pictures, so expected nothing after it")
         if self.dropping and self.dropping not in DETECTORS:
             raise InputError(f"detector {self.dropping!r}: expected one of {', '.join(DETECTORS)}")
@@ -120,7 +120,7 @@ class Arm:
         return cls(method, _number(budget) if budget else None, place, share, on=on, **words)
 
     @property
-    def measures(self) -> str:
+    def countermeasures(self) -> str:
         """What the mimic does about it, in words, as results name it: ``jpeg quality=50``, ``dropping trained``."""
         parts = (
             self.dropping and f"dropping {self.dropping}",
@@ -140,7 +140,7 @@ class Arm:
         return self.method if self.method in (*PLAIN, "noise", "shuffled") else "cloaked"
 
     @property
-    def cloak(self) -> str | None:
+    def label(self) -> str | None:
         """What was done to the pictures, as results name it beside the budget: ``velatura at fast on mini@0.5``."""
         aim = f" towards {self.towards}" if self.towards else ""
         effort = f" at {self.at}" if self.at else ""

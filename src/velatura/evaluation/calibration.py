@@ -80,9 +80,9 @@ def _protecting(setup: Setup, arm: Arm) -> float:
 
 def _treating(setup: Setup, about: tuple[str, int]) -> float:
     words, side = about
-    attack = setup.attack(words)
+    treatment = setup.treatment(words)
     start = time.perf_counter()
-    attack(torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(setup.protocol.device))
+    treatment(torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(setup.protocol.device))
     return time.perf_counter() - start
 
 

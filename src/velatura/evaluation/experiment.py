@@ -67,7 +67,7 @@ def carry_out(setup: Setup, say: Say) -> Result:
             continue
         if arm.method not in PLAIN:
             figures = protect_arm(setup, untreated(arm), say)
-            if not arm.measures:
+            if not arm.countermeasures:
                 rows += cloak_rows(arm, protocol.artist, figures)
         if arm.dropping:
             rows += dropped_rows(arm, protocol.artist, measures.counts(setup, arm, measures.sift(setup, arm, say)[1]))
@@ -286,7 +286,7 @@ def _weights(setup: Setup) -> dict[str, str]:
     if any(map(setup.at_once, setup.protocol.arms)):
         digests["instant"] = weights.sha256(weights.embedded("instant"))
     for words in {words for arm in setup.protocol.arms for words in (arm.then, arm.denoised) if words}:
-        digests |= setup.attack(words).weights
+        digests |= setup.treatment(words).weights
     return digests | setup.digests | {name: weights.sha256(weights.require(name)) for name in sorted(names)}
 
 
@@ -294,7 +294,7 @@ def _index(setup: Setup) -> dict[str, Any]:
     """Where pictures lie, for reports that are made from this folder (``reports/pictures.py``)."""
 
     def label(arm: Arm) -> str:
-        return Cell(None, arm.kind, arm.cloak, arm.budget, None, arm.measures or None, {}).label
+        return Cell(None, arm.kind, arm.label, arm.budget, None, arm.countermeasures or None, {}).label
 
     arms = [arm for arm in setup.protocol.arms if arm.method != "real"]
     altered = {setup.protected(arm).name: arm for arm in arms if arm.method not in PLAIN}

@@ -149,8 +149,8 @@ def compared(arms: Sequence[Arm], ranks: Mapping[str, Mapping[int, Tensor]], art
     every = dict.fromkeys(arm.method for arm in arms)
     for arm in (arm for arm in arms if arm.kind == "cloaked" and arm.budget is not None):
         for method in every if arm.method == OWN else ("noise", "glaze"):
-            wanted = (method, arm.budget, arm.share, arm.measures)
-            same = (a for a in arms if (a.method, a.budget, a.share, a.measures) == wanted)
+            wanted = (method, arm.budget, arm.share, arm.countermeasures)
+            same = (a for a in arms if (a.method, a.budget, a.share, a.countermeasures) == wanted)
             effort = arm.at if method in FOLLOW_EFFORT and method != arm.method else ""
             alike = (arm.on, arm.towards, effort)
             control = next((a for a in same if method == "noise" or (a.on, a.towards, a.at) == alike), None)
@@ -168,8 +168,8 @@ def compared(arms: Sequence[Arm], ranks: Mapping[str, Mapping[int, Tensor]], art
 
 def _about(arm: Arm, artist: str) -> dict[str, Any]:
     return {
-        "artist": artist, "arm": arm.kind, "cloak": arm.cloak, "budget": arm.budget,
-        "countermeasure": arm.measures or None,
+        "artist": artist, "arm": arm.kind, "cloak": arm.label, "budget": arm.budget,
+        "countermeasure": arm.countermeasures or None,
     }  # fmt: skip
 
 

@@ -75,14 +75,14 @@ def treat(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
     folder = setup.treated(arm)
     card = folder / "figures.json"
     if not card.exists():
-        attack, figures, doing = setup.attack(arm.then), [], f"treating: {whole_set(arm).key}"
+        treatment, figures, doing = setup.treatment(arm.then), [], f"treating: {whole_set(arm).key}"
         say(doing, 0, len(setup.training))
         folder.mkdir(parents=True, exist_ok=True)
         todo = zip(setup.training, found(setup, arm), setup.files, strict=True)
         for i, (path, file, name) in enumerate(todo):
             original, given = (working(read(one), setup.side).to(setup.protocol.device) for one in (path, file))
-            made = attack(given, shift=i).cpu()
-            original = (attack(original, shift=i) if attack.moves else original).cpu()
+            made = treatment(given, shift=i).cpu()
+            original = (treatment(original, shift=i) if treatment.moves else original).cpu()
             save(png(made), folder / name)
             if original.shape == made.shape:  # what was protected elsewhere may have been cut
                 figures.append(changed(original, made))
@@ -95,14 +95,14 @@ def treat(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
 def denoise(setup: Setup, words: str, made: Sequence[Path], folder: Path, doing: str, say: Say) -> list[Path]:
     """Generated pictures after a countermeasure: what the mimic shows of them."""
     folder.mkdir(parents=True, exist_ok=True)
-    attack = setup.attack(words)
+    treatment = setup.treatment(words)
     paths = [folder / path.name for path in made]
     say(doing, 0, len(made))
     for i, (path, source) in enumerate(zip(paths, made, strict=True)):
         if not path.exists():
             artwork = read(source)
             picture = working(artwork, min(artwork.width, artwork.height))
-            save(png(attack(picture.to(setup.protocol.device), shift=i).cpu()), path)
+            save(png(treatment(picture.to(setup.protocol.device), shift=i).cpu()), path)
         say(doing, i + 1, len(made))
     return paths
 

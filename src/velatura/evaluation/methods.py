@@ -161,7 +161,7 @@ DIFFERENTIABLE = {
 SEEN = {"hardened": (*DIFFERENTIABLE, "vae")}
 
 
-RADII, STEPS = 9, 50  # of attacks in an L∞ ball; papers take more steps, but at one radius
+RADII, STEPS = 9, 50  # of descents in an L∞ ball; papers take more steps, but at one radius
 
 
 def _own(effort: GlazeSettings, budget: float) -> GlazeSettings:

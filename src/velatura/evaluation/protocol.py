@@ -154,7 +154,7 @@ class Setup:
                 raise InputError(f"arm {arm.key}: that is the effort of all arms, so leave out 'at {arm.at}'")
             _ = self.elsewhere(arm) if arm.folder is not None else self._models(arm)
             for words in filter(None, (arm.then, arm.denoised)):
-                self.attack(words)
+                self.treatment(words)
 
     def _way(self, pipeline: Any, recipe: Recipe) -> Way:
         settings = self._settings(pipeline, recipe)
@@ -295,7 +295,7 @@ class Setup:
         )
         return clean_ones, cloaked_ones, artists
 
-    def attack(self, words: str) -> Attack:
+    def treatment(self, words: str) -> Attack:
         """The countermeasure of these words, with what it works with: purifier, upscaler or the mimic's own model."""
         name, changes = countermeasure(words)
         p = self.protocol
@@ -314,8 +314,8 @@ class Setup:
 
     def treated(self, arm: Arm) -> Path:
         """Folder of what a countermeasure made of the mimic's pictures, and their figures."""
-        attack = self.attack(arm.then)
-        about = [self.found(arm), self.art_digests, self.side, attack.describe(), attack.weights]
+        treatment = self.treatment(arm.then)
+        about = [self.found(arm), self.art_digests, self.side, treatment.describe(), treatment.weights]
         return self.out / "treated" / f"{whole_set(arm).key}-{_key(about)}"
 
     def hardened(self, way: Way) -> Path:
@@ -345,8 +345,8 @@ class Setup:
         if way.recipe.strength is not None:
             about += [way.recipe.strength, [_digest(path) for path in p.contents]]
         if arm.denoised:
-            attack = self.attack(arm.denoised)
-            about += [attack.describe(), attack.weights]
+            treatment = self.treatment(arm.denoised)
+            about += [treatment.describe(), treatment.weights]
         name = (way.suffix if arm.method == "base" else way.label).strip().replace(" ", "-")
         return self.out / "samples" / "-".join(part for part in (arm.key, name, str(seed), _key(about)) if part)
 

@@ -1,4 +1,4 @@
-"""What countermeasures leave of a cloak, without fine-tuning: the fast table, every attack in it."""
+"""What countermeasures leave of a cloak, without fine-tuning: the fast table, with every countermeasure in it."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ FEWEST_TO_JUDGE = judges.style.FEWEST
 
 @dataclass(frozen=True)
 class Robustness:
-    """What is attacked, and how.
+    """What is treated, and how.
 
     art: the artist's pictures; ``pictures`` of them are protected, the others teach the judge. method: of
-    :data:`~velatura.evaluation.methods.METHODS`. model: what the mimic sees and attacks with; its autoencoder is what
+    :data:`~velatura.evaluation.methods.METHODS`. model: what the mimic sees and works with; its autoencoder is what
     the cloaks are made on, unless ``cloak_models`` names others. upscaler: name, hub id or folder of a diffusion
     upscaler; None: the mimic's own model repaints. side: short side in pixels. countermeasures: names, or none for all.
     style: T's name; None: chosen for the pictures. changes: settings by "name.key". seen: those that the cloak was
@@ -85,11 +85,11 @@ class Robustness:
 
 
 def run(plan: Robustness, out: Path | None = None, say: Say = lambda what, done, total: None) -> Result:
-    """Protect, attack, look: rows with 95 % intervals over pictures, for every arm, budget and countermeasure.
+    """Protect, treat, look: rows with 95 % intervals over pictures, for every arm, budget and countermeasure.
 
     With ``out`` the result is written there; a stopped run leaves ``out.partial`` and continues from there.
     """
-    attacks, flags = _attacks(plan)
+    treatments, flags = _treatments(plan)
     chosen, others = _split(plan, flags)
     originals = [working(read(path), plan.side) for path in chosen]
     seen = extractors.load(plan.model, plan.device)
@@ -103,13 +103,13 @@ def run(plan: Robustness, out: Path | None = None, say: Say = lambda what, done,
     protector.settings = replace(protector.settings, style=choice.style.name)  # one target for every arm
     targets = [protector.paint(x, choice) for x in originals]
     measure = _Measure(seen, originals, targets, judge, plan)
-    used = _settings(plan, chosen, others, choice.style.name, attacks)
-    digests = _weights(plan, seen, attacks, judge is not None)
+    used = _settings(plan, chosen, others, choice.style.name, treatments)
+    digests = _weights(plan, seen, treatments, judge is not None)
     partial = None if out is None else out.with_name(out.name + ".partial")
     checkpoint = Checkpoint(partial, _mark([__version__, used, digests], [*originals, *targets]))
     rows: list[Row] = []
     arms = [Arm("clean"), *(Arm(method, b) for b in plan.budgets for method in dict.fromkeys(("noise", plan.method)))]
-    total, done = len(arms) * (len(attacks) + 1), 0
+    total, done = len(arms) * (len(treatments) + 1), 0
     shifts: dict[tuple[str, float | None, str], list[float]] = {}
     for arm in arms:
         pictures = originals
@@ -120,12 +120,12 @@ def run(plan: Robustness, out: Path | None = None, say: Say = lambda what, done,
                 files = protect(arm, protector, originals, plan.seed, at_once=plan.at_once).files
                 checkpoint.add_files(arm.key, files)
             pictures = [working(read(data), plan.side) for data in files]
-        for attack in (None, *attacks):
-            name = NONE if attack is None else attack.name
+        for treatment in (None, *treatments):
+            name = NONE if treatment is None else treatment.name
             say(f"{arm.key}: {name}", done, total)
             key = f"{arm.key}: {name}"
             if key not in checkpoint.cells:
-                checkpoint.add(key, measure(arm, attack, pictures))
+                checkpoint.add(key, measure(arm, treatment, pictures))
             found, shifts[arm.method, arm.budget, name] = checkpoint.cells[key]
             rows += found
             done += 1
@@ -147,7 +147,7 @@ def _mark(tree: Any, pictures: Sequence[Tensor]) -> str:
 
 
 class _Measure:
-    """Figures of attacked pictures, beside the clean originals and the painted targets as the model sees them."""
+    """Figures of treated pictures, beside the clean originals and the painted targets as the model sees them."""
 
     def __init__(
         self, seen: Extractor, originals: Sequence[Tensor], targets: Sequence[Tensor], judge: Any, plan: Robustness
@@ -156,11 +156,11 @@ class _Measure:
         self.eye = Eye(seen, plan.device)
         self.references = References(originals, targets, self.eye)
 
-    def __call__(self, arm: Arm, attack: Attack | None, pictures: Sequence[Tensor]) -> tuple[list[Row], list[float]]:
-        """Rows of ``pictures`` after the attack, and the decoded shift of each."""
-        countermeasure = NONE if attack is None else attack.name
-        changed = list(pictures) if attack is None else applied(attack, pictures, self.plan.device)
-        place = self.references.after(attack)
+    def __call__(self, arm: Arm, treatment: Attack | None, pictures: Sequence[Tensor]) -> tuple[list[Row], list[float]]:
+        """Rows of ``pictures`` after the treatment, and the decoded shift of each."""
+        countermeasure = NONE if treatment is None else treatment.name
+        changed = list(pictures) if treatment is None else applied(treatment, pictures, self.plan.device)
+        place = self.references.after(treatment)
         about: dict[str, Any] = {
             "artist": self.plan.artist, "arm": arm.kind, "cloak": arm.method if arm.kind == "cloaked" else None,
             "budget": arm.budget, "countermeasure": countermeasure, "seed": self.plan.seed,
@@ -195,7 +195,7 @@ class _Measure:
         return rows
 
 
-def _attacks(plan: Robustness) -> tuple[list[Attack], list[str]]:
+def _treatments(plan: Robustness) -> tuple[list[Attack], list[str]]:
     """Those that can run; of "all", each other one leaves a flag, a named one is an error."""
     found, flags = [], []
     for name in plan.countermeasures or COUNTERMEASURES:
@@ -272,19 +272,19 @@ def _warnings(plan: Robustness, rows: Sequence[Row]) -> list[str]:
 
 
 def _settings(
-    plan: Robustness, chosen: Sequence[Path], others: Sequence[Path], style: str, attacks: Sequence[Attack]
+    plan: Robustness, chosen: Sequence[Path], others: Sequence[Path], style: str, treatments: Sequence[Attack]
 ) -> dict[str, Any]:
-    kept = {key: value for key, value in asdict(plan).items() if key not in ("art", "purifier")}
+    own = {key: value for key, value in asdict(plan).items() if key not in ("art", "purifier")}
     return {
-        **kept,
+        **own,
         "style": style,
         "protected": [path.name for path in chosen],
         "judge_pictures": len(others),
-        "attacks": [attack.describe() for attack in attacks],
+        "attacks": [treatment.describe() for treatment in treatments],
     }
 
 
-def _weights(plan: Robustness, seen: Extractor, attacks: Sequence[Attack], judged: bool) -> dict[str, str]:
+def _weights(plan: Robustness, seen: Extractor, treatments: Sequence[Attack], judged: bool) -> dict[str, str]:
     names = ["lpips-alex", "lpips-vgg", "mini", *PAINTING, *(["judge-style"] if judged else [])]
     names += ["instant"] if plan.at_once or plan.method == "instant" else []
     digests = {name: weights.sha256(weights.embedded(name)) for name in names} | {seen.name: seen.sha256}
@@ -292,6 +292,6 @@ def _weights(plan: Robustness, seen: Extractor, attacks: Sequence[Attack], judge
     digests |= {name: weights.sha256(place) for name in plan.cloak_models if (place := weights.locate(name))}
     if plan.method in THROUGH_UNET:
         digests["unet"] = weights.sha256(weights.require_pipeline(own[0]) / "unet")
-    for attack in attacks:
-        digests |= attack.weights
+    for treatment in treatments:
+        digests |= treatment.weights
     return digests
