@@ -3,11 +3,11 @@
     python benchmarks/hardening.py ../shared/art -o results/cloaks/hardening.json
 
 Pictures (``--each``) of the artists that may be tuned on (Kate Greenaway, Ivan Aivazovsky), middle squares, cloaked
-by a plain method and by ``hardened``, which optimises under what ``evaluation.methods.SEEN`` names. Then the real
-countermeasures (libjpeg, Pillow, OpenCV), those that it has seen and others that are held out. ``kept``: decoded shift
-after the countermeasure, over the mean decoded shift of the plain method's pictures as saved; noise of equal LPIPS
-beside. Means with 95 % t-intervals over pictures (the mean that they are divided by is taken as known). The aim was
-set beforehand: ``hardened`` keeps 0.6 or more of each.
+by a plain method and by ``hardened``, which optimises under what its row of ``evaluation.methods.METHODS`` names. Then
+the real countermeasures (libjpeg, Pillow, OpenCV), those that it has seen and others that are held out. ``kept``:
+decoded shift after the countermeasure, over the mean decoded shift of the plain method's pictures as saved; noise of
+equal LPIPS beside. Means with 95 % t-intervals over pictures (the mean that they are divided by is taken as known).
+The aim was set beforehand: ``hardened`` keeps 0.6 or more of each.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from velatura import __version__
 from velatura.countermeasures.attack import prepare
 from velatura.diffusion import extractors
 from velatura.evaluation.arms import Arm, protect
-from velatura.evaluation.methods import SEEN
+from velatura.evaluation.methods import METHODS
 from velatura.evaluation.references import Eye, References, applied
 from velatura.images import read, working
 from velatura.protect import EFFORTS, Protector, Settings
@@ -73,7 +73,7 @@ def run(art: Path, output: Path, side: int, budget: float, plain: str, each: int
         if row.metric in ("kept", "lpips"):
             print(f"{row.cloak:10} {row.metric:6} {row.countermeasure or '':10} {row.value:.2f} "
                   f"({row.low:.2f} to {row.high:.2f}) {row.recipe or ''}", flush=True)  # fmt: skip
-    settings = {"side": side, "plain": plain, "tried": TRIED, "seen": SEEN["hardened"], "aim": AIM}
+    settings = {"side": side, "plain": plain, "tried": TRIED, "seen": METHODS["hardened"].seen, "aim": AIM}
     settings["gamma_start"] = EFFORTS["default"].gamma_start
     Result("hardening", __version__, seed, "cpu", settings, protector.weights(), rows, flags).save(output)
 
@@ -94,7 +94,7 @@ def _rows(
     mean = sum(whole) / len(whole)
     rows = []
     for (method, name), values in shifts.items():
-        recipe = "seen" if name in SEEN.get(method, ()) else "held out"
+        recipe = "seen" if name in METHODS[method].seen else "held out"
         for metric, found in (("decoded_shift", values), ("kept", [value / mean for value in values])):
             value, low, high = mean_interval(found)
             rows.append(

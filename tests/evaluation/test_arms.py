@@ -17,7 +17,7 @@ from velatura.errors import InputError
 from velatura.evaluation import METHODS, Arm, plans
 from velatura.evaluation.arms import NO_BOUND, countermeasure, protect, visible_bound
 from velatura.evaluation.figures import cloak_rows, compared, known_as
-from velatura.evaluation.methods import THROUGH_UNET, Work
+from velatura.evaluation.methods import Work
 from velatura.evaluation.recipes import Recipe
 from velatura.images import read, working
 from velatura.perception.flip import flip
@@ -112,7 +112,8 @@ def test_every_method_uses_the_same_budget_and_only_cloaks_have_an_aim(make_scen
     pictures = [make_scene(64, 72, seed) for seed in range(3)]
     mean: dict[str, dict[str, float]] = {}
     # Minutes, or as photoguard and veil; tests/cloaks are about them.
-    dear = {*THROUGH_UNET, "application", "styleguard", "blend", "hardened"}
+    through_unet = {name for name, row in METHODS.items() if row.through_unet}
+    dear = {*through_unet, "application", "styleguard", "blend", "hardened"}
     for method in sorted({*METHODS} - dear):
         protector = Protector(Settings(models=("mini",), effort="fast", resolutions=(64,), style="Aubrey Beardsley"))
         made = protect(Arm(method, 0.1), protector, pictures, 0)
@@ -150,11 +151,11 @@ def test_a_body_of_work_goes_one_way_or_each_picture_its_own(
     found = {}
     for method in ("velatura", "scattered"):
 
-        def make(protector: Protector, work: Work, method: str = method) -> list[Tensor]:
+        def make(protector: Protector, work: Work, settings: object, method: str = method) -> list[Tensor]:
             painted[method] = list(work.targets)
             return METHODS["noise"](protector, work)
 
-        monkeypatch.setitem(METHODS, method, make)
+        monkeypatch.setitem(METHODS, method, replace(METHODS[method], make=make))
         settings = Settings(models=("mini",), effort="fast", resolutions=(64,))
         found[method] = protect(Arm(method, 0.1), Protector(settings), pictures, 0).style
     assert asked == [3, 1, 1, 1]

@@ -16,7 +16,7 @@ from velatura.countermeasures.settings import parse as parse_settings
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError
 from velatura.evaluation.decoded_view import decoded_view
-from velatura.evaluation.methods import AS_PRODUCT, BOUNDED, DRAW_AS_GLAZE, FOLLOW_EFFORT, METHODS, NO_BOUND, Work
+from velatura.evaluation.methods import METHODS, NO_BOUND, Method, Work
 from velatura.images import read
 from velatura.perception.lpips import lpips
 from velatura.perception.pixels import ssim
@@ -69,7 +69,7 @@ class Arm:
             raise InputError(
                 f"arm {self.method}: expected an LPIPS budget above 0 and up to 1, as in {self.method}:0.05"
             )
-        if self.at and (self.folder is not None or self.method not in FOLLOW_EFFORT):
+        if self.at and (self.row is None or not self.row.follows_effort):
             raise InputError(f"arm {self.method}: has no effort to choose, so expected nothing after 'at'")
         if self.at and self.at not in EFFORTS:
             raise InputError(f"effort: expected one of {', '.join(EFFORTS)}, got {self.at!r}")
@@ -118,6 +118,11 @@ class Arm:
         given = {"at": effort, "towards": towards, "then": then, "dropping": dropping, "denoised": denoised}
         words = {key: " ".join(value.split()) for key, value in given.items()}
         return cls(method, _number(budget) if budget else None, place, share, on=on, **words)
+
+    @property
+    def row(self) -> Method | None:
+        """All that is known of its method; None of arms whose pictures are not made here."""
+        return None if self.folder is not None else METHODS.get(self.method)
 
     @property
     def countermeasures(self) -> str:
@@ -192,7 +197,8 @@ def visible_bound(arm: Arm, as_published: bool = False) -> float:
 
     ``as_published``: of an effort at which ``velatura protect`` has no bound either.
     """
-    if arm.method not in BOUNDED or (as_published and arm.method in AS_PRODUCT):
+    row = arm.row
+    if row is None or not row.bound or (as_published and row.as_product):
         return NO_BOUND
     return flip_bound(arm.budget or 0)
 
@@ -214,7 +220,8 @@ def protect(
     """
     artworks = [read(png(x)) for x in pictures]
     originals = [protector.working(artwork) for artwork in artworks]
-    protector.settings = replace(protector.settings, band=BAND if arm.method in DRAW_AS_GLAZE else None)
+    row = METHODS[arm.method]
+    protector.settings = replace(protector.settings, band=BAND if row.draws_like_glaze else None)
     looks = [protector.look(artwork) for artwork in artworks]
     if arm.method == "scattered":
         choices = [protector.choose([look]) for look in looks]
@@ -225,7 +232,7 @@ def protect(
     bound = visible_bound(arm, protector.settings.as_published)
     protector.settings = replace(protector.settings, budget=arm.budget, flip=bound, seed=seed)
     abouts = [protector.circumstances(artwork) for artwork in artworks]
-    deltas = METHODS[arm.method](protector, Work(originals, targets, abouts, arm.budget, seed, at_once))
+    deltas = row(protector, Work(originals, targets, abouts, arm.budget, seed, at_once))
     files, figures = [], []
     for i, (artwork, x, t, delta) in enumerate(zip(artworks, originals, targets, deltas, strict=True)):
         # Every method is brought to the same LPIPS in its file, however much it left unused.

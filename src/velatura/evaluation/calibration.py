@@ -22,14 +22,7 @@ from velatura.mimicry import captions, finetune, generate, robust
 from velatura.protect import EFFORTS, Protector, Settings
 
 STEPS = 3  # that are timed, after one that warms up
-# Of a picture, in gradient steps through an encoder: methods that do not follow the effort; a U-Net's count for three.
-GRADIENTS = {
-    **{"noise": 0, "instant": 1, "application": 360, "photoguard": 450, "styleguard": 450},
-    **{"advdm": 900, "mist": 900, "aspl": 2000},
-}  # fmt: skip
-# Times as long as a step through the encoder: there and back, and so for each transformation.
-DEARER = {"blend": 3, "decoded": 3, "hardened": 9, "veil": 3}
-FITTING = 10  # to the file
+FITTING = 10  # to the file, in gradient steps
 JUDGED = 0.15  # seconds to judge a picture: style, copies, fidelity; a guess for the very first run
 
 
@@ -63,7 +56,8 @@ class _Stopwatch:
 
 
 def _protecting(setup: Setup, arm: Arm) -> float:
-    if arm.folder is not None:
+    row = arm.row
+    if row is None:
         return 0.1
     settings = Settings(
         models=setup.extractors(arm), effort=setup.effort(arm), resolutions=(setup.resolution,),
@@ -74,8 +68,8 @@ def _protecting(setup: Setup, arm: Arm) -> float:
     protector = Protector(settings)
     with suppress(Cancelled):
         protector.cloak(picture.to(protector.device), picture.flip(-1).to(protector.device), watch)
-    steps = EFFORTS[setup.effort(arm)].steps * DEARER.get(arm.method, 1)
-    return watch.seconds * (GRADIENTS.get(arm.method, steps) + FITTING)
+    steps = EFFORTS[setup.effort(arm)].steps * row.dearer if row.gradients is None else row.gradients
+    return watch.seconds * (steps + FITTING)
 
 
 def _treating(setup: Setup, about: tuple[str, int]) -> float:

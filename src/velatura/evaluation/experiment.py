@@ -26,7 +26,7 @@ from velatura.evaluation.figures import (
     known_as,
     view_rows,
 )
-from velatura.evaluation.methods import SEEN, SETTINGS, made_with
+from velatura.evaluation.methods import METHODS, made_with
 from velatura.evaluation.protocol import PAINTING, Protocol, Say, Setup, untreated, whole_set
 from velatura.evaluation.recipes import Way
 from velatura.evaluation.schedule import named, training_of
@@ -88,7 +88,7 @@ def carry_out(setup: Setup, say: Say) -> Result:
         rows += compared(protocol.arms, ranks_of, protocol.artist, label)
     result = Result(
         "mimicry", __version__, min(protocol.seeds, default=0), protocol.device, _settings(setup), _weights(setup),
-        rows, [doubt.text for doubt in doubts(rows, SEEN)],
+        rows, [doubt.text for doubt in doubts(rows, {name: row.seen for name, row in METHODS.items()})],
     )  # fmt: skip
     save(to_json(_index(setup)).encode(), setup.out / pictures.NAME)
     result.save(setup.out / "result.json")
@@ -253,14 +253,14 @@ def _settings(setup: Setup) -> dict[str, Any]:
         "targets": _targets(setup),
         "methods": _methods(setup),
         "at_once": [arm.key for arm in protocol.arms if setup.at_once(arm)],
-        "optimised_through": {arm.method: SEEN[arm.method] for arm in protocol.arms if arm.method in SEEN},
+        "optimised_through": {arm.method: arm.row.seen for arm in protocol.arms if arm.row and arm.row.seen},
     }
 
 
 def _methods(setup: Setup) -> dict[str, Any]:
     """What each cloak was made with, by method and its own effort; less the budget, which the arm says."""
     found = {}
-    for arm in (arm for arm in setup.protocol.arms if arm.method in SETTINGS):
+    for arm in (arm for arm in setup.protocol.arms if arm.row is not None):
         name = arm.method + (f" at {arm.at}" if arm.at else "")
         found[name] = made_with(setup.cloak_settings(arm))
     return found

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from velatura import judges
 from velatura.evaluation.arms import Arm
-from velatura.evaluation.methods import FOLLOW_EFFORT
+from velatura.evaluation.methods import METHODS
 from velatura.judges import style
 from velatura.judges.fidelity import FEWEST, compare
 from velatura.judges.move import apart
@@ -151,7 +151,8 @@ def compared(arms: Sequence[Arm], ranks: Mapping[str, Mapping[int, Tensor]], art
         for method in every if arm.method == OWN else ("noise", "glaze"):
             wanted = (method, arm.budget, arm.share, arm.countermeasures)
             same = (a for a in arms if (a.method, a.budget, a.share, a.countermeasures) == wanted)
-            effort = arm.at if method in FOLLOW_EFFORT and method != arm.method else ""
+            follows = method in METHODS and METHODS[method].follows_effort
+            effort = arm.at if follows and method != arm.method else ""
             alike = (arm.on, arm.towards, effort)
             control = next((a for a in same if method == "noise" or (a.on, a.towards, a.at) == alike), None)
             if control is None or control == arm:

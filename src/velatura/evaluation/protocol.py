@@ -25,7 +25,7 @@ from velatura.diffusion import pipeline as models
 from velatura.diffusion.device import pick_device
 from velatura.errors import InputError
 from velatura.evaluation.arms import PLAIN, Arm, countermeasure, visible_bound
-from velatura.evaluation.methods import AS_PRODUCT, BOUNDED, DRAW_AS_GLAZE, THROUGH_UNET, settings_of
+from velatura.evaluation.methods import METHODS
 from velatura.evaluation.recipes import Recipe, Way
 from velatura.images import read, working
 from velatura.judges.validation import near_duplicates, thumbnails
@@ -195,7 +195,7 @@ class Setup:
         names = self.extractors(arm)
         if arm.method == "instant":
             check_known([(name, weights.sha256(weights.require(name))) for name in names])
-        unets = [weights.require_pipeline(names[0]) / "unet"] if arm.method in THROUGH_UNET else []
+        unets = [weights.require_pipeline(names[0]) / "unet"] if arm.row is not None and arm.row.through_unet else []
         return [weights.sha256(folder) for folder in (*map(weights.require, names), *unets)]
 
     def elsewhere(self, arm: Arm) -> list[Path]:
@@ -228,14 +228,14 @@ class Setup:
         A cloak of the product begins from it only where it is made on the mimic's own model, as usual: with any other,
         the question is what a cloak made there does here, and the instant one knows the miniature.
         """
-        if arm.folder is not None or arm.method not in AS_PRODUCT:
+        if arm.row is None or not arm.row.as_product:
             return arm.folder is None and arm.method == "instant"
         usual = not arm.on and self.extractors(arm) == (self.protocol.model,)
         return usual and not self.as_published(arm)
 
     def cloak_settings(self, arm: Arm) -> Any:
         """What an arm's cloak is made with."""
-        return settings_of(arm.method, EFFORTS[self.effort(arm)], arm.budget or 0)
+        return METHODS[arm.method].settings(EFFORTS[self.effort(arm)], arm.budget or 0)
 
     def protected(self, arm: Arm) -> Path:
         """Folder of an arm's pictures (all of them, whatever share a mimic gets) and their figures."""
@@ -250,13 +250,13 @@ class Setup:
             if arm.method != "noise":
                 about += [weights.sha256(weights.embedded(name)) for name in PAINTING]
                 ours = (FAR, DRAWN, TRIED, style.SIDE, style.LAYERS, MADE_WITH)
-                as_glaze = arm.method in DRAW_AS_GLAZE or self.as_published(arm)
+                as_glaze = METHODS[arm.method].draws_like_glaze or self.as_published(arm)
                 about.append(self.style(arm) or (BAND if as_glaze else ours))
             if self.side > CLOSEST * self.resolution:
                 about.append(CLOSEST)
             if self.at_once(arm):
                 about.append(weights.sha256(weights.embedded("instant")))
-            if arm.method in BOUNDED:
+            if METHODS[arm.method].bound:
                 about.append(visible_bound(arm, self.as_published(arm)))
         return self.out / "protected" / f"{whole.key}-{_key(about)}"
 

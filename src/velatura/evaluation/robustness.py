@@ -22,7 +22,7 @@ from velatura.errors import InputError, WeightsError
 from velatura.evaluation.arms import Arm, protect
 from velatura.evaluation.checkpoint import Checkpoint
 from velatura.evaluation.figures import known_as
-from velatura.evaluation.methods import AS_PRODUCT, METHODS, SEEN, THROUGH_UNET
+from velatura.evaluation.methods import METHODS
 from velatura.evaluation.protocol import FEWEST_TO_TRAIN, PAINTING, Say, split
 from velatura.evaluation.references import Eye, References, applied
 from velatura.images import read, working
@@ -70,7 +70,8 @@ class Robustness:
     @property
     def at_once(self) -> bool:
         """Whether the cloaks begin from the instant one: those of the product, made on the mimic's own model."""
-        return self.method in AS_PRODUCT and not self.cloak_models and not Settings(effort=self.effort).as_published
+        usual = not self.cloak_models and not Settings(effort=self.effort).as_published
+        return METHODS[self.method].as_product and usual
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -79,7 +80,7 @@ class Robustness:
             if name not in COUNTERMEASURES:
                 raise InputError(f"countermeasure {name!r}: expected one of {', '.join(COUNTERMEASURES)}")
         if not self.seen:
-            object.__setattr__(self, "seen", SEEN.get(self.method, ()))
+            object.__setattr__(self, "seen", METHODS[self.method].seen)
         if not self.budgets:
             raise InputError("budgets: expected one or more, got none")
 
@@ -290,7 +291,7 @@ def _weights(plan: Robustness, seen: Extractor, treatments: Sequence[Attack], ju
     digests = {name: weights.sha256(weights.embedded(name)) for name in names} | {seen.name: seen.sha256}
     own = plan.cloak_models or (plan.model,)
     digests |= {name: weights.sha256(place) for name in plan.cloak_models if (place := weights.locate(name))}
-    if plan.method in THROUGH_UNET:
+    if METHODS[plan.method].through_unet:
         digests["unet"] = weights.sha256(weights.require_pipeline(own[0]) / "unet")
     for treatment in treatments:
         digests |= treatment.weights
