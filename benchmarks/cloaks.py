@@ -21,8 +21,9 @@ import torch
 from torch import Tensor
 
 from velatura import __version__
-from velatura.evaluation.arms import Arm, protect
+from velatura.evaluation import Arm
 from velatura.evaluation.methods import METHODS, made_with
+from velatura.evaluation.protecting import protect
 from velatura.images import read, working
 from velatura.protect import Protector, Settings
 from velatura.reports.result import Result, Row

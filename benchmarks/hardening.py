@@ -21,8 +21,9 @@ from torch import Tensor
 from velatura import __version__
 from velatura.countermeasures.attack import prepare
 from velatura.diffusion import extractors
-from velatura.evaluation.arms import Arm, protect
+from velatura.evaluation import Arm
 from velatura.evaluation.methods import METHODS
+from velatura.evaluation.protecting import protect
 from velatura.evaluation.references import Eye, References, applied
 from velatura.images import read, working
 from velatura.protect import EFFORTS, Protector, Settings

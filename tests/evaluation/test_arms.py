@@ -15,9 +15,10 @@ from torch import Tensor
 from velatura.cli.evaluate import PLAN_NAMES, evaluate_command
 from velatura.errors import InputError
 from velatura.evaluation import METHODS, Arm, plans
-from velatura.evaluation.arms import NO_BOUND, countermeasure, protect, visible_bound
+from velatura.evaluation.arms import countermeasure, visible_bound
 from velatura.evaluation.figures import cloak_rows, compared, known_as
-from velatura.evaluation.methods import Work
+from velatura.evaluation.methods import NO_BOUND, Work
+from velatura.evaluation.protecting import protect
 from velatura.evaluation.recipes import Recipe
 from velatura.images import read, working
 from velatura.perception.flip import flip

@@ -99,22 +99,22 @@ def test_a_part_that_fails_ends_the_plan_and_resume_goes_on(desk: Desk, tmp_path
 
 
 def test_every_path_of_a_protocol_is_kept_as_json(desk: Desk, tmp_path: Path) -> None:
-    from velatura.evaluation import Arm, Protocol
+    from velatura.evaluation import Arm, Experiment
     from velatura.jobs import experiments
 
     places = {name: tmp_path / name for name in ("purifier", "pairs")}
-    protocol = Protocol([tmp_path / "a.png"], "ada", [Arm.parse(f"mine={tmp_path}")], **places)
-    kept = json.loads(json.dumps(experiments._kept(protocol)))
+    experiment = Experiment([tmp_path / "a.png"], "ada", [Arm.parse(f"mine={tmp_path}")], **places)
+    kept = json.loads(json.dumps(experiments._kept(experiment)))
     assert {name: experiments._found(kept[name]) for name in places} == places
-    assert experiments._elsewhere(protocol) == [tmp_path, *places.values()]
+    assert experiments._elsewhere(experiment) == [tmp_path, *places.values()]
 
 
 @pytest.mark.slow
 def test_a_plan_of_the_evaluation_in_earnest(
     desk: Desk, tmp_path: Path, tiny_model: Path, make_scene: Callable[..., Any]
 ) -> None:
-    from velatura.evaluation import Arm, Protocol, Setup
-    from velatura.evaluation.experiment import carry_out
+    from velatura.evaluation import Arm, Experiment, Setup
+    from velatura.evaluation.plan import carry_out
     from velatura.images import save
     from velatura.jobs.experiments import order as order_plan
     from velatura.protect.panels import png
@@ -125,7 +125,7 @@ def test_a_plan_of_the_evaluation_in_earnest(
         save(png(make_scene(128, 136, 20 + i)), path)
     arms = [Arm.parse(text) for text in ("base", "real", "clean", "noise:0.1 then jpeg quality=60")]
     setup = Setup(
-        Protocol(
+        Experiment(
             art, "ada", arms, model=str(tiny_model), changes={"steps": 2, "batch": 2, "resolution": 64}, training=4,
             effort="fast", subjects=("a cat",), each=1, sampling_steps=2,
         ),

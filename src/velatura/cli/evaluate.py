@@ -17,17 +17,13 @@ from velatura.cli.options import DATABASE, DEVICE, METHOD
 from velatura.errors import Cancelled, InputError
 
 if TYPE_CHECKING:
-    from velatura.evaluation import Protocol, Setup
+    from velatura.evaluation import Experiment, Setup
     from velatura.evaluation.cost import Task
     from velatura.reports.result import Result
 
 PLAN_NAMES = (
     "quick, view, headline, methods, budgets, known, extractors, shares, recipes, img2img, "
     "resolution, countermeasures, noised, dropping, robust, inversion, clean"
-)
-STAGES = (
-    *("protecting", "sifting", "treating", "hardening"),
-    *("fine-tuning", "generating", "denoising", "judging"),
 )
 MINUTE = 60.0  # seconds between two lines in a log
 
@@ -125,7 +121,8 @@ def evaluate_command(
     in the output folder: a stopped run continues there, on another machine as well. `velatura report` makes a page of
     it.
     """
-    from velatura.evaluation import Setup, plans, schedule
+    from velatura.evaluation import Setup, plans
+    from velatura.evaluation.plan import tasks as tasks_of
 
     if background and processes > 1:
         raise InputError("--background: its parts go to the workers, so expected no --processes; start more workers")
@@ -141,11 +138,11 @@ def evaluate_command(
     for group in groups:
         name = artist or artist_of(group)
         folder = output / re.sub(r"\W+", "-", name.lower()) if several else output
-        setups.append(Setup(_protocol(readable(pictures(group), f"of {name}"), name, plan, **options), folder))
+        setups.append(Setup(_experiment(readable(pictures(group), f"of {name}"), name, plan, **options), folder))
     if background:
         _queue(setups, database)
         return
-    tasks = [schedule.tasks(setup) for setup in setups]
+    tasks = [tasks_of(setup) for setup in setups]
     rates = _announce(setups, tasks)
     if dry_run:
         return
@@ -167,13 +164,13 @@ def _queue(setups: Sequence[Setup], database: str | None) -> None:
     desk.call_worker()
 
 
-def _protocol(
+def _experiment(
     paths: Sequence[Path], name: str, plan: str, arms: tuple[str, ...], train_steps: int | None,
     cloak_model: tuple[str, ...], contents: tuple[Path, ...], each: int | None, seeds: int, clip: str | None,
     device: str, **options: Any,
-) -> Protocol:  # fmt: skip
+) -> Experiment:  # fmt: skip
     from velatura.diffusion.device import pick_device
-    from velatura.evaluation import Arm, Protocol, plans
+    from velatura.evaluation import Arm, Experiment, plans
 
     declared = plans.plan(plan)
     if not declared.mimics and seeds > 1:
@@ -182,27 +179,28 @@ def _protocol(
     if twice := {arm.key for arm in chosen if sum(other.key == arm.key for other in chosen) > 1}:
         raise InputError(f"--arm: expected different arms, got {sorted(twice)[0]} twice")
     art = readable(pictures(contents), "to paint over") if contents else ()
-    protocol = Protocol(
+    experiment = Experiment(
         paths, name, chosen, changes={} if train_steps is None else {"steps": train_steps}, recipes=declared.recipes,
         contents=art, extractors=cloak_model if cloak_model and not declared.other else ("mimic",),
         each=each or declared.each, seeds=tuple(range(seeds if declared.mimics else 0)), device=pick_device(device),
         **options,
     )  # fmt: skip
-    return protocol if clip is None else replace(protocol, clip=clip)
+    return experiment if clip is None else replace(experiment, clip=clip)
 
 
 def _announce(setups: Sequence[Setup], tasks: Sequence[Sequence[Task]]) -> dict[str, float]:
     """Print the plan and its cost before it starts; returns what a unit of each kind of work costs."""
     from velatura.evaluation import calibration, cost
+    from velatura.evaluation.stages import KINDS
 
     rates = cost.known()
     missing = 0
-    for setup, mine in zip(setups, tasks, strict=True):
+    for mine in tasks:
         new = cost.unknown(mine, rates)
         missing += len(new)
-        rates |= calibration.calibrate(setup, new)
+        rates |= calibration.calibrate(new)
     for setup, mine in zip(setups, tasks, strict=True):
-        p = setup.protocol
+        p = setup.experiment
         ways = ", ".join(way.label for way in setup.ways)
         who = f"the mimic ({p.model}; {ways}) gets" if p.seeds else f"no mimic; the model ({p.model}) sees"
         click.echo(
@@ -210,13 +208,13 @@ def _announce(setups: Sequence[Setup], tasks: Sequence[Sequence[Task]]) -> dict[
         )
         seeds = f"; seeds: {len(p.seeds)}" if p.seeds else ""
         click.echo(f"arms: {', '.join(arm.key for arm in p.arms)}{seeds}", err=True)
-        for stage in STAGES:
-            same = [task for task in mine if task.what.startswith(stage)]
+        for kind in KINDS:
+            same = [task for task in mine if task.what.startswith(kind)]
             if not same:
                 continue
             there = sum(not task.left for task in same)
             kept = f", {there} of them there already" if there else ""
-            click.echo(f"  {len(same)} times {stage}{kept}: {cost.duration(cost.seconds(same, rates))}", err=True)
+            click.echo(f"  {len(same)} times {kind}{kept}: {cost.duration(cost.seconds(same, rates))}", err=True)
     total = cost.duration(sum(cost.seconds(mine, rates) for mine in tasks))
     source = "a short trial just now" if missing else "earlier runs"
     click.echo(f"in all about {total} on this machine, by {source}", err=True)
@@ -228,7 +226,7 @@ def _carry_out(
 ) -> Result:
     """Run one artist's plan; ``rates`` become what was measured, for what comes later and for later runs."""
     from velatura.evaluation import cost, side_by_side
-    from velatura.evaluation.experiment import carry_out
+    from velatura.evaluation.plan import carry_out
 
     progress = cost.Progress(tasks, rates, later)
     try:

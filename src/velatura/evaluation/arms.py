@@ -3,44 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
 
 from velatura.countermeasures import COUNTERMEASURES
 from velatura.countermeasures.detect import DETECTORS
 from velatura.countermeasures.settings import parse as parse_settings
-from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError
-from velatura.evaluation.decoded_view import decoded_view
-from velatura.evaluation.methods import METHODS, NO_BOUND, Method, Work
-from velatura.images import read
-from velatura.perception.lpips import lpips
-from velatura.perception.pixels import ssim
-from velatura.protect import EFFORTS, Protector
-from velatura.protect.panels import png
-from velatura.protect.settings import flip_bound
-from velatura.protect.visibility import visible
-from velatura.styles.choose import BAND
+from velatura.evaluation.methods import METHODS, NO_BOUND, Method
+from velatura.protect.settings import EFFORTS, flip_bound
 
 PLAIN = ("base", "real", "clean")
-OnPicture = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One arm: ``kind`` of ``reports.tables.ARMS``; ``method`` of :data:`METHODS`, or a label with a ``folder``.
+    """What a mimic trains on, and what it does about it.
 
-    ``folder`` holds pictures protected elsewhere, under the names of the originals. ``share``: how much of the mimic's
-    training set is protected, the rest being clean (1: all). ``at``: the cloak's effort; none: what the protocol says.
-    ``on``: the models that it is made on ("mimic": the mimic's own); none: what the protocol says. ``towards``: T's
-    name, or a part of it that no other has; none: as the protocol says or the method chooses. What the mimic does about
-    it, in this order: ``dropping``: the detector whose findings it leaves out; ``then``: the countermeasure that its
-    pictures go through before training, with its settings (``jpeg quality=50``); ``denoised``: the one that the
-    pictures which it generates go through.
+    Attributes:
+        method: one of :data:`METHODS`, ``base``, ``real`` or ``clean``; or a label, with a ``folder``.
+        budget: LPIPS of the cloak, above 0 and up to 1; None where nothing is altered, or nobody said it.
+        folder: pictures protected elsewhere, under the names of the originals.
+        share: how much of the mimic's training set is protected, the rest being clean; above 0, and 1 is all.
+        at: the cloak's effort; none: what the experiment says.
+        on: the models that it is made on ("mimic": the mimic's own); none: what the experiment says.
+        towards: T's name, or a part of it that no other has; none: as the experiment says or the method chooses.
+        dropping: first of what the mimic does about it: the detector whose findings it leaves out.
+        then: the countermeasure that its pictures go through before training, with its settings
+            (``jpeg quality=50``).
+        denoised: the countermeasure that the pictures go through which it generates.
+
+    Raises:
+        InputError: a part of it is unknown, or has no meaning beside another.
     """
 
     method: str
@@ -140,8 +134,18 @@ class Arm:
         return replace(self, denoised="")
 
     @property
+    def untreated(self) -> Arm:
+        """The arm whose protected pictures this one shares: all of them, as they were protected."""
+        return replace(self, share=1.0, then="", dropping="", denoised="")
+
+    @property
+    def whole_set(self) -> Arm:
+        """The arm whose treated pictures this one shares: all of them, and no other measure taken."""
+        return replace(self, dropping="", denoised="")
+
+    @property
     def kind(self) -> str:
-        """The arm as results name it."""
+        """The arm as results name it: one of ``reports.tables.ARMS``."""
         return self.method if self.method in (*PLAIN, "noise", "shuffled") else "cloaked"
 
     @property
@@ -183,15 +187,6 @@ def _number(text: str) -> float | None:
         return None
 
 
-@dataclass(frozen=True)
-class Protection:
-    """Pictures of an arm as PNG files, figures of each (LPIPS, colour cast, decoded shift, ...), and T, or all Ts."""
-
-    files: list[bytes]
-    figures: list[dict[str, Any]]
-    style: str
-
-
 def visible_bound(arm: Arm, as_published: bool = False) -> float:
     """Bound on mean ꟻLIP of an arm's files: that of ``velatura protect``, for methods that have one.
 
@@ -201,72 +196,3 @@ def visible_bound(arm: Arm, as_published: bool = False) -> float:
     if row is None or not row.bound or (as_published and row.as_product):
         return NO_BOUND
     return flip_bound(arm.budget or 0)
-
-
-def protect(
-    arm: Arm,
-    protector: Protector,
-    pictures: Sequence[Tensor],
-    seed: int,
-    on_picture: OnPicture | None = None,
-    *,
-    eye: Extractor | None = None,
-    at_once: bool = True,
-) -> Protection:
-    """Protect pictures ``(1, 3, h, w)`` with the arm's method, at equal LPIPS in the file, each file of its size.
-
-    δ is made at the protector's working resolution. ``eye``: whose view figures are of; None: the cloak's first model.
-    ``at_once``: whether cloaks of the product begin from the instant one.
-    """
-    artworks = [read(png(x)) for x in pictures]
-    originals = [protector.working(artwork) for artwork in artworks]
-    row = METHODS[arm.method]
-    protector.settings = replace(protector.settings, band=BAND if row.draws_like_glaze else None)
-    looks = [protector.look(artwork) for artwork in artworks]
-    if arm.method == "scattered":
-        choices = [protector.choose([look]) for look in looks]
-    else:
-        choices = [protector.choose(looks)] * len(looks)
-    targets = [protector.paint(x, choice) for x, choice in zip(originals, choices, strict=True)]
-    assert arm.budget is not None
-    bound = visible_bound(arm, protector.settings.as_published)
-    protector.settings = replace(protector.settings, budget=arm.budget, flip=bound, seed=seed)
-    abouts = [protector.circumstances(artwork) for artwork in artworks]
-    deltas = row(protector, Work(originals, targets, abouts, arm.budget, seed, at_once))
-    files, figures = [], []
-    for i, (artwork, x, t, delta) in enumerate(zip(artworks, originals, targets, deltas, strict=True)):
-        # Every method is brought to the same LPIPS in its file, however much it left unused.
-        data, saved, _ = protector.fit(artwork, x, delta, largest=8.0, enough=0.97)
-        files.append(data)
-        figures.append(measure(protector.extractors, eye, x, protector.working(saved), t))
-        if on_picture is not None:
-            on_picture(i + 1, len(originals))
-    return Protection(files, figures, ", ".join(sorted({choice.style.name for choice in choices})))
-
-
-def measure(
-    own: Sequence[Extractor], eye: Extractor | None, original: Tensor, saved: Tensor, target: Tensor
-) -> dict[str, float]:
-    """Figures of a protected picture, of its file.
-
-    ``latent_remaining`` and ``decoded_shift`` are the mimic's view (``eye``). Where the cloak was made on other models,
-    ``own_decoded_shift`` is the smallest of their views: all that somebody knows who does not know the mimic.
-    """
-    eye = eye or own[0]
-    distance = float(lpips(original, saved))
-    seen = decoded_view(eye, original, saved, target, max(distance, 1e-3), 0)
-    found = {"lpips": distance, "latent_remaining": seen["latent_remaining"], "decoded_shift": seen["decoded_shift"]}
-    others = [extractor for extractor in own if extractor.sha256 != eye.sha256]
-    if others:
-        shifts = (decoded_view(e, original, saved, target, max(distance, 1e-3), 0)["decoded_shift"] for e in own)
-        found["own_decoded_shift"] = min(shifts)
-    return found | _changed(original, saved)
-
-
-def changed(original: Tensor, saved: Tensor) -> dict[str, float]:
-    """Figures of a picture that was protected elsewhere, whose target is not known."""
-    return {"lpips": float(lpips(original, saved)), **_changed(original, saved)}
-
-
-def _changed(original: Tensor, saved: Tensor) -> dict[str, float]:
-    return {"ssim": float(ssim(original, saved)), **visible(original, saved)}

@@ -19,12 +19,15 @@ from velatura.countermeasures.attack import Attack, model_for, prepare
 from velatura.diffusion import extractors
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError, WeightsError
-from velatura.evaluation.arms import Arm, protect
+from velatura.evaluation.arms import Arm
 from velatura.evaluation.checkpoint import Checkpoint
+from velatura.evaluation.experiment import Say
 from velatura.evaluation.figures import known_as
+from velatura.evaluation.folders import PAINTING
 from velatura.evaluation.methods import METHODS
-from velatura.evaluation.protocol import FEWEST_TO_TRAIN, PAINTING, Say, split
+from velatura.evaluation.protecting import protect
 from velatura.evaluation.references import Eye, References, applied
+from velatura.evaluation.setup import FEWEST_TO_TRAIN, split
 from velatura.images import read, working
 from velatura.judges import embedded
 from velatura.perception import lpips as distances
