@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from velatura import __version__
-from velatura.evaluation import Arm, Experiment, Setup, plans, run
+from velatura.evaluation import Arm, Experiment, Setup, named_plans, run
 from velatura.evaluation.plan import carry_out
 from velatura.images import save
 from velatura.images.libvips import pyvips
@@ -43,7 +43,7 @@ GUIDANCE = {"full": (1.5, 3.0)}  # of the others, 1.5 only
 def experiment(art: Path, artist: str, training: int, seed: int) -> Experiment:
     paths = sorted((art / artist).glob("*.jpg"))
     name = Path(artist).name.replace("-", " ")
-    return Experiment(paths, name, plans.arms("clean"), training=training, seeds=(seed,))
+    return Experiment(paths, name, named_plans.arms("clean"), training=training, seeds=(seed,))
 
 
 def sheets(setup: Setup, start: Path) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from velatura.cli.evaluate import PLAN_NAMES, evaluate_command
 from velatura.errors import InputError
-from velatura.evaluation import METHODS, Arm, plans
+from velatura.evaluation import METHODS, Arm, named_plans
 from velatura.evaluation.arms import countermeasure, visible_bound
 from velatura.evaluation.figures import cloak_rows, compared, known_as
 from velatura.evaluation.methods import NO_BOUND, Work
@@ -81,20 +81,20 @@ def test_results_tell_shares_and_models_apart() -> None:
 
 
 def test_plans_have_their_controls() -> None:
-    for name, plan in plans.PLANS.items():
-        arms = plans.arms(name, ("taef2",))
+    for name, plan in named_plans.PLANS.items():
+        arms = named_plans.arms(name, ("taef2",))
         assert ({"real", "clean"} if plan.mimics else {"real"}) <= {arm.method for arm in arms}
         noise = {(arm.budget, arm.share) for arm in arms if arm.method == "noise"}
         assert all((arm.budget, arm.share) in noise for arm in arms if arm.kind == "cloaked")
         assert all(Recipe.parse(text) for text in plan.recipes)
-        assert name in plans.listed()
+        assert name in named_plans.listed()
         assert "other" not in {model for arm in arms for model in arm.on}
-    assert plans.arms("extractors", ("a", "b"))[-1].on == ("mimic", "a", "b")
-    assert PLAN_NAMES.split(", ") == list(plans.PLANS)
+    assert named_plans.arms("extractors", ("a", "b"))[-1].on == ("mimic", "a", "b")
+    assert PLAN_NAMES.split(", ") == list(named_plans.PLANS)
     with pytest.raises(InputError, match="expected one of quick, view, headline"):
-        plans.arms("none")
+        named_plans.arms("none")
     with pytest.raises(InputError, match="--cloak-model"):
-        plans.arms("extractors")
+        named_plans.arms("extractors")
 
 
 def test_recipes_are_read_and_refused() -> None:
@@ -278,7 +278,7 @@ def test_the_plan_of_several_artists_wants_a_folder_each(tmp_path: Path) -> None
         assert says in str(done.exception)
     done = CliRunner().invoke(evaluate_command, ["--plans"])
     assert done.exit_code == 0
-    assert all(name in done.output for name in plans.PLANS)
+    assert all(name in done.output for name in named_plans.PLANS)
 
 
 def test_countermeasures_are_part_of_an_arm() -> None:

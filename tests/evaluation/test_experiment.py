@@ -456,8 +456,8 @@ def test_a_base_model_that_has_seen_cloaks(tiny_model: Path, art: list[Path], ot
     plan = Experiment(art, "ada", arms, model=str(tiny_model), pairs=others, recipes=("", "robust3"), **SMALL)
     setup = Setup(plan, tmp_path / "out")
     usual, robust = setup.ways
-    assert robust.hardening is not None
-    assert (robust.hardening.steps, robust.hardening.cosine, robust.settings.steps) == (3, False, 2)
+    assert robust.robust_training is not None
+    assert (robust.robust_training.steps, robust.robust_training.cosine, robust.settings.steps) == (3, False, 2)
     rates = calibrate(tasks(setup))
     assert all(rates[task.kind] > 0 for task in tasks(setup))
     planned, said = {task.what for task in tasks(setup)}, set()
@@ -466,7 +466,7 @@ def test_a_base_model_that_has_seen_cloaks(tiny_model: Path, art: list[Path], ot
     assert "hardening: robust 3" in said
     shifts = {(r.arm, r.recipe) for r in result.rows if r.metric == "style_shift_top3"}
     assert shifts == {(arm, recipe) for arm in ("base", "clean") for recipe in ("full", "full robust 3")}
-    card = json.loads((setup.folders.hardened(robust) / "mimic.json").read_text())
+    card = json.loads((setup.folders.robust_base(robust) / "mimic.json").read_text())
     assert set(card["captions"]) == {"a picture by artist 0", "a picture by artist 1"}
     places = {setup.folders.samples(arm, way, 0) for arm in arms for way in setup.ways}
     assert len(places) == 4

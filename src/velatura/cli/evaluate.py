@@ -31,9 +31,9 @@ MINUTE = 60.0  # seconds between two lines in a log
 def _list_plans(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
     if not wanted:
         return
-    from velatura.evaluation import plans
+    from velatura.evaluation import named_plans
 
-    click.echo(plans.listed())
+    click.echo(named_plans.listed())
     ctx.exit()
 
 
@@ -121,12 +121,12 @@ def evaluate_command(
     in the output folder: a stopped run continues there, on another machine as well. `velatura report` makes a page of
     it.
     """
-    from velatura.evaluation import Setup, plans
+    from velatura.evaluation import Setup, named_plans
     from velatura.evaluation.plan import tasks as tasks_of
 
     if background and processes > 1:
         raise InputError("--background: its parts go to the workers, so expected no --processes; start more workers")
-    several = plans.plan(plan).artists
+    several = named_plans.plan(plan).artists
     if several and (len(art) < 2 or not all(path.is_dir() for path in art)):
         raise InputError(f"plan {plan}: expected the folders of two artists or more, got {len(art)} path(s)")
     if several and artist is not None:
@@ -170,12 +170,12 @@ def _experiment(
     device: str, **options: Any,
 ) -> Experiment:  # fmt: skip
     from velatura.diffusion.device import pick_device
-    from velatura.evaluation import Arm, Experiment, plans
+    from velatura.evaluation import Arm, Experiment, named_plans
 
-    declared = plans.plan(plan)
+    declared = named_plans.plan(plan)
     if not declared.mimics and seeds > 1:
         raise InputError(f"plan {plan}: no mimic is trained, so expected no --seeds, got {seeds}")
-    chosen = [Arm.parse(text) for text in arms] if arms else plans.arms(plan, cloak_model)
+    chosen = [Arm.parse(text) for text in arms] if arms else named_plans.arms(plan, cloak_model)
     if twice := {arm.key for arm in chosen if sum(other.key == arm.key for other in chosen) > 1}:
         raise InputError(f"--arm: expected different arms, got {sorted(twice)[0]} twice")
     art = readable(pictures(contents), "to paint over") if contents else ()

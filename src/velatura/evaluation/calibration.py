@@ -70,16 +70,16 @@ def treating(setup: Setup, words: str, side: int) -> float:
     return time.perf_counter() - start
 
 
-def hardening(setup: Setup, way: Way) -> float:
+def robust_training(setup: Setup, way: Way) -> float:
     """Seconds per step: one of the encoder and one of the U-Net are two, so the mean of both."""
-    assert way.hardening is not None
-    watch, side = _Stopwatch(), way.hardening.resolution
+    assert way.robust_training is not None
+    watch, side = _Stopwatch(), way.robust_training.resolution
     picture = torch.full((1, 3, side, side), 0.5)
     pipeline = models.load(setup.experiment.model, setup.experiment.device)
     with suppress(Cancelled):
-        for step in robust.harden(pipeline.vae, [(picture, picture)], replace(way.hardening, steps=STEPS + 2)):
+        for step in robust.harden(pipeline.vae, [(picture, picture)], replace(way.robust_training, steps=STEPS + 2)):
             watch(step)
-    return (watch.seconds + training(setup, replace(way, settings=way.hardening))) / 2
+    return (watch.seconds + training(setup, replace(way, settings=way.robust_training))) / 2
 
 
 def training(setup: Setup, way: Way) -> float:

@@ -37,7 +37,7 @@ def _check_ways(setup: Setup) -> None:
         raise InputError("img2img: expected pictures to paint over (--contents), by others than the artist")
     if any(way.recipe.one for way in ways) and any(arm.share < 1 for arm in arms):
         raise InputError("one: a mimic with one picture has no share of protected ones: leave out @SHARE")
-    needs_pairs = any(arm.dropping for arm in arms) or any(way.hardening for way in ways)
+    needs_pairs = any(arm.dropping for arm in arms) or any(way.robust_training for way in ways)
     fewest = 2 * FEWEST_CLEAN
     if needs_pairs and len(setup.pairs) < fewest:
         raise InputError(f"{setup.experiment.pairs}: expected {fewest} pairs or more, got {len(setup.pairs)}")

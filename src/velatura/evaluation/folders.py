@@ -99,11 +99,11 @@ class Folders:
         about = [self.found(arm), setup.art_digests, setup.side, treatment.describe(), treatment.weights]
         return setup.out / "treated" / f"{arm.whole_set.key}-{_key(about)}"
 
-    def hardened(self, way: Way) -> Path:
+    def robust_base(self, way: Way) -> Path:
         """Folder of the base model after robust training."""
-        assert way.hardening is not None
-        about = [self.setup.digests, asdict(way.hardening), [pair.digest for pair in self.setup.pairs]]
-        return self.setup.out / "hardened" / f"{way.hardening.steps}-{_key(about)}"
+        assert way.robust_training is not None
+        about = [self.setup.digests, asdict(way.robust_training), [pair.digest for pair in self.setup.pairs]]
+        return self.setup.out / "hardened" / f"{way.robust_training.steps}-{_key(about)}"
 
     def mimic(self, arm: Arm, way: Way, seed: int) -> Path:
         """Folder of a fine-tuned model."""
@@ -112,7 +112,7 @@ class Folders:
         about = [setup.digests, setup.experiment.artist, setup.texts, settings, setup.art_digests]
         about.append(self.treated(arm).name if arm.then else self.found(arm))
         about += [self.sifted(arm).name] if arm.dropping else []
-        about += [self.hardened(way).name] if way.hardening else []
+        about += [self.robust_base(way).name] if way.robust_training else []
         about += ["one"] if way.recipe.one else []
         return setup.out / "mimics" / f"{arm.key}-{way.settings.method}-{seed}-{_key(about)}"
 
@@ -120,8 +120,8 @@ class Folders:
         """Folder of generated pictures."""
         setup, e = self.setup, self.setup.experiment
         model: Any = setup.digests if arm.method == "base" else self.mimic(arm, way, seed).name
-        if arm.method == "base" and way.hardening:
-            model = self.hardened(way).name
+        if arm.method == "base" and way.robust_training:
+            model = self.robust_base(way).name
         about: list[Any] = [model, setup.prompts(way), seed, e.sampling_steps, setup.guidance, way.settings.resolution]
         if way.recipe.strength is not None:
             about += [way.recipe.strength, [digest(path) for path in e.contents]]

@@ -26,14 +26,14 @@ BATCH = 24  # generated at once
 
 def base(setup: Setup, way: Way) -> str:
     """The base model of a way to work: the experiment's, or what robust training made of it."""
-    return setup.experiment.model if way.hardening is None else str(setup.folders.hardened(way))
+    return setup.experiment.model if way.robust_training is None else str(setup.folders.robust_base(way))
 
 
-def harden(setup: Setup, way: Way, tell: Tell) -> None:
+def train_robust_base(setup: Setup, way: Way, tell: Tell) -> None:
     """Adapt the base model to cloaked pictures of other artists."""
-    assert way.hardening is not None
-    experiment, folder = setup.experiment, setup.folders.hardened(way)
-    pairs = opened(setup.pairs, way.hardening.resolution)
+    assert way.robust_training is not None
+    experiment, folder = setup.experiment, setup.folders.robust_base(way)
+    pairs = opened(setup.pairs, way.robust_training.resolution)
     if len(pairs) < 2:
         raise InputError(f"{experiment.pairs}: expected two pairs or more that can be read, got {len(pairs)}")
     words = [captions.with_artist(captions.subject(p.clean.stem), p.artist or "an artist") for p in pairs]
@@ -44,7 +44,7 @@ def harden(setup: Setup, way: Way, tell: Tell) -> None:
         list(pairs.values()),
         words,
         folder,
-        way.hardening,
+        way.robust_training,
         on_step=lambda step: tell(step.done, step.total),
     )
 

@@ -136,7 +136,7 @@ class _Stages:
     def mimic(self, judged: Judged, given: tuple[str, ...]) -> None:
         """A mimic, its pictures, and what is said of them."""
         way, own = judged.way, judged._replace(arm=judged.arm.trained_on)
-        needed = given if way.hardening is None else (*given, self.harden(way))
+        needed = given if way.robust_training is None else (*given, self.robust_base(way))
         if own.arm.method != "base":
             needed = (self.train(own, needed),)
         made = self.generate(own, needed)
@@ -144,14 +144,16 @@ class _Stages:
             made = self.denoise(judged, made)
         self.judge(judged, made)
 
-    def harden(self, way: Way) -> str:
-        assert way.hardening is not None
+    def robust_base(self, way: Way) -> str:
+        assert way.robust_training is not None
         name = f"{HARDENING}: {way.suffix.removesuffix(' img2img').strip()}"
         # A step of the encoder and one of the U-Net are two.
-        units, folder = 2 * way.hardening.steps, self.folders.hardened(way)
-        kind = f"{HARDENING}, {way.hardening.batch} of {self._on(way)}"
-        cost = Cost(kind, units, self._if_read(name, folder, units), partial(calibration.hardening, self.setup, way))
-        return self.add(Stage(name, (), folder, cost, partial(mimics.harden, self.setup, way)))
+        units, folder = 2 * way.robust_training.steps, self.folders.robust_base(way)
+        kind = f"{HARDENING}, {way.robust_training.batch} of {self._on(way)}"
+        cost = Cost(
+            kind, units, self._if_read(name, folder, units), partial(calibration.robust_training, self.setup, way)
+        )
+        return self.add(Stage(name, (), folder, cost, partial(mimics.train_robust_base, self.setup, way)))
 
     def train(self, made: Judged, needed: tuple[str, ...]) -> str:
         # Several ways to generate may share a mimic.
