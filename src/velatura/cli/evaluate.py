@@ -57,9 +57,9 @@ def _list_plans(ctx: click.Context, parameter: click.Parameter, wanted: bool) ->
     multiple=True,
     help="An arm: clean, noise:0.05, velatura:0.1@0.5 (half of the pictures), 'velatura:0.1 at fast' (its "
     "effort), 'velatura:0.1 on mini+taesd', 'velatura:0.1 towards hieronymus-bosch' (its T), or LABEL=FOLDER "
-    "(LABEL:0.1=FOLDER) of protected pictures; 'velatura:0.1 then jpeg quality=50': through a countermeasure first; "
-    "'... denoised nlm': its pictures through one after; 'velatura:0.1@0.5 dropping trained': without those "
-    "that a detector finds. Repeatable.",
+    "(LABEL:0.1=FOLDER) of protected pictures; MODULE:FUNCTION:0.1: a cloak of your own; 'velatura:0.1 then jpeg "
+    "quality=50': through a countermeasure first; '... denoised nlm': its pictures through one after; "
+    "'velatura:0.1@0.5 dropping trained': without those that a detector finds. Repeatable.",
 )
 @click.option("--artist", help="Name in captions and prompts; else the folder's name.")
 @click.option(
@@ -99,6 +99,12 @@ def _list_plans(ctx: click.Context, parameter: click.Parameter, wanted: bool) ->
     "--seeds", default=1, show_default=True, type=click.IntRange(1), help="Mimics an arm; none in the plan view."
 )
 @click.option("--genre", help="The artist's genre, for the paper's genre shift by CLIP ('post impressionism').")
+@click.option(
+    "--judge",
+    "judges",
+    multiple=True,
+    help="A judge of your own: its name in an installed package, or MODULE:FUNCTION. Repeatable.",
+)
 @click.option("--clip", help="The CLIP model for it: a hub id or a folder on this machine.")
 @click.option(
     "--processes",

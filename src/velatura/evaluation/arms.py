@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from velatura.countermeasures import COUNTERMEASURES
 from velatura.countermeasures.detect import DETECTORS
+from velatura.countermeasures.plugged import named
 from velatura.countermeasures.settings import parse as parse_settings
 from velatura.errors import InputError
-from velatura.evaluation.methods import METHODS, NO_BOUND, Method
+from velatura.evaluation.methods import NO_BOUND, Method
+from velatura.evaluation.plugged import method_names, method_of
 from velatura.protect.settings import EFFORTS, flip_bound
 
 PLAIN = ("base", "real", "clean")
@@ -21,7 +22,8 @@ class Arm:
     """What a mimic trains on, and what it does about it.
 
     Attributes:
-        method: one of :data:`METHODS`, ``base``, ``real`` or ``clean``; or a label, with a ``folder``.
+        method: one of :data:`~velatura.evaluation.methods.METHODS`, an installed package's or ``MODULE:FUNCTION``
+            (``plugins.py``); ``base``, ``real`` or ``clean``; or a label, with a ``folder``.
         budget: LPIPS of the cloak, above 0 and up to 1; None where nothing is altered, or nobody said it.
         folder: pictures protected elsewhere, under the names of the originals.
         share: how much of the mimic's training set is protected, the rest being clean; above 0, and 1 is all.
@@ -51,19 +53,20 @@ class Arm:
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
             raise InputError(f"arm {self.method}: expected a share above 0 and up to 1, got {self.share}")
-        known = (*PLAIN, *METHODS)
-        if self.folder is None and self.method not in known:
-            raise InputError(f"arm {self.method!r}: expected one of {', '.join(known)}, or LABEL=FOLDER")
+        known, row = (*PLAIN, *method_names()), self.row
+        if self.folder is None and self.method not in PLAIN and row is None:
+            expected = ", ".join(known)
+            raise InputError(f"arm {self.method!r}: expected one of {expected}, MODULE:FUNCTION, or LABEL=FOLDER")
         if self.folder is not None and (self.method in known or not re.fullmatch(r"[\w.-]+", self.method)):
             raise InputError(
                 f"arm {self.method!r}: that name has a meaning of its own or is no plain word; choose another for "
                 f"{self.folder}"
             )
-        if (self.method in METHODS or self.budget is not None) and not 0 < (self.budget or 0) <= 1:
+        if (row is not None or self.budget is not None) and not 0 < (self.budget or 0) <= 1:
             raise InputError(
                 f"arm {self.method}: expected an LPIPS budget above 0 and up to 1, as in {self.method}:0.05"
             )
-        if self.at and (self.row is None or not self.row.follows_effort):
+        if self.at and (row is None or not row.follows_effort):
             raise InputError(f"arm {self.method}: has no effort to choose, so expected nothing after 'at'")
         if self.at and self.at not in EFFORTS:
             raise InputError(f"effort: expected one of {', '.join(EFFORTS)}, got {self.at!r}")
@@ -77,13 +80,11 @@ class Arm:
             raise InputError(f"detector {self.dropping!r}: expected one of {', '.join(DETECTORS)}")
         for words in filter(None, (self.then, self.denoised)):
             name, changes = countermeasure(words)
-            if name not in COUNTERMEASURES:
-                raise InputError(f"countermeasure {name!r}: expected one of {', '.join(COUNTERMEASURES)}")
-            parse_settings(COUNTERMEASURES[name].settings, changes)  # refuses what it does not know
+            parse_settings(named(name).settings, changes)  # refuses what it does not know
 
     @classmethod
     def parse(cls, text: str) -> Arm:
-        """``clean``, ``noise:0.05``, ``velatura:0.1@0.5`` (half of the pictures), ``label=FOLDER``.
+        """``clean``, ``noise:0.05``, ``velatura:0.1@0.5`` (half of the pictures), ``label=FOLDER``, ``mine:make:0.1``.
 
         ``velatura:0.1 at fast``: made with this effort; ``... on mini+taesd``: on these models; ``... towards
         hieronymus-bosch``: T by name; in this order. ``label:0.1=FOLDER``: to be compared with noise of LPIPS 0.1.
@@ -102,7 +103,9 @@ class Arm:
             label, _, towards = label.partition(" towards ")
             label, _, models = label.partition(" on ")
             label, _, effort = label.partition(" at ")
-        method, _, budget = label.strip().partition(":")
+        method, colon, budget = label.strip().rpartition(":")
+        if not colon:
+            method, budget = budget, ""
         wrong = (budget and _number(budget) is None) or (mark and share is None and "=" not in text)
         if wrong:
             raise InputError(f"arm {whole!r}: expected METHOD:BUDGET, as in noise:0.05, or LABEL=FOLDER")
@@ -116,7 +119,7 @@ class Arm:
     @property
     def row(self) -> Method | None:
         """All that is known of its method; None of arms whose pictures are not made here."""
-        return None if self.folder is not None else METHODS.get(self.method)
+        return None if self.folder is not None else method_of(self.method)
 
     @property
     def countermeasures(self) -> str:
@@ -165,7 +168,9 @@ class Arm:
         words = ("towards", "dropping", "then", "denoised")
         steps = ((word, str(getattr(self, word)).replace(" ", "-")) for word in words)
         done = "".join(f"-{word}-{what}" for word, what in steps if what)
-        return f"{self.method}{budget}{effort}{self._on('-on-')}{share}{done}"
+        # Of a function in a file, what its place has that no name of a folder may have.
+        method = re.sub(r"[^\w.-]", "-", self.method)
+        return f"{method}{budget}{effort}{self._on('-on-')}{share}{done}"
 
     def _on(self, word: str) -> str:
         return word + "+".join(Path(name).name for name in self.on) if self.on else ""

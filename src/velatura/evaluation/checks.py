@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from velatura import weights
@@ -9,6 +10,7 @@ from velatura.cloaks.instant import check_known
 from velatura.countermeasures.detect import FEWEST as FEWEST_CLEAN
 from velatura.errors import InputError
 from velatura.evaluation.arms import Arm
+from velatura.evaluation.plugged import judge_of, metric_of
 from velatura.styles import catalogue
 
 if TYPE_CHECKING:
@@ -25,10 +27,18 @@ def check(setup: Setup) -> None:
     experiment = setup.experiment
     for name in filter(None, (experiment.style, *(arm.towards for arm in experiment.arms))):
         catalogue.load().find(name)
+    _check_judges(experiment.judges)
     _check_ways(setup)
     _check_names(setup)
     for arm in experiment.arms:
         _check_arm(setup, arm)
+
+
+def _check_judges(names: Sequence[str]) -> None:
+    metrics = [metric_of(judge_of(name)) for name in names]
+    for name, metric in zip(names, metrics, strict=True):
+        if metrics.count(metric) > 1:
+            raise InputError(f"judge {name}: expected another name for each judge, got {metric} twice")
 
 
 def _check_ways(setup: Setup) -> None:

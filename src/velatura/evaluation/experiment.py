@@ -45,6 +45,7 @@ class Experiment:
         guidance: of generating; None: as usual for the model.
         genre: the artist's, for the paper's CLIP-based genre shift.
         clip: the CLIP model for it, on this machine.
+        judges: more judges, by the names of installed packages or as ``MODULE:FUNCTION`` (``plugins.py``).
         device: where networks run.
     """
 
@@ -70,6 +71,7 @@ class Experiment:
     guidance: float | None = None
     genre: str | None = None
     clip: str = "openai/clip-vit-base-patch32"
+    judges: Sequence[str] = ()
     device: str = "cpu"
 
     def settings(self, arm: Arm) -> ArmSettings:

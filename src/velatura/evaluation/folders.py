@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from velatura import weights
 from velatura.evaluation.arms import PLAIN, Arm, visible_bound
+from velatura.evaluation.plugged import judge_of
 from velatura.evaluation.recipes import Way
 from velatura.perception import style
 from velatura.protect.settings import CLOSEST
@@ -137,6 +138,7 @@ class Folders:
         about: list[Any] = [way.label, e.artist, setup.art_digests, [digest(path) for path in setup.held_back]]
         about += [weights.sha256(weights.embedded(name)) for name in ("judge-style", "lpips-vgg", "mini")]
         about += [e.genre, e.clip] if e.genre is not None else []
+        about += [[name, judge_of(name).sha256] for name in e.judges]
         return setup.out / "verdicts" / f"{self.samples(arm, way, seed).name}-{_key(about)}.json"
 
 

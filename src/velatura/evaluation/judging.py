@@ -15,8 +15,9 @@ from velatura import judges, weights
 from velatura.diffusion import clip, extractors
 from velatura.evaluation.arms import Arm
 from velatura.evaluation.experiment import Experiment, Tell
-from velatura.evaluation.figures import Look, Panel, judged, known_as
+from velatura.evaluation.figures import Look, OnPictures, Panel, judged, known_as
 from velatura.evaluation.mimics import samples
+from velatura.evaluation.plugged import judge_of, metric_of, scores
 from velatura.evaluation.recipes import Way
 from velatura.evaluation.setup import Setup
 from velatura.images import read, save, working
@@ -24,6 +25,7 @@ from velatura.judges import embedded
 from velatura.judges.clip import genre_ranks
 from velatura.judges.views import opened, plain
 from velatura.perception.style import style
+from velatura.plugins import Plugin
 from velatura.reports.result import Row
 
 
@@ -48,8 +50,15 @@ class Jury:
         name = known_as(experiment.artist, embedded.load().artists)
         judge = judges.fit({name: setup.held_back}, device=experiment.device, on_picture=tell)
         training, held_back = list(opened(setup.training)), list(opened(setup.held_back))  # large files, for every arm
-        self.panel = Panel(judge, experiment.artist, training, held_back, _genre(experiment))
+        own = {metric_of(judge): self._own(judge) for judge in map(judge_of, experiment.judges)}
+        self.panel = Panel(judge, experiment.artist, training, held_back, _genre(experiment), own)
         return self.panel
+
+    def _own(self, judge: Plugin) -> OnPictures:
+        """A judge of the user's, who looks at pictures at the resolution of cloaks, beside the artist's held back."""
+        side = self.setup.resolution
+        real = [working(read(path), side) for path in self.setup.held_back]
+        return lambda made: scores(judge, [working(read(path), side) for path in made], real)
 
     def judge_real(self, arm: Arm, tell: Tell) -> None:
         """Judge the artist's own training pictures."""

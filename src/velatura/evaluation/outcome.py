@@ -17,6 +17,7 @@ from velatura.evaluation.figures import cloak_rows, compared, dropped_rows, view
 from velatura.evaluation.folders import PAINTING
 from velatura.evaluation.judging import Jury
 from velatura.evaluation.methods import METHODS, made_with
+from velatura.evaluation.plugged import judge_of
 from velatura.evaluation.protecting import figures_of
 from velatura.evaluation.setup import Setup
 from velatura.evaluation.stages import Judged
@@ -84,7 +85,8 @@ def _rows_of_pictures(setup: Setup, jury: Jury, arm: Arm) -> list[Row]:
 
 def _settings(setup: Setup) -> dict[str, Any]:
     experiment = setup.experiment
-    left_out = ("art", "arms", "subjects", "contents", "purifier", "pairs")
+    left_out = ("art", "arms", "subjects", "contents", "purifier", "pairs", "judges")
+    own_judges = {name: judge_of(name).sha256 for name in experiment.judges}
     return {
         **{key: value for key, value in asdict(experiment).items() if key not in left_out},
         "arms": [arm.key for arm in experiment.arms],
@@ -105,6 +107,7 @@ def _settings(setup: Setup) -> dict[str, Any]:
         "methods": _methods(setup),
         "at_once": [arm.key for arm in experiment.arms if experiment.settings(arm).at_once],
         "optimised_through": {arm.method: arm.row.seen for arm in experiment.arms if arm.row and arm.row.seen},
+        **({"judges": own_judges} if own_judges else {}),
     }
 
 

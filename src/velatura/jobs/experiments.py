@@ -128,8 +128,8 @@ def _parts(job: Job) -> list[Part]:
     for arm in tree.pop("arms"):
         folder = _found(arm["folder"]) if arm["folder"] else None
         arms.append(Arm(**arm | {"folder": folder, "on": tuple(arm["on"])}))
-    for name in ("recipes", "extractors", "subjects", "seeds"):
-        tree[name] = tuple(tree[name])
+    for name in ("recipes", "extractors", "subjects", "seeds", "judges"):
+        tree[name] = tuple(tree.get(name, ()))
     setup = Setup(Experiment(**tree | {"arms": arms, "device": pick_device(tree["device"])}), _found(job.order["out"]))
     if setup.digests != job.order["digests"]:
         raise InputError(f"model {tree['model']}: this machine's differs from that of the machine which ordered it")
