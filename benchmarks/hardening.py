@@ -72,8 +72,11 @@ def run(art: Path, output: Path, side: int, budget: float, plain: str, each: int
     flags = [f"hardened is not shown to keep {AIM:.0%} after {row.countermeasure}" for row in short]
     for row in rows:
         if row.metric in ("kept", "lpips"):
-            print(f"{row.cloak:10} {row.metric:6} {row.countermeasure or '':10} {row.value:.2f} "
-                  f"({row.low:.2f} to {row.high:.2f}) {row.recipe or ''}", flush=True)  # fmt: skip
+            print(
+                f"{row.cloak:10} {row.metric:6} {row.countermeasure or '':10} {row.value:.2f} "
+                f"({row.low:.2f} to {row.high:.2f}) {row.recipe or ''}",
+                flush=True,
+            )
     settings = {"side": side, "plain": plain, "tried": TRIED, "seen": METHODS["hardened"].seen, "aim": AIM}
     settings["gamma_start"] = EFFORTS["default"].gamma_start
     Result("hardening", __version__, seed, "cpu", settings, protector.weights(), rows, flags).save(output)
@@ -99,9 +102,20 @@ def _rows(
         for metric, found in (("decoded_shift", values), ("kept", [value / mean for value in values])):
             value, low, high = mean_interval(found)
             rows.append(
-                Row(metric, value, len(found), low, high, arm=Arm(method, budget).kind, cloak=method, budget=budget,
-                    countermeasure=name, recipe=None if name == "none" else recipe, seed=seed)
-            )  # fmt: skip
+                Row(
+                    metric,
+                    value,
+                    len(found),
+                    low,
+                    high,
+                    arm=Arm(method, budget).kind,
+                    cloak=method,
+                    budget=budget,
+                    countermeasure=name,
+                    recipe=None if name == "none" else recipe,
+                    seed=seed,
+                )
+            )
     for method, figures in used.items():
         for metric in ("lpips", "colour_cast", "delta_e_mean", "delta_e_flat"):
             value, low, high = mean_interval([f[metric] for f in figures])

@@ -61,9 +61,13 @@ def test_pictures_that_repeat_each_other_are_not_on_both_sides(art: list[Path], 
 
 
 SMALL: dict[str, Any] = {
-    "changes": {"steps": 2, "batch": 2, "resolution": 64}, "training": 4, "effort": "fast",
-    "subjects": ("a cat", "a sea"), "each": 1, "sampling_steps": 2,
-}  # fmt: skip
+    "changes": {"steps": 2, "batch": 2, "resolution": 64},
+    "training": 4,
+    "effort": "fast",
+    "subjects": ("a cat", "a sea"),
+    "each": 1,
+    "sampling_steps": 2,
+}
 STAGES = ("fine-tuning", "protecting", "generating")
 
 
@@ -125,9 +129,14 @@ def test_a_plan_without_mimics_looks_at_what_the_model_sees(tiny_model: Path, ar
 
 def test_several_ways_share_what_they_can(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
     experiment = Experiment(
-        art, "ada", [Arm.parse("clean"), Arm.parse("noise:0.1")], model=str(tiny_model), contents=art[:3],
-        recipes=("", "img2img", "x1.5"), **SMALL,
-    )  # fmt: skip
+        art,
+        "ada",
+        [Arm.parse("clean"), Arm.parse("noise:0.1")],
+        model=str(tiny_model),
+        contents=art[:3],
+        recipes=("", "img2img", "x1.5"),
+        **SMALL,
+    )
     setup = Setup(experiment, tmp_path / "out")
     assert [way.label for way in setup.ways] == ["full", "full img2img", "full 96 px"]
     assert (setup.resolution, setup.side) == (64, 96), "cloaks are made at the usual resolution, files kept larger"
@@ -137,12 +146,15 @@ def test_several_ways_share_what_they_can(tiny_model: Path, art: list[Path], tmp
     result = run(experiment, tmp_path / "out")
     shifts = {(r.arm, r.recipe): r.n for r in result.rows if r.metric == "style_shift_top3"}
     assert shifts == {
-        (arm, recipe): n for arm in ("clean", "noise")
+        (arm, recipe): n
+        for arm in ("clean", "noise")
         for recipe, n in (("full", 2), ("full img2img", 3), ("full 96 px", 2))
-    }  # fmt: skip
+    }
     assert [sheet.heading.split(" (")[1] for sheet in sheets(tmp_path / "out")] == [
-        "full, seed 0)", "full img2img, seed 0)", "full 96 px, seed 0)",
-    ]  # fmt: skip
+        "full, seed 0)",
+        "full img2img, seed 0)",
+        "full 96 px, seed 0)",
+    ]
     with pytest.raises(InputError, match="--contents"):
         Setup(replace(experiment, contents=()), tmp_path / "out")
 
@@ -288,8 +300,11 @@ def test_words_are_looked_for_of_all_pictures_or_of_one(tiny_model: Path, art: l
     )
     result = run(experiment, tmp_path / "out")
     assert {(r.arm, r.recipe) for r in result.rows if r.metric == "style_top1"} == {
-        ("base", "pez"), ("base", "pez one"), ("clean", "pez"), ("clean", "pez one"),
-    }  # fmt: skip
+        ("base", "pez"),
+        ("base", "pez one"),
+        ("clean", "pez"),
+        ("clean", "pez one"),
+    }
     with pytest.raises(InputError, match="one picture"):
         Setup(replace(experiment, arms=[Arm.parse("noise:0.1@0.5")]), tmp_path / "out")
     cards = [json.loads((setup.folders.mimic(arms[1], way, 0) / "mimic.json").read_text()) for way in setup.ways]
@@ -345,9 +360,24 @@ def test_a_dry_run_says_the_cost_and_leaves_nothing(
 def test_pictures_protected_elsewhere_are_an_arm(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
     done = CliRunner().invoke(
         evaluate_command,
-        [str(art[0].parent), "-o", str(tmp_path / "out"), "--arm", f"other={tmp_path / 'none'}", "--arm", "clean",
-         "--model", str(tiny_model), "--train-steps", "1", "--training", "4", "-n", "1"],
-    )  # fmt: skip
+        [
+            str(art[0].parent),
+            "-o",
+            str(tmp_path / "out"),
+            "--arm",
+            f"other={tmp_path / 'none'}",
+            "--arm",
+            "clean",
+            "--model",
+            str(tiny_model),
+            "--train-steps",
+            "1",
+            "--training",
+            "4",
+            "-n",
+            "1",
+        ],
+    )
     assert isinstance(done.exception, InputError)
     assert "expected a protected" in str(done.exception)
     folder = tmp_path / "webp"
@@ -419,9 +449,14 @@ def test_what_a_detector_finds_is_left_out_and_generations_are_denoised(
     )
     save(Purifier(Network(), 64, {}).save(), tmp_path / "purifier")
     plan = Experiment(
-        art, "ada", [Arm.parse(t) for t in texts], model=str(tiny_model), pairs=others,
-        purifier=tmp_path / "purifier", **SMALL,
-    )  # fmt: skip
+        art,
+        "ada",
+        [Arm.parse(t) for t in texts],
+        model=str(tiny_model),
+        pairs=others,
+        purifier=tmp_path / "purifier",
+        **SMALL,
+    )
     setup = Setup(plan, tmp_path / "out")
     plain, dropping, denoised = plan.arms[:3]
     way = setup.ways[0]

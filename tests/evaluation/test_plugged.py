@@ -216,9 +216,13 @@ def test_the_fast_table_takes_a_cloak_and_names_its_source(mine: Path) -> None:
 
 
 QUICK: dict[str, Any] = {
-    "changes": {"steps": 2, "batch": 2, "resolution": 64}, "training": 4, "effort": "fast", "subjects": ("a cat",),
-    "each": 2, "sampling_steps": 2,
-}  # fmt: skip
+    "changes": {"steps": 2, "batch": 2, "resolution": 64},
+    "training": 4,
+    "effort": "fast",
+    "subjects": ("a cat",),
+    "each": 2,
+    "sampling_steps": 2,
+}
 
 
 @pytest.fixture

@@ -60,9 +60,17 @@ def test_every_arm_meets_every_countermeasure_and_a_stopped_run_continues(
             raise Cancelled("stop")
 
     plan = Robustness(
-        art, "ada", budgets=(0.2,), countermeasures=("jpeg", "blur"), changes={"blur.sigma": "6"},
-        method="glaze", effort="max", pictures=4, side=64, seen=("jpeg",),
-    )  # fmt: skip
+        art,
+        "ada",
+        budgets=(0.2,),
+        countermeasures=("jpeg", "blur"),
+        changes={"blur.sigma": "6"},
+        method="glaze",
+        effort="max",
+        pictures=4,
+        side=64,
+        seen=("jpeg",),
+    )
     out = tmp_path / "r.json"
     with pytest.raises(Cancelled):
         run(plan, out, stop)
@@ -222,14 +230,17 @@ def test_names_win_over_folders_of_that_name(tmp_path: Path, monkeypatch: pytest
     assert (asked["names"], asked["art"]) == (("blur",), (Path("jpeg"),))
 
 
-@pytest.mark.parametrize(("arguments", "says"), [
-    (["--countermeasures", "magic"], "countermeasure 'magic': expected one of noise"),
-    (["--budgets", "loud"], "expected low, default, high"),
-    (["--cloak", "magic"], "cloak 'magic'"),
-    (["--set", "quality=4"], "NAME.KEY=VALUE"),
-    (["--set", "magic.quality=4"], "expected one of noise"),
-    (["-r", "100"], "multiple of 8"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--countermeasures", "magic"], "countermeasure 'magic': expected one of noise"),
+        (["--budgets", "loud"], "expected low, default, high"),
+        (["--cloak", "magic"], "cloak 'magic'"),
+        (["--set", "quality=4"], "NAME.KEY=VALUE"),
+        (["--set", "magic.quality=4"], "expected one of noise"),
+        (["-r", "100"], "multiple of 8"),
+    ],
+)
 def test_wrong_requests_cost_a_line(arguments: list[str], says: str, art: list[Path], tmp_path: Path) -> None:
     asked = [str(art[0].parent), "-o", str(tmp_path / "r.json"), *arguments]
     failed = CliRunner().invoke(robustness_command, asked)

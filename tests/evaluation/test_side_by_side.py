@@ -32,9 +32,14 @@ def test_what_fails_stops_only_what_needs_it_and_nothing_is_done_twice(
     for path in art:
         (tmp_path / "theirs" / path.name).write_bytes(b"no picture")
     about: dict[str, Any] = {
-        "model": str(tiny_model), "changes": {"steps": 2, "batch": 2, "resolution": 64}, "training": 4,
-        "effort": "fast", "subjects": ("a cat",), "each": 1, "sampling_steps": 2,
-    }  # fmt: skip
+        "model": str(tiny_model),
+        "changes": {"steps": 2, "batch": 2, "resolution": 64},
+        "training": 4,
+        "effort": "fast",
+        "subjects": ("a cat",),
+        "each": 1,
+        "sampling_steps": 2,
+    }
     arms = [Arm.parse(text) for text in ("clean", f"theirs={tmp_path / 'theirs'}", "base")]
     setup = Setup(Experiment(art, "ada", arms, **about), tmp_path / "out")
     begun: list[str] = []

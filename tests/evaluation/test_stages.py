@@ -20,9 +20,13 @@ from velatura.protect.panels import png
 pytest.importorskip("transformers")
 
 SMALL: dict[str, Any] = {
-    "changes": {"steps": 2, "batch": 2, "resolution": 64}, "training": 4, "effort": "fast",
-    "subjects": ("a cat", "a sea"), "each": 1, "sampling_steps": 2,
-}  # fmt: skip
+    "changes": {"steps": 2, "batch": 2, "resolution": 64},
+    "training": 4,
+    "effort": "fast",
+    "subjects": ("a cat", "a sea"),
+    "each": 1,
+    "sampling_steps": 2,
+}
 
 
 @pytest.fixture
@@ -61,9 +65,16 @@ def test_every_stage_comes_after_its_inputs_and_parts_are_those_that_lie_in_fold
 ) -> None:
     texts = ("base", "real", "clean", "noise:0.1@0.5", "noise:0.1@0.5 dropping spectrum then blur denoised nlm")
     experiment = Experiment(
-        art, "ada", [Arm.parse(text) for text in texts], model=str(tiny_model), pairs=pairs,
-        recipes=("", "img2img", "robust3"), contents=art[:2], seeds=(0, 1), **SMALL,
-    )  # fmt: skip
+        art,
+        "ada",
+        [Arm.parse(text) for text in texts],
+        model=str(tiny_model),
+        pairs=pairs,
+        recipes=("", "img2img", "robust3"),
+        contents=art[:2],
+        seeds=(0, 1),
+        **SMALL,
+    )
     setup = Setup(experiment, tmp_path / "out")
     whole = stages(setup, Jury(setup))
     names = [stage.name for stage in whole]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
+from velatura.cli.evaluate_output import announce, show, teller
 from velatura.cli.files import artist_of, pictures, readable
 from velatura.cli.options import DATABASE, DEVICE, METHOD
 from velatura.errors import Cancelled, InputError
@@ -25,7 +26,6 @@ PLAN_NAMES = (
     "quick, view, headline, methods, budgets, known, extractors, shares, recipes, img2img, "
     "resolution, countermeasures, noised, dropping, robust, inversion, clean"
 )
-MINUTE = 60.0  # seconds between two lines in a log
 
 
 def _list_plans(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
@@ -118,9 +118,16 @@ def _list_plans(ctx: click.Context, parameter: click.Parameter, wanted: bool) ->
 @DATABASE
 @DEVICE
 def evaluate_command(
-    art: tuple[Path, ...], output: Path, plan: str, artist: str | None, dry_run: bool, background: bool,
-    database: str | None, processes: int, **options: Any,
-) -> None:  # fmt: skip
+    art: tuple[Path, ...],
+    output: Path,
+    plan: str,
+    artist: str | None,
+    dry_run: bool,
+    background: bool,
+    database: str | None,
+    processes: int,
+    **options: Any,
+) -> None:
     """Protect the pictures in ART in several ways, fine-tune a mimic on each, generate, and judge whose style it is.
 
     ART is the pictures of one artist, a dozen at the least (in the plan known: a folder an artist). Everything is kept
@@ -149,11 +156,11 @@ def evaluate_command(
         _queue(setups, database)
         return
     tasks = [tasks_of(setup) for setup in setups]
-    rates = _announce(setups, tasks)
+    rates = announce(setups, tasks)
     if dry_run:
         return
     for i, (setup, mine) in enumerate(zip(setups, tasks, strict=True)):
-        _show(_carry_out(setup, mine, [task for others in tasks[i + 1 :] for task in others], rates, processes))
+        show(_carry_out(setup, mine, [task for others in tasks[i + 1 :] for task in others], rates, processes))
     click.echo(f"all of it: {output}; a page to look at: velatura report {output} -o page.html", err=True)
 
 
@@ -171,10 +178,19 @@ def _queue(setups: Sequence[Setup], database: str | None) -> None:
 
 
 def _experiment(
-    paths: Sequence[Path], name: str, plan: str, arms: tuple[str, ...], train_steps: int | None,
-    cloak_model: tuple[str, ...], contents: tuple[Path, ...], each: int | None, seeds: int, clip: str | None,
-    device: str, **options: Any,
-) -> Experiment:  # fmt: skip
+    paths: Sequence[Path],
+    name: str,
+    plan: str,
+    arms: tuple[str, ...],
+    train_steps: int | None,
+    cloak_model: tuple[str, ...],
+    contents: tuple[Path, ...],
+    each: int | None,
+    seeds: int,
+    clip: str | None,
+    device: str,
+    **options: Any,
+) -> Experiment:
     from velatura.diffusion.device import pick_device
     from velatura.evaluation import Arm, Experiment, named_plans
 
@@ -186,45 +202,19 @@ def _experiment(
         raise InputError(f"--arm: expected different arms, got {sorted(twice)[0]} twice")
     art = readable(pictures(contents), "to paint over") if contents else ()
     experiment = Experiment(
-        paths, name, chosen, changes={} if train_steps is None else {"steps": train_steps}, recipes=declared.recipes,
-        contents=art, extractors=cloak_model if cloak_model and not declared.other else ("mimic",),
-        each=each or declared.each, seeds=tuple(range(seeds if declared.mimics else 0)), device=pick_device(device),
+        paths,
+        name,
+        chosen,
+        changes={} if train_steps is None else {"steps": train_steps},
+        recipes=declared.recipes,
+        contents=art,
+        extractors=cloak_model if cloak_model and not declared.other else ("mimic",),
+        each=each or declared.each,
+        seeds=tuple(range(seeds if declared.mimics else 0)),
+        device=pick_device(device),
         **options,
-    )  # fmt: skip
+    )
     return experiment if clip is None else replace(experiment, clip=clip)
-
-
-def _announce(setups: Sequence[Setup], tasks: Sequence[Sequence[Task]]) -> dict[str, float]:
-    """Print the plan and its cost before it starts; returns what a unit of each kind of work costs."""
-    from velatura.evaluation import calibration, cost
-    from velatura.evaluation.stages import KINDS
-
-    rates = cost.known()
-    missing = 0
-    for mine in tasks:
-        new = cost.unknown(mine, rates)
-        missing += len(new)
-        rates |= calibration.calibrate(new)
-    for setup, mine in zip(setups, tasks, strict=True):
-        p = setup.experiment
-        ways = ", ".join(way.label for way in setup.ways)
-        who = f"the mimic ({p.model}; {ways}) gets" if p.seeds else f"no mimic; the model ({p.model}) sees"
-        click.echo(
-            f"{p.artist}: {who} {len(setup.training)} pictures, the judge {len(setup.held_back)} others", err=True
-        )
-        seeds = f"; seeds: {len(p.seeds)}" if p.seeds else ""
-        click.echo(f"arms: {', '.join(arm.key for arm in p.arms)}{seeds}", err=True)
-        for kind in KINDS:
-            same = [task for task in mine if task.what.startswith(kind)]
-            if not same:
-                continue
-            there = sum(not task.left for task in same)
-            kept = f", {there} of them there already" if there else ""
-            click.echo(f"  {len(same)} times {kind}{kept}: {cost.duration(cost.seconds(same, rates))}", err=True)
-    total = cost.duration(sum(cost.seconds(mine, rates) for mine in tasks))
-    source = "a short trial just now" if missing else "earlier runs"
-    click.echo(f"in all about {total} on this machine, by {source}", err=True)
-    return rates
 
 
 def _carry_out(
@@ -237,57 +227,16 @@ def _carry_out(
     progress = cost.Progress(tasks, rates, later)
     try:
         with tqdm(
-            total=100, disable=not sys.stderr.isatty(), dynamic_ncols=True,
+            total=100,
+            disable=not sys.stderr.isatty(),
+            dynamic_ncols=True,
             bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}",
-        ) as bar:  # fmt: skip
+        ) as bar:
             if processes > 1:
-                side_by_side.do_parts(setup, processes, _teller(cost.by_share(progress), bar))
-            return carry_out(setup, _teller(progress, bar))
+                side_by_side.do_parts(setup, processes, teller(cost.by_share(progress), bar))
+            return carry_out(setup, teller(progress, bar))
     except KeyboardInterrupt:
         raise Cancelled(f"cancelled: the same command continues in {setup.out}") from None
     finally:
         cost.remember({kind: rate for kind, rate in progress.rates.items() if rate != rates.get(kind)})
         rates |= progress.rates
-
-
-def _teller(progress: Callable[[str, int, int], tuple[float, float]], bar: Any) -> Callable[[str, int, int], None]:
-    """Progress over the whole plan: a bar for people, now and then a line for a log."""
-    import time
-
-    from velatura.evaluation.cost import duration
-
-    current, said = "", 0.0
-
-    def say(what: str, done: int, total: int) -> None:
-        nonlocal current, said
-        share, left = progress(what, done, total)
-        where = f"{what}, {done} of {total}"
-        if not bar.disable:
-            bar.set_description_str(where, refresh=False)
-            bar.set_postfix_str(f"{duration(left)} left", refresh=False)
-            bar.update(100 * share - bar.n)
-        elif what != current or time.monotonic() - said > MINUTE:
-            click.echo(f"{100 * share:3.0f}%, {duration(left)} left: {where}", err=True)
-            said = time.monotonic()
-        current = what
-
-    return say
-
-
-def _show(result: Result) -> None:
-    """The table, and then in plain words what it says."""
-    from velatura.reports import tables
-    from velatura.reports.summary import summarise
-
-    found = tables.cells(result.rows)
-    for heading, members in tables.tables(found):
-        click.echo(heading, err=True)
-        for cell in members:
-            for metric, title, _ in tables.shown(members):
-                if metric in cell.figures:
-                    value, small = tables.words(metric, cell.figures[metric])
-                    click.echo(f"  {cell.label:28} {title:24} {value:>6}  ({small})", err=True)
-    summary = summarise(result, yours=True)
-    for flag in summary.flags:
-        click.echo(f"flag: {flag}", err=True)
-    click.echo(summary.paragraph)
