@@ -251,6 +251,8 @@ def test_a_whole_experiment_with_plug_ins_of_all_kinds(mine: Path, art: list[Pat
     assert made["function"] == "mine:make"
     assert result.settings["judges"] == {"mine:brightness": made["sha256"]}
     assert result.weights["countermeasure mine:treat"] == made["sha256"]
+    every = ("cloak mine:make", "countermeasure mine:treat", "judge mine:brightness")
+    assert Setup(experiment, mine / "out").plugins == dict.fromkeys(every, made["sha256"])
     usual = Setup(replace(experiment, judges=()), mine / "out")
     asked = Setup(experiment, mine / "out")
     places = [setup.folders.samples(arms[0], setup.ways[0], 0) for setup in (usual, asked)]

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from velatura import judges, weights
+from velatura.countermeasures import plugged as countermeasures
 from velatura.countermeasures.attack import Attack, model_for, prepare
 from velatura.countermeasures.detect import FEWEST as FEWEST_CLEAN
 from velatura.countermeasures.detect import Features, features
@@ -25,6 +26,7 @@ from velatura.evaluation.arms import Arm, countermeasure
 from velatura.evaluation.checks import check
 from velatura.evaluation.experiment import Experiment
 from velatura.evaluation.folders import Folders, digest
+from velatura.evaluation.plugged import judge_of, sources
 from velatura.evaluation.recipes import Recipe, Way
 from velatura.images import read, working
 from velatura.judges.validation import near_duplicates, thumbnails
@@ -153,6 +155,16 @@ class Setup:
         e = self.experiment
         model = model_for(name, e.model, e.purifier, e.upscaler)
         return prepare(name, changes, model=model, device=e.device)
+
+    @property
+    def plugins(self) -> dict[str, str]:
+        """sha256 of the source of each plug-in that has a part in it, by what errors call it."""
+        found: dict[str, str] = {}
+        for arm in self.experiment.arms:
+            found |= sources(arm.method) if arm.folder is None else {}
+            for words in filter(None, (arm.then, arm.denoised)):
+                found |= countermeasures.sources(countermeasure(words)[0])
+        return found | {judge.title: judge.sha256 for judge in map(judge_of, self.experiment.judges)}
 
     @cached_property
     def pairs(self) -> list[Pair]:

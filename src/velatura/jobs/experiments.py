@@ -47,6 +47,7 @@ def order(desk: Desk, setup: Setup) -> Job:
         "out": _stored(out),
         "after": [list(part.after) for part in whole],
         "digests": setup.digests,
+        "plugins": setup.plugins,
     }
     tasks = [Picture(number, part.what, out, out, "result") for number, part in enumerate(whole)]
     return desk.submit(tasks, ordered, kind="evaluate", keep_days=KEEP_DAYS)
@@ -133,6 +134,9 @@ def _parts(job: Job) -> list[Part]:
     setup = Setup(Experiment(**tree | {"arms": arms, "device": pick_device(tree["device"])}), _found(job.order["out"]))
     if setup.digests != job.order["digests"]:
         raise InputError(f"model {tree['model']}: this machine's differs from that of the machine which ordered it")
+    for title, digest in job.order.get("plugins", {}).items():
+        if setup.plugins.get(title) != digest:
+            raise InputError(f"{title}: this machine's differs from that of the machine which ordered it")
     return parts(setup)
 
 
