@@ -75,7 +75,8 @@ def judged(
         counts["genre_shift"] = (panel.genre(made) > 3).sum()
     rows = [_share(metric, int(count), n, about) for metric, count in counts.items()]
     for name, own in panel.own.items():
-        mean, low, high = mean_interval(own(made))
+        values = own(made)
+        mean, low, high = mean_interval(values) if n > 1 else (values[0], None, None)
         rows.append(Row(f"{tables.OWN_JUDGE}{name}", mean, n, low, high, **about))
     if arm.method != "real":
         copies = judges.copy_rate(seen, panel.training, device=str(judge.extractor.device))

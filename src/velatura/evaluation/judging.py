@@ -37,13 +37,17 @@ class Jury:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.real: list[Row] = []  # what is said of the artist's own pictures
+        self._panel: Panel | None = None
 
-    @cached_property
+    @property
     def panel(self) -> Panel:
-        """Taught when it is first needed."""
-        return self.teach(lambda done, total: None)
+        """Those that judge; taught now, if that was no stage of its own."""
+        if self._panel is None:
+            self.teach(lambda done, total: None)
+        assert self._panel is not None
+        return self._panel
 
-    def teach(self, tell: Tell) -> Panel:
+    def teach(self, tell: Tell) -> None:
         """Teach the style judge the artist by the pictures held back."""
         setup, experiment = self.setup, self.setup.experiment
         tell(0, len(setup.held_back))
@@ -51,8 +55,7 @@ class Jury:
         judge = judges.fit({name: setup.held_back}, device=experiment.device, on_picture=tell)
         training, held_back = list(opened(setup.training)), list(opened(setup.held_back))  # large files, for every arm
         own = {metric_of(judge): self._own(judge) for judge in map(judge_of, experiment.judges)}
-        self.panel = Panel(judge, experiment.artist, training, held_back, _genre(experiment), own)
-        return self.panel
+        self._panel = Panel(judge, experiment.artist, training, held_back, _genre(experiment), own)
 
     def _own(self, judge: Plugin) -> OnPictures:
         """A judge of the user's, who looks at pictures at the resolution of cloaks, beside the artist's held back."""
