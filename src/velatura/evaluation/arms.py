@@ -168,8 +168,9 @@ class Arm:
         words = ("towards", "dropping", "then", "denoised")
         steps = ((word, str(getattr(self, word)).replace(" ", "-")) for word in words)
         done = "".join(f"-{word}-{what}" for word, what in steps if what)
-        # Of a function in a file, what its place has that no name of a folder may have.
-        method = re.sub(r"[^\w.-]", "-", self.method)
+        method = self.method
+        if ":" in method:  # a function's place: nothing of it that no folder's name may have, nor one that is hidden
+            method = re.sub(r"[^\w.-]", "-", method).lstrip(".-")
         return f"{method}{budget}{effort}{self._on('-on-')}{share}{done}"
 
     def _on(self, word: str) -> str:
