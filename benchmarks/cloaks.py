@@ -21,8 +21,9 @@ import torch
 from torch import Tensor
 
 from velatura import __version__
-from velatura.evaluation.arms import Arm, protect
-from velatura.evaluation.methods import BOUNDED, METHODS, SETTINGS, THROUGH_UNET, made_with
+from velatura.evaluation import Arm
+from velatura.evaluation.methods import METHODS, made_with
+from velatura.evaluation.protecting import protect
 from velatura.images import read, working
 from velatura.protect import Protector, Settings
 from velatura.reports.result import Result, Row
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
     squares = [[square(path, args.side) for path in paths] for paths in works]
     styles = [protector.choose([protector.look(read(path)) for path in paths]).style.name for paths in works]
     found: dict[tuple[str, float], list[dict[str, float]]] = {}
-    for method in sorted(args.methods or METHODS, key=lambda name: (name in THROUGH_UNET, name)):
+    for method in sorted(args.methods or METHODS, key=lambda name: (METHODS[name].through_unet, name)):
         for budget in args.budgets:
             figures = []
             for originals, style in zip(squares, styles, strict=True):
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace) -> None:
             "targets": styles,
             "resolution": args.side,
             "effort": "default",
-            "methods": {name: made_with(SETTINGS[name](protector.settings.cloak(), 0.0)) for name, _ in found},
+            "methods": {name: made_with(METHODS[name].settings(protector.settings.cloak(), 0.0)) for name, _ in found},
             "precision": protector.ways,
         }
         rows, flags = table(found, args.seed)
@@ -91,7 +92,7 @@ def table(found: dict[tuple[str, float], list[dict[str, float]]], seed: int) -> 
         if max(f["lpips"] for f in figures) > budget:
             flags.append(f"{method} at {budget:g}: budget exceeded in a saved file")
         if min(f["lpips"] for f in figures) < 0.9 * budget:
-            why = " (the bound on colours may be met first)" if method in BOUNDED else ""
+            why = " (the bound on colours may be met first)" if METHODS[method].bound else ""
             flags.append(f"{method} at {budget:g}: budget not used in a saved file{why}")
     return rows, flags
 

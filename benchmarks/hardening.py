@@ -3,11 +3,11 @@
     python benchmarks/hardening.py ../shared/art -o results/cloaks/hardening.json
 
 Pictures (``--each``) of the artists that may be tuned on (Kate Greenaway, Ivan Aivazovsky), middle squares, cloaked
-by a plain method and by ``hardened``, which optimises under what ``evaluation.methods.SEEN`` names. Then the real
-countermeasures (libjpeg, Pillow, OpenCV), those that it has seen and others that are held out. ``kept``: decoded shift
-after the countermeasure, over the mean decoded shift of the plain method's pictures as saved; noise of equal LPIPS
-beside. Means with 95 % t-intervals over pictures (the mean that they are divided by is taken as known). The aim was
-set beforehand: ``hardened`` keeps 0.6 or more of each.
+by a plain method and by ``hardened``, which optimises under what its row of ``evaluation.methods.METHODS`` names. Then
+the real countermeasures (libjpeg, Pillow, OpenCV), those that it has seen and others that are held out. ``kept``:
+decoded shift after the countermeasure, over the mean decoded shift of the plain method's pictures as saved; noise of
+equal LPIPS beside. Means with 95 % t-intervals over pictures (the mean that they are divided by is taken as known).
+The aim was set beforehand: ``hardened`` keeps 0.6 or more of each.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from torch import Tensor
 from velatura import __version__
 from velatura.countermeasures.attack import prepare
 from velatura.diffusion import extractors
-from velatura.evaluation.arms import Arm, protect
-from velatura.evaluation.methods import SEEN
-from velatura.evaluation.register import Eye, Register, applied
+from velatura.evaluation import Arm
+from velatura.evaluation.methods import METHODS
+from velatura.evaluation.protecting import protect
+from velatura.evaluation.references import Eye, References, applied
 from velatura.images import read, working
 from velatura.protect import EFFORTS, Protector, Settings
 from velatura.reports.result import Result, Row
@@ -48,7 +49,7 @@ TRIED: dict[str, dict[str, str]] = {
 def run(art: Path, output: Path, side: int, budget: float, plain: str, each: int, seed: int) -> None:
     protector = Protector(Settings(models=("mini",), resolutions=(side,), seed=seed))
     eye = Eye(extractors.load("mini"))
-    attacks = {name: prepare(name, changes, seed=seed) for name, changes in TRIED.items()}
+    treatments = {name: prepare(name, changes, seed=seed) for name, changes in TRIED.items()}
     shifts: dict[tuple[str, str], list[float]] = {}
     used: dict[str, list[dict[str, float]]] = {}
     for artist, _ in TUNING:
@@ -56,14 +57,14 @@ def run(art: Path, output: Path, side: int, budget: float, plain: str, each: int
         originals = [square(path, side) for path in paths]
         choice = protector.choose([protector.look(read(path)) for path in paths])
         protector.settings = Settings(models=("mini",), resolutions=(side,), seed=seed, style=choice.style.name)
-        register = Register(originals, [protector.paint(x, choice) for x in originals], eye)
+        references = References(originals, [protector.paint(x, choice) for x in originals], eye)
         for method in ("noise", plain, "hardened"):
             made = protect(Arm(method, budget), protector, originals, seed)
             used.setdefault(method, []).extend(made.figures)
             saved = [working(read(data), side) for data in made.files]
-            for name, attack in (("none", None), *attacks.items()):
-                place = register.after(attack)
-                changed = saved if attack is None else applied(attack, saved, "cpu")
+            for name, treatment in (("none", None), *treatments.items()):
+                place = references.after(treatment)
+                changed = saved if treatment is None else applied(treatment, saved, "cpu")
                 shifts.setdefault((method, name), []).extend(_shifts(eye, place, changed))
         protector.settings = Settings(models=("mini",), resolutions=(side,), seed=seed)
     rows = _rows(shifts, used, plain, budget, seed)
@@ -71,14 +72,17 @@ def run(art: Path, output: Path, side: int, budget: float, plain: str, each: int
     flags = [f"hardened is not shown to keep {AIM:.0%} after {row.countermeasure}" for row in short]
     for row in rows:
         if row.metric in ("kept", "lpips"):
-            print(f"{row.cloak:10} {row.metric:6} {row.countermeasure or '':10} {row.value:.2f} "
-                  f"({row.low:.2f} to {row.high:.2f}) {row.recipe or ''}", flush=True)  # fmt: skip
-    settings = {"side": side, "plain": plain, "tried": TRIED, "seen": SEEN["hardened"], "aim": AIM}
+            print(
+                f"{row.cloak:10} {row.metric:6} {row.countermeasure or '':10} {row.value:.2f} "
+                f"({row.low:.2f} to {row.high:.2f}) {row.recipe or ''}",
+                flush=True,
+            )
+    settings = {"side": side, "plain": plain, "tried": TRIED, "seen": METHODS["hardened"].seen, "aim": AIM}
     settings["gamma_start"] = EFFORTS["default"].gamma_start
     Result("hardening", __version__, seed, "cpu", settings, protector.weights(), rows, flags).save(output)
 
 
-def _shifts(eye: Eye, place: Register, changed: list[Tensor]) -> list[float]:
+def _shifts(eye: Eye, place: References, changed: list[Tensor]) -> list[float]:
     away = [eye.distance(x, goal) for x, goal in zip(changed, place.goals, strict=True)]
     return [1 - now / start for now, start in zip(away, place.start, strict=True)]
 
@@ -94,13 +98,24 @@ def _rows(
     mean = sum(whole) / len(whole)
     rows = []
     for (method, name), values in shifts.items():
-        recipe = "seen" if name in SEEN.get(method, ()) else "held out"
+        recipe = "seen" if name in METHODS[method].seen else "held out"
         for metric, found in (("decoded_shift", values), ("kept", [value / mean for value in values])):
             value, low, high = mean_interval(found)
             rows.append(
-                Row(metric, value, len(found), low, high, arm=Arm(method, budget).kind, cloak=method, budget=budget,
-                    countermeasure=name, recipe=None if name == "none" else recipe, seed=seed)
-            )  # fmt: skip
+                Row(
+                    metric,
+                    value,
+                    len(found),
+                    low,
+                    high,
+                    arm=Arm(method, budget).kind,
+                    cloak=method,
+                    budget=budget,
+                    countermeasure=name,
+                    recipe=None if name == "none" else recipe,
+                    seed=seed,
+                )
+            )
     for method, figures in used.items():
         for metric in ("lpips", "colour_cast", "delta_e_mean", "delta_e_flat"):
             value, low, high = mean_interval([f[metric] for f in figures])

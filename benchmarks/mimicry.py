@@ -20,10 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from velatura import __version__
-from velatura.evaluation import Protocol, plans, run
-from velatura.evaluation.arms import Arm
-from velatura.evaluation.experiment import carry_out
-from velatura.evaluation.protocol import Setup
+from velatura.evaluation import Arm, Experiment, Setup, named_plans, run
+from velatura.evaluation.plan import carry_out
 from velatura.images import save
 from velatura.images.libvips import pyvips
 from velatura.mimicry.pictures import contact_sheet
@@ -42,16 +40,16 @@ GRIDS: dict[str, list[dict[str, Any]]] = {
 GUIDANCE = {"full": (1.5, 3.0)}  # of the others, 1.5 only
 
 
-def protocol(art: Path, artist: str, training: int, seed: int) -> Protocol:
+def experiment(art: Path, artist: str, training: int, seed: int) -> Experiment:
     paths = sorted((art / artist).glob("*.jpg"))
     name = Path(artist).name.replace("-", " ")
-    return Protocol(paths, name, plans.arms("clean"), training=training, seeds=(seed,))
+    return Experiment(paths, name, named_plans.arms("clean"), training=training, seeds=(seed,))
 
 
 def sheets(setup: Setup, start: Path) -> None:
     """Every other picture of the base model and of the mimic, ``START-ARM.jpg``."""
-    for arm in (arm for arm in setup.protocol.arms if arm.method != "real"):
-        folder = setup.samples(arm, setup.ways[0], setup.protocol.seeds[0])
+    for arm in (arm for arm in setup.experiment.arms if arm.method != "real"):
+        folder = setup.folders.samples(arm, setup.ways[0], setup.experiment.seeds[0])
         sheet = pyvips.Image.new_from_buffer(contact_sheet(sorted(folder.glob("*.png"))[::2]), "")
         save(sheet.jpegsave_buffer(Q=85), start.with_name(f"{start.name}-{arm.method}.jpg"))
 
@@ -78,7 +76,7 @@ def timed(art: Path, seed: int) -> Result:
         spent[stage] = spent.get(stage, 0.0) + now - last
         last = now
 
-    plan = replace(protocol(art, artist, count, seed), arms=(Arm("clean"),))
+    plan = replace(experiment(art, artist, count, seed), arms=(Arm("clean"),))
     with tempfile.TemporaryDirectory() as folder:
         setup = Setup(plan, Path(folder))
         carry_out(setup, say)
@@ -97,7 +95,7 @@ def main(args: argparse.Namespace) -> None:
     if args.tune:
         grid, guided = GRIDS[args.method], GUIDANCE.get(args.method, (1.5,))
         for changes, guidance, (artist, training) in product(grid, guided, chosen(TUNING, args.only).items()):
-            plan = protocol(args.art, artist, training, args.seed)
+            plan = experiment(args.art, artist, training, args.seed)
             plan = replace(plan, method=args.method, changes=changes, guidance=guidance)
             rows = run(plan, args.work / Path(artist).name).rows
             shown = {f"{r.arm} {r.metric}": round(r.value, 3) for r in rows if r.metric.startswith("style_top")}
@@ -106,7 +104,7 @@ def main(args: argparse.Namespace) -> None:
     for artist, training in chosen(TUNING | REPORTING, args.only).items():
         name = Path(artist).name
         work = args.work / name
-        setup = Setup(protocol(args.art, artist, training, args.seed), work)
+        setup = Setup(experiment(args.art, artist, training, args.seed), work)
         result = carry_out(setup, say)
         result.command = f"python benchmarks/mimicry.py ../shared/art --seed {args.seed}"
         result.save(args.output / f"{name}.json")

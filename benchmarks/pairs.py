@@ -13,7 +13,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from velatura.evaluation.arms import Arm, protect
+from velatura.evaluation import Arm
+from velatura.evaluation.protecting import protect
 from velatura.images import read, save, working
 from velatura.protect import Protector, Settings
 from velatura.protect.panels import png

@@ -7,7 +7,7 @@ import re
 
 from parts.figures import ROOT, earlier, flagged, interval, result, runs, share, stale
 from velatura import weights
-from velatura.evaluation.plans import PLANS
+from velatura.evaluation.named_plans import PLANS
 from velatura.reports import page as reports
 from velatura.reports import prediction, tables
 from velatura.reports.result import Result, load

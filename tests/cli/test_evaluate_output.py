@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from velatura.cli.evaluate import PLAN_NAMES, _show, _teller, evaluate_command
+from velatura.cli.evaluate import PLAN_NAMES, evaluate_command
+from velatura.cli.evaluate_output import show, teller
 from velatura.reports.result import Result, Row
 from velatura.reports.statistics import wilson
 
@@ -43,7 +44,7 @@ def result(found: list[Row]) -> Result:
 
 
 def test_last_lines_are_plain_words(capsys: pytest.CaptureFixture[str]) -> None:
-    _show(result(rows(5, 8, 60)))
+    show(result(rows(5, 8, 60)))
     shown = capsys.readouterr()
     assert shown.out.startswith("On your 6 pictures, untouched and altered in two ways, a mimic each was trained")
     assert "on your unprotected pictures, the mimic was in the style in 95%" in shown.out
@@ -54,7 +55,7 @@ def test_last_lines_are_plain_words(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_flags_are_said_and_nothing_is_praised(capsys: pytest.CaptureFixture[str]) -> None:
-    _show(result(rows(60, 8, 60)))
+    show(result(rows(60, 8, 60)))
     shown = capsys.readouterr()
     assert "flag: the mimic is too weak on clean art" in shown.err
     assert "prove nothing about protection" in shown.out
@@ -63,7 +64,7 @@ def test_flags_are_said_and_nothing_is_praised(capsys: pytest.CaptureFixture[str
 
 def test_a_log_gets_a_line_a_stage_with_the_time_that_is_left(capsys: pytest.CaptureFixture[str]) -> None:
     bar = SimpleNamespace(disable=True, n=0)
-    say = _teller(lambda what, done, total: (0.25, 7200.0), bar)
+    say = teller(lambda what, done, total: (0.25, 7200.0), bar)
     for done in range(4):
         say("fine-tuning: clean", done, 4)
     say("generating: clean", 0, 9)

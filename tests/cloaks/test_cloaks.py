@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from velatura.cloaks import (
-    CLOAKS,
     ApplicationSettings,
     DecodedSettings,
     GlazeSettings,
@@ -18,20 +17,24 @@ from velatura.cloaks import (
     PhotoGuardSettings,
     Step,
     StyleGuardSettings,
+    application,
     decoded,
     glaze,
     instant,
     noise,
     photoguard,
     shuffled,
+    styleguard,
 )
 from velatura.cloaks.budget import as_8_bit, fit, intensity, largest_scale
 from velatura.cloaks.cloak import goals
 from velatura.diffusion.autoencoder import MiniAutoencoder
 from velatura.diffusion.extractors import Extractor, load
 from velatura.errors import Cancelled, ContractError, InputError
+from velatura.evaluation import METHODS
 from velatura.perception.flip import flip
 from velatura.perception.lpips import lpips
+from velatura.protect import EFFORTS
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +63,17 @@ SETTINGS = {
 }
 
 
+CLOAKS = {one.__name__: one for one in (application, decoded, glaze, instant, noise, photoguard, styleguard)}
+
+
 def mean_flip(a: Tensor, b: Tensor) -> Tensor:
     return flip(a, b.clamp(0, 1))
 
 
 @pytest.mark.parametrize("name", CLOAKS)
 def test_box_budget_and_repeatability(name: str, pictures: Tensor, targets: Tensor, mini: Extractor) -> None:
-    method, settings_class = CLOAKS[name]
-    settings = SETTINGS[name]
-    assert isinstance(settings, settings_class)
+    method, settings = CLOAKS[name], SETTINGS[name]
+    assert isinstance(settings, type(METHODS[name].settings(EFFORTS["fast"], 0.05)))
     first, second = (method(pictures, targets, extractors=[mini], settings=settings).delta for _ in range(2))
     assert torch.equal(first, second)
     cloaked = pictures + first

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from velatura.cli.evaluate import PLAN_NAMES, evaluate_command
 from velatura.errors import InputError
-from velatura.evaluation import METHODS, Arm, plans
-from velatura.evaluation.arms import NO_BOUND, countermeasure, protect, visible_bound
+from velatura.evaluation import METHODS, Arm, named_plans
+from velatura.evaluation.arms import countermeasure, visible_bound
 from velatura.evaluation.figures import cloak_rows, compared, known_as
-from velatura.evaluation.methods import THROUGH_UNET, Work
+from velatura.evaluation.methods import NO_BOUND, Work
+from velatura.evaluation.protecting import protect
 from velatura.evaluation.recipes import Recipe
 from velatura.images import read, working
 from velatura.perception.flip import flip
@@ -71,29 +72,29 @@ def test_wrong_arms_are_one_line(text: str, says: str) -> None:
 
 
 def test_results_tell_shares_and_models_apart() -> None:
-    named = {text: Arm.parse(text).cloak for text in ("clean", "noise:0.1", "noise:0.1@0.5", "velatura:0.1 on a+b@0.5")}
+    named = {text: Arm.parse(text).label for text in ("clean", "noise:0.1", "noise:0.1@0.5", "velatura:0.1 on a+b@0.5")}
     assert list(named.values()) == [None, None, "noise@0.5", "velatura on a+b@0.5"]
-    assert Arm.parse("velatura:0.1 at max on a towards b@0.5 then blur").cloak == "velatura at max on a towards b@0.5"
+    assert Arm.parse("velatura:0.1 at max on a towards b@0.5 then blur").label == "velatura at max on a towards b@0.5"
     assert Arm.parse("mine=a@b/c").folder == Path("a@b/c")
     assert Arm.parse("mine=a at b/c").folder == Path("a at b/c")
-    assert Arm.parse("shuffled:0.1 at fast").cloak == "shuffled at fast"
+    assert Arm.parse("shuffled:0.1 at fast").label == "shuffled at fast"
 
 
 def test_plans_have_their_controls() -> None:
-    for name, plan in plans.PLANS.items():
-        arms = plans.arms(name, ("taef2",))
+    for name, plan in named_plans.PLANS.items():
+        arms = named_plans.arms(name, ("taef2",))
         assert ({"real", "clean"} if plan.mimics else {"real"}) <= {arm.method for arm in arms}
         noise = {(arm.budget, arm.share) for arm in arms if arm.method == "noise"}
         assert all((arm.budget, arm.share) in noise for arm in arms if arm.kind == "cloaked")
         assert all(Recipe.parse(text) for text in plan.recipes)
-        assert name in plans.listed()
+        assert name in named_plans.listed()
         assert "other" not in {model for arm in arms for model in arm.on}
-    assert plans.arms("extractors", ("a", "b"))[-1].on == ("mimic", "a", "b")
-    assert PLAN_NAMES.split(", ") == list(plans.PLANS)
+    assert named_plans.arms("extractors", ("a", "b"))[-1].on == ("mimic", "a", "b")
+    assert PLAN_NAMES.split(", ") == list(named_plans.PLANS)
     with pytest.raises(InputError, match="expected one of quick, view, headline"):
-        plans.arms("none")
+        named_plans.arms("none")
     with pytest.raises(InputError, match="--cloak-model"):
-        plans.arms("extractors")
+        named_plans.arms("extractors")
 
 
 def test_recipes_are_read_and_refused() -> None:
@@ -112,7 +113,8 @@ def test_every_method_uses_the_same_budget_and_only_cloaks_have_an_aim(make_scen
     pictures = [make_scene(64, 72, seed) for seed in range(3)]
     mean: dict[str, dict[str, float]] = {}
     # Minutes, or as photoguard and veil; tests/cloaks are about them.
-    dear = {*THROUGH_UNET, "application", "styleguard", "blend", "hardened"}
+    through_unet = {name for name, row in METHODS.items() if row.through_unet}
+    dear = {*through_unet, "application", "styleguard", "blend", "hardened"}
     for method in sorted({*METHODS} - dear):
         protector = Protector(Settings(models=("mini",), effort="fast", resolutions=(64,), style="Aubrey Beardsley"))
         made = protect(Arm(method, 0.1), protector, pictures, 0)
@@ -150,11 +152,11 @@ def test_a_body_of_work_goes_one_way_or_each_picture_its_own(
     found = {}
     for method in ("velatura", "scattered"):
 
-        def make(protector: Protector, work: Work, method: str = method) -> list[Tensor]:
+        def make(protector: Protector, work: Work, settings: object, method: str = method) -> list[Tensor]:
             painted[method] = list(work.targets)
             return METHODS["noise"](protector, work)
 
-        monkeypatch.setitem(METHODS, method, make)
+        monkeypatch.setitem(METHODS, method, replace(METHODS[method], make=make))
         settings = Settings(models=("mini",), effort="fast", resolutions=(64,))
         found[method] = protect(Arm(method, 0.1), Protector(settings), pictures, 0).style
     assert asked == [3, 1, 1, 1]
@@ -276,7 +278,7 @@ def test_the_plan_of_several_artists_wants_a_folder_each(tmp_path: Path) -> None
         assert says in str(done.exception)
     done = CliRunner().invoke(evaluate_command, ["--plans"])
     assert done.exit_code == 0
-    assert all(name in done.output for name in plans.PLANS)
+    assert all(name in done.output for name in named_plans.PLANS)
 
 
 def test_countermeasures_are_part_of_an_arm() -> None:
@@ -288,7 +290,7 @@ def test_countermeasures_are_part_of_an_arm() -> None:
     arm = Arm.parse("velatura:0.1@0.5  dropping trained then noise  sigma=0.1 denoised nlm strength=7")
     assert (arm.dropping, arm.then, arm.denoised) == ("trained", "noise sigma=0.1", "nlm strength=7")
     assert arm.key == "velatura-0.1@0.5-dropping-trained-then-noise-sigma=0.1-denoised-nlm-strength=7"
-    assert arm.measures == "dropping trained, noise sigma=0.1, denoised nlm strength=7"
+    assert arm.countermeasures == "dropping trained, noise sigma=0.1, denoised nlm strength=7"
     assert Arm.parse("clean denoised nlm").trained_on == Arm("clean")
     for text, says in (
         ("clean dropping magic", "detector 'magic': expected one of reconstruction"),

@@ -22,7 +22,7 @@ from velatura.countermeasures.purifier import Network, Purifier
 from velatura.diffusion import extractors
 from velatura.errors import Cancelled, InputError
 from velatura.evaluation import robustness
-from velatura.evaluation.register import Eye, Register, applied
+from velatura.evaluation.references import Eye, References, applied
 from velatura.evaluation.robustness import Robustness, run
 from velatura.images import save
 from velatura.protect.panels import png
@@ -60,9 +60,17 @@ def test_every_arm_meets_every_countermeasure_and_a_stopped_run_continues(
             raise Cancelled("stop")
 
     plan = Robustness(
-        art, "ada", budgets=(0.2,), countermeasures=("jpeg", "blur"), changes={"blur.sigma": "6"},
-        method="glaze", effort="max", pictures=4, side=64, seen=("jpeg",),
-    )  # fmt: skip
+        art,
+        "ada",
+        budgets=(0.2,),
+        countermeasures=("jpeg", "blur"),
+        changes={"blur.sigma": "6"},
+        method="glaze",
+        effort="max",
+        pictures=4,
+        side=64,
+        seen=("jpeg",),
+    )
     out = tmp_path / "r.json"
     with pytest.raises(Cancelled):
         run(plan, out, stop)
@@ -74,7 +82,7 @@ def test_every_arm_meets_every_countermeasure_and_a_stopped_run_continues(
     result = run(plan, out, lambda what, done, total: said.append(what))
     monkeypatch.setattr(robustness, "protect", made)
     assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
-    assert len(set(taught)) == 9, "the judge learns from the pictures that are not attacked"
+    assert len(set(taught)) == 9, "the judge learns from the pictures that are not treated"
     rows = {(r.arm, r.budget, r.countermeasure, r.metric): r for r in result.rows}
     for arm, budget in (("clean", None), ("noise", 0.2), ("cloaked", 0.2)):
         for name in ("none", "jpeg", "blur"):
@@ -101,19 +109,19 @@ def test_every_arm_meets_every_countermeasure_and_a_stopped_run_continues(
 def test_what_is_moved_is_compared_in_register(
     name: str, changes: dict[str, str], make_scene: Callable[..., Tensor]
 ) -> None:
-    """A picture that has become its target has gone all of the way, wherever an attack then moves it."""
+    """A picture that has become its target has gone all of the way, wherever a treatment then moves it."""
     originals, targets = ([make_scene(64, 72, seed + i) for i in range(2)] for seed in (1, 30))
-    eye, attack = Eye(extractors.load("mini")), prepare(name, changes)
-    still = Register(originals, targets, eye)
-    place = still.after(attack)
+    eye, treatment = Eye(extractors.load("mini")), prepare(name, changes)
+    still = References(originals, targets, eye)
+    place = still.after(treatment)
     assert (place is still) == (name == "blur")
-    assert place is still.after(attack)
+    assert place is still.after(treatment)
     for pictures, wanted in ((targets, 0.0), (originals, 1.0)):
-        away = [eye.distance(x, goal) for x, goal in zip(applied(attack, pictures, "cpu"), place.goals, strict=True)]
+        away = [eye.distance(x, goal) for x, goal in zip(applied(treatment, pictures, "cpu"), place.goals, strict=True)]
         shares = [now / start for now, start in zip(away, place.start, strict=True)]
         if name != "blur":
             assert shares == pytest.approx([wanted, wanted], abs=1e-4)
-            elsewhere = eye.distance(applied(attack, targets, "cpu")[0], still.goals[0])
+            elsewhere = eye.distance(applied(treatment, targets, "cpu")[0], still.goals[0])
             assert elsewhere > 0.2 * still.start[0], "so a target that stays would have misled"
 
 
@@ -122,15 +130,15 @@ def test_an_artist_whom_the_judge_knows_keeps_that_name() -> None:
 
 
 def test_of_all_what_cannot_run_is_flagged_and_what_was_asked_for_is_an_error(art: list[Path]) -> None:
-    attacks, flags = robustness._attacks(Robustness(art, "ada", model="mini"))
+    treatments, flags = robustness._treatments(Robustness(art, "ada", model="mini"))
     missing = {flag.partition(":")[0] for flag in flags}
-    assert {attack.name for attack in attacks} | missing == set(COUNTERMEASURES)
+    assert {treatment.name for treatment in treatments} | missing == set(COUNTERMEASURES)
     assert "learned" in missing
     assert "jpeg" not in missing
     with pytest.raises(InputError, match="expected --purifier FILE"):
-        robustness._attacks(Robustness(art, "ada", countermeasures=("learned",)))
+        robustness._treatments(Robustness(art, "ada", countermeasures=("learned",)))
     with pytest.raises(InputError, match="quality: expected"):
-        robustness._attacks(Robustness(art, "ada", changes={"jpeg.quality": "900"}))
+        robustness._treatments(Robustness(art, "ada", changes={"jpeg.quality": "900"}))
 
 
 def test_few_pictures_leave_no_judge(art: list[Path]) -> None:
@@ -222,14 +230,17 @@ def test_names_win_over_folders_of_that_name(tmp_path: Path, monkeypatch: pytest
     assert (asked["names"], asked["art"]) == (("blur",), (Path("jpeg"),))
 
 
-@pytest.mark.parametrize(("arguments", "says"), [
-    (["--countermeasures", "magic"], "countermeasure 'magic': expected one of noise"),
-    (["--budgets", "loud"], "expected low, default, high"),
-    (["--cloak", "magic"], "cloak 'magic'"),
-    (["--set", "quality=4"], "NAME.KEY=VALUE"),
-    (["--set", "magic.quality=4"], "expected one of noise"),
-    (["-r", "100"], "multiple of 8"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--countermeasures", "magic"], "countermeasure 'magic': expected one of noise"),
+        (["--budgets", "loud"], "expected low, default, high"),
+        (["--cloak", "magic"], "cloak 'magic'"),
+        (["--set", "quality=4"], "NAME.KEY=VALUE"),
+        (["--set", "magic.quality=4"], "expected one of noise"),
+        (["-r", "100"], "multiple of 8"),
+    ],
+)
 def test_wrong_requests_cost_a_line(arguments: list[str], says: str, art: list[Path], tmp_path: Path) -> None:
     asked = [str(art[0].parent), "-o", str(tmp_path / "r.json"), *arguments]
     failed = CliRunner().invoke(robustness_command, asked)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from velatura.cli.evaluate import evaluate_command
 from velatura.errors import InputError, VelaturaError
-from velatura.evaluation import Arm, Protocol, Setup, side_by_side
-from velatura.evaluation.schedule import tasks
+from velatura.evaluation import Arm, Experiment, Setup, side_by_side
+from velatura.evaluation.plan import tasks
 from velatura.images import save
 from velatura.protect.panels import png
 
@@ -32,11 +32,16 @@ def test_what_fails_stops_only_what_needs_it_and_nothing_is_done_twice(
     for path in art:
         (tmp_path / "theirs" / path.name).write_bytes(b"no picture")
     about: dict[str, Any] = {
-        "model": str(tiny_model), "changes": {"steps": 2, "batch": 2, "resolution": 64}, "training": 4,
-        "effort": "fast", "subjects": ("a cat",), "each": 1, "sampling_steps": 2,
-    }  # fmt: skip
+        "model": str(tiny_model),
+        "changes": {"steps": 2, "batch": 2, "resolution": 64},
+        "training": 4,
+        "effort": "fast",
+        "subjects": ("a cat",),
+        "each": 1,
+        "sampling_steps": 2,
+    }
     arms = [Arm.parse(text) for text in ("clean", f"theirs={tmp_path / 'theirs'}", "base")]
-    setup = Setup(Protocol(art, "ada", arms, **about), tmp_path / "out")
+    setup = Setup(Experiment(art, "ada", arms, **about), tmp_path / "out")
     begun: list[str] = []
     done: list[str] = []
     with pytest.raises(VelaturaError, match=r"^protecting: theirs: .*\.png: is not a picture") as wrong:
@@ -48,7 +53,7 @@ def test_what_fails_stops_only_what_needs_it_and_nothing_is_done_twice(
 
     left = {task.what.partition(",")[0] for task in tasks(setup) if task.left and not task.kind.startswith(GIVEN)}
     assert left == {"protecting: theirs", "fine-tuning: theirs", "generating: theirs"}
-    there = Setup(Protocol(art, "ada", [arms[0], arms[2]], **about), tmp_path / "out")
+    there = Setup(Experiment(art, "ada", [arms[0], arms[2]], **about), tmp_path / "out")
     monkeypatch.setattr(side_by_side, "ProcessPoolExecutor", None)
     side_by_side.do_parts(there, 2, lambda what, share, total: done.append(what))
 

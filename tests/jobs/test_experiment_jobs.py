@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("dbos", reason="needs the extra web")
+from velatura.errors import InputError
 from velatura.jobs.desk import Desk
 from velatura.jobs.records import Job, Picture
 
@@ -99,22 +100,49 @@ def test_a_part_that_fails_ends_the_plan_and_resume_goes_on(desk: Desk, tmp_path
 
 
 def test_every_path_of_a_protocol_is_kept_as_json(desk: Desk, tmp_path: Path) -> None:
-    from velatura.evaluation import Arm, Protocol
+    from velatura.evaluation import Arm, Experiment
     from velatura.jobs import experiments
 
     places = {name: tmp_path / name for name in ("purifier", "pairs")}
-    protocol = Protocol([tmp_path / "a.png"], "ada", [Arm.parse(f"mine={tmp_path}")], **places)
-    kept = json.loads(json.dumps(experiments._kept(protocol)))
+    experiment = Experiment([tmp_path / "a.png"], "ada", [Arm.parse(f"mine={tmp_path}")], **places)
+    kept = json.loads(json.dumps(experiments._kept(experiment)))
     assert {name: experiments._found(kept[name]) for name in places} == places
-    assert experiments._elsewhere(protocol) == [tmp_path, *places.values()]
+    assert experiments._elsewhere(experiment) == [tmp_path, *places.values()]
+
+
+def test_a_plug_in_that_is_another_on_this_machine_is_refused(
+    desk: Desk, tmp_path: Path, tiny_model: Path, make_scene: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from velatura import plugins
+    from velatura.evaluation import Arm, Experiment, Setup, plugged
+    from velatura.images import save
+    from velatura.jobs import experiments
+    from velatura.protect.panels import png
+
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "ordered.py"
+    file.write_text("def make(pictures, targets, extractors, budget, seed):\n    return targets\n")
+    art = [tmp_path / f"{i:02}.png" for i in range(13)]
+    for i, path in enumerate(art):
+        save(png(make_scene(64, 72, 20 + i)), path)
+    arms = [Arm.parse("ordered.py:make:0.1")]
+    setup = Setup(Experiment(art, "ada", arms, model=str(tiny_model), training=4), tmp_path / "out")
+    job = experiments.order(desk, setup)
+    whole = experiments._parts(job)
+    assert [part.what for part in whole] == [picture.name for picture in job.pictures]
+    file.write_text(f"{file.read_text()}\n# of another day\n")
+    for one in (plugins.find, plugged._plugged):
+        one.cache_clear()
+    with pytest.raises(InputError, match=r"^cloak ordered\.py:make: this machine's differs"):
+        experiments._parts(job)
 
 
 @pytest.mark.slow
 def test_a_plan_of_the_evaluation_in_earnest(
     desk: Desk, tmp_path: Path, tiny_model: Path, make_scene: Callable[..., Any]
 ) -> None:
-    from velatura.evaluation import Arm, Protocol, Setup
-    from velatura.evaluation.experiment import carry_out
+    from velatura.evaluation import Arm, Experiment, Setup
+    from velatura.evaluation.plan import carry_out
     from velatura.images import save
     from velatura.jobs.experiments import order as order_plan
     from velatura.protect.panels import png
@@ -125,7 +153,7 @@ def test_a_plan_of_the_evaluation_in_earnest(
         save(png(make_scene(128, 136, 20 + i)), path)
     arms = [Arm.parse(text) for text in ("base", "real", "clean", "noise:0.1 then jpeg quality=60")]
     setup = Setup(
-        Protocol(
+        Experiment(
             art, "ada", arms, model=str(tiny_model), changes={"steps": 2, "batch": 2, "resolution": 64}, training=4,
             effort="fast", subjects=("a cat",), each=1, sampling_steps=2,
         ),

@@ -12,7 +12,8 @@ import torch
 
 from velatura.cloaks import GlazeSettings, glaze
 from velatura.diffusion.extractors import Extractor, load
-from velatura.evaluation.arms import Arm, protect
+from velatura.evaluation import Arm
+from velatura.evaluation.protecting import protect
 from velatura.images import read
 from velatura.jobs.records import Job, Picture
 from velatura.jobs.studio import Studio

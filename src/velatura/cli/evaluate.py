@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
+from velatura.cli.evaluate_output import announce, show, teller
 from velatura.cli.files import artist_of, pictures, readable
 from velatura.cli.options import DATABASE, DEVICE, METHOD
 from velatura.errors import Cancelled, InputError
 
 if TYPE_CHECKING:
-    from velatura.evaluation import Protocol, Setup
+    from velatura.evaluation import Experiment, Setup
     from velatura.evaluation.cost import Task
     from velatura.reports.result import Result
 
@@ -25,19 +26,14 @@ PLAN_NAMES = (
     "quick, view, headline, methods, budgets, known, extractors, shares, recipes, img2img, "
     "resolution, countermeasures, noised, dropping, robust, inversion, clean"
 )
-STAGES = (
-    *("protecting", "sifting", "treating", "hardening"),
-    *("fine-tuning", "generating", "denoising", "judging"),
-)
-MINUTE = 60.0  # seconds between two lines in a log
 
 
 def _list_plans(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
     if not wanted:
         return
-    from velatura.evaluation import plans
+    from velatura.evaluation import named_plans
 
-    click.echo(plans.listed())
+    click.echo(named_plans.listed())
     ctx.exit()
 
 
@@ -61,9 +57,9 @@ def _list_plans(ctx: click.Context, parameter: click.Parameter, wanted: bool) ->
     multiple=True,
     help="An arm: clean, noise:0.05, velatura:0.1@0.5 (half of the pictures), 'velatura:0.1 at fast' (its "
     "effort), 'velatura:0.1 on mini+taesd', 'velatura:0.1 towards hieronymus-bosch' (its T), or LABEL=FOLDER "
-    "(LABEL:0.1=FOLDER) of protected pictures; 'velatura:0.1 then jpeg quality=50': through a countermeasure first; "
-    "'... denoised nlm': its pictures through one after; 'velatura:0.1@0.5 dropping trained': without those "
-    "that a detector finds. Repeatable.",
+    "(LABEL:0.1=FOLDER) of protected pictures; MODULE:FUNCTION:0.1: a cloak of your own; 'velatura:0.1 then jpeg "
+    "quality=50': through a countermeasure first; '... denoised nlm': its pictures through one after; "
+    "'velatura:0.1@0.5 dropping trained': without those that a detector finds. Repeatable.",
 )
 @click.option("--artist", help="Name in captions and prompts; else the folder's name.")
 @click.option(
@@ -103,6 +99,12 @@ def _list_plans(ctx: click.Context, parameter: click.Parameter, wanted: bool) ->
     "--seeds", default=1, show_default=True, type=click.IntRange(1), help="Mimics an arm; none in the plan view."
 )
 @click.option("--genre", help="The artist's genre, for the paper's genre shift by CLIP ('post impressionism').")
+@click.option(
+    "--judge",
+    "judges",
+    multiple=True,
+    help="A judge of your own: its name in an installed package, or MODULE:FUNCTION. Repeatable.",
+)
 @click.option("--clip", help="The CLIP model for it: a hub id or a folder on this machine.")
 @click.option(
     "--processes",
@@ -116,20 +118,28 @@ def _list_plans(ctx: click.Context, parameter: click.Parameter, wanted: bool) ->
 @DATABASE
 @DEVICE
 def evaluate_command(
-    art: tuple[Path, ...], output: Path, plan: str, artist: str | None, dry_run: bool, background: bool,
-    database: str | None, processes: int, **options: Any,
-) -> None:  # fmt: skip
+    art: tuple[Path, ...],
+    output: Path,
+    plan: str,
+    artist: str | None,
+    dry_run: bool,
+    background: bool,
+    database: str | None,
+    processes: int,
+    **options: Any,
+) -> None:
     """Protect the pictures in ART in several ways, fine-tune a mimic on each, generate, and judge whose style it is.
 
     ART is the pictures of one artist, a dozen at the least (in the plan known: a folder an artist). Everything is kept
     in the output folder: a stopped run continues there, on another machine as well. `velatura report` makes a page of
     it.
     """
-    from velatura.evaluation import Setup, plans, schedule
+    from velatura.evaluation import Setup, named_plans
+    from velatura.evaluation.plan import tasks as tasks_of
 
     if background and processes > 1:
         raise InputError("--background: its parts go to the workers, so expected no --processes; start more workers")
-    several = plans.plan(plan).artists
+    several = named_plans.plan(plan).artists
     if several and (len(art) < 2 or not all(path.is_dir() for path in art)):
         raise InputError(f"plan {plan}: expected the folders of two artists or more, got {len(art)} path(s)")
     if several and artist is not None:
@@ -141,16 +151,16 @@ def evaluate_command(
     for group in groups:
         name = artist or artist_of(group)
         folder = output / re.sub(r"\W+", "-", name.lower()) if several else output
-        setups.append(Setup(_protocol(readable(pictures(group), f"of {name}"), name, plan, **options), folder))
+        setups.append(Setup(_experiment(readable(pictures(group), f"of {name}"), name, plan, **options), folder))
     if background:
         _queue(setups, database)
         return
-    tasks = [schedule.tasks(setup) for setup in setups]
-    rates = _announce(setups, tasks)
+    tasks = [tasks_of(setup) for setup in setups]
+    rates = announce(setups, tasks)
     if dry_run:
         return
     for i, (setup, mine) in enumerate(zip(setups, tasks, strict=True)):
-        _show(_carry_out(setup, mine, [task for others in tasks[i + 1 :] for task in others], rates, processes))
+        show(_carry_out(setup, mine, [task for others in tasks[i + 1 :] for task in others], rates, processes))
     click.echo(f"all of it: {output}; a page to look at: velatura report {output} -o page.html", err=True)
 
 
@@ -167,60 +177,44 @@ def _queue(setups: Sequence[Setup], database: str | None) -> None:
     desk.call_worker()
 
 
-def _protocol(
-    paths: Sequence[Path], name: str, plan: str, arms: tuple[str, ...], train_steps: int | None,
-    cloak_model: tuple[str, ...], contents: tuple[Path, ...], each: int | None, seeds: int, clip: str | None,
-    device: str, **options: Any,
-) -> Protocol:  # fmt: skip
+def _experiment(
+    paths: Sequence[Path],
+    name: str,
+    plan: str,
+    arms: tuple[str, ...],
+    train_steps: int | None,
+    cloak_model: tuple[str, ...],
+    contents: tuple[Path, ...],
+    each: int | None,
+    seeds: int,
+    clip: str | None,
+    device: str,
+    **options: Any,
+) -> Experiment:
     from velatura.diffusion.device import pick_device
-    from velatura.evaluation import Arm, Protocol, plans
+    from velatura.evaluation import Arm, Experiment, named_plans
 
-    declared = plans.plan(plan)
+    declared = named_plans.plan(plan)
     if not declared.mimics and seeds > 1:
         raise InputError(f"plan {plan}: no mimic is trained, so expected no --seeds, got {seeds}")
-    chosen = [Arm.parse(text) for text in arms] if arms else plans.arms(plan, cloak_model)
+    chosen = [Arm.parse(text) for text in arms] if arms else named_plans.arms(plan, cloak_model)
     if twice := {arm.key for arm in chosen if sum(other.key == arm.key for other in chosen) > 1}:
         raise InputError(f"--arm: expected different arms, got {sorted(twice)[0]} twice")
     art = readable(pictures(contents), "to paint over") if contents else ()
-    protocol = Protocol(
-        paths, name, chosen, changes={} if train_steps is None else {"steps": train_steps}, recipes=declared.recipes,
-        contents=art, extractors=cloak_model if cloak_model and not declared.other else ("mimic",),
-        each=each or declared.each, seeds=tuple(range(seeds if declared.mimics else 0)), device=pick_device(device),
+    experiment = Experiment(
+        paths,
+        name,
+        chosen,
+        changes={} if train_steps is None else {"steps": train_steps},
+        recipes=declared.recipes,
+        contents=art,
+        extractors=cloak_model if cloak_model and not declared.other else ("mimic",),
+        each=each or declared.each,
+        seeds=tuple(range(seeds if declared.mimics else 0)),
+        device=pick_device(device),
         **options,
-    )  # fmt: skip
-    return protocol if clip is None else replace(protocol, clip=clip)
-
-
-def _announce(setups: Sequence[Setup], tasks: Sequence[Sequence[Task]]) -> dict[str, float]:
-    """Print the plan and its cost before it starts; returns what a unit of each kind of work costs."""
-    from velatura.evaluation import calibration, cost
-
-    rates = cost.known()
-    missing = 0
-    for setup, mine in zip(setups, tasks, strict=True):
-        new = cost.unknown(mine, rates)
-        missing += len(new)
-        rates |= calibration.calibrate(setup, new)
-    for setup, mine in zip(setups, tasks, strict=True):
-        p = setup.protocol
-        ways = ", ".join(way.label for way in setup.ways)
-        who = f"the mimic ({p.model}; {ways}) gets" if p.seeds else f"no mimic; the model ({p.model}) sees"
-        click.echo(
-            f"{p.artist}: {who} {len(setup.training)} pictures, the judge {len(setup.held_back)} others", err=True
-        )
-        seeds = f"; seeds: {len(p.seeds)}" if p.seeds else ""
-        click.echo(f"arms: {', '.join(arm.key for arm in p.arms)}{seeds}", err=True)
-        for stage in STAGES:
-            same = [task for task in mine if task.what.startswith(stage)]
-            if not same:
-                continue
-            there = sum(not task.left for task in same)
-            kept = f", {there} of them there already" if there else ""
-            click.echo(f"  {len(same)} times {stage}{kept}: {cost.duration(cost.seconds(same, rates))}", err=True)
-    total = cost.duration(sum(cost.seconds(mine, rates) for mine in tasks))
-    source = "a short trial just now" if missing else "earlier runs"
-    click.echo(f"in all about {total} on this machine, by {source}", err=True)
-    return rates
+    )
+    return experiment if clip is None else replace(experiment, clip=clip)
 
 
 def _carry_out(
@@ -228,62 +222,21 @@ def _carry_out(
 ) -> Result:
     """Run one artist's plan; ``rates`` become what was measured, for what comes later and for later runs."""
     from velatura.evaluation import cost, side_by_side
-    from velatura.evaluation.experiment import carry_out
+    from velatura.evaluation.plan import carry_out
 
     progress = cost.Progress(tasks, rates, later)
     try:
         with tqdm(
-            total=100, disable=not sys.stderr.isatty(), dynamic_ncols=True,
+            total=100,
+            disable=not sys.stderr.isatty(),
+            dynamic_ncols=True,
             bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}",
-        ) as bar:  # fmt: skip
+        ) as bar:
             if processes > 1:
-                side_by_side.do_parts(setup, processes, _teller(cost.by_share(progress), bar))
-            return carry_out(setup, _teller(progress, bar))
+                side_by_side.do_parts(setup, processes, teller(cost.by_share(progress), bar))
+            return carry_out(setup, teller(progress, bar))
     except KeyboardInterrupt:
         raise Cancelled(f"cancelled: the same command continues in {setup.out}") from None
     finally:
         cost.remember({kind: rate for kind, rate in progress.rates.items() if rate != rates.get(kind)})
         rates |= progress.rates
-
-
-def _teller(progress: Callable[[str, int, int], tuple[float, float]], bar: Any) -> Callable[[str, int, int], None]:
-    """Progress over the whole plan: a bar for people, now and then a line for a log."""
-    import time
-
-    from velatura.evaluation.cost import duration
-
-    current, said = "", 0.0
-
-    def say(what: str, done: int, total: int) -> None:
-        nonlocal current, said
-        share, left = progress(what, done, total)
-        where = f"{what}, {done} of {total}"
-        if not bar.disable:
-            bar.set_description_str(where, refresh=False)
-            bar.set_postfix_str(f"{duration(left)} left", refresh=False)
-            bar.update(100 * share - bar.n)
-        elif what != current or time.monotonic() - said > MINUTE:
-            click.echo(f"{100 * share:3.0f}%, {duration(left)} left: {where}", err=True)
-            said = time.monotonic()
-        current = what
-
-    return say
-
-
-def _show(result: Result) -> None:
-    """The table, and then in plain words what it says."""
-    from velatura.reports import tables
-    from velatura.reports.summary import summarise
-
-    found = tables.cells(result.rows)
-    for heading, members in tables.tables(found):
-        click.echo(heading, err=True)
-        for cell in members:
-            for metric, title, _ in tables.shown(members):
-                if metric in cell.figures:
-                    value, small = tables.words(metric, cell.figures[metric])
-                    click.echo(f"  {cell.label:28} {title:24} {value:>6}  ({small})", err=True)
-    summary = summarise(result, yours=True)
-    for flag in summary.flags:
-        click.echo(f"flag: {flag}", err=True)
-    click.echo(summary.paragraph)

@@ -231,10 +231,15 @@ def _pairs(changes: Sequence[str]) -> dict[str, str]:
 def _list() -> None:
     from dataclasses import fields
 
-    from velatura.countermeasures import COUNTERMEASURES
+    from velatura.countermeasures import plugged
     from velatura.countermeasures.settings import words
 
-    for name, row in COUNTERMEASURES.items():
+    for name in plugged.names():
+        try:
+            row = plugged.named(name)
+        except InputError as error:  # an installed package's, which does not work
+            click.echo(str(error), err=True)
+            continue
         needs = "" if row.needs == "nothing" else f" (--model: {row.needs})"
         click.echo(f"{name}: {row.about}{needs}")
         for field in fields(row.settings):

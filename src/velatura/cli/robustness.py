@@ -44,9 +44,9 @@ class SeveralValues(click.Command):
 
 def _is_value(option: str, word: str) -> bool:
     if option == "--countermeasures":
-        from velatura.countermeasures import COUNTERMEASURES
+        from velatura.countermeasures import plugged
 
-        return word == "all" or word in COUNTERMEASURES
+        return word == "all" or word in plugged.names()
     from velatura.cloaks.budget import intensity
 
     try:

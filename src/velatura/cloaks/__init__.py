@@ -15,18 +15,7 @@ from velatura.cloaks.photoguard import PhotoGuardSettings, photoguard
 from velatura.cloaks.shuffled import shuffled
 from velatura.cloaks.styleguard import StyleGuardSettings, styleguard
 
-CLOAKS = {
-    "application": (application, ApplicationSettings),
-    "decoded": (decoded, DecodedSettings),
-    "glaze": (glaze, GlazeSettings),
-    "instant": (instant, InstantSettings),
-    "noise": (noise, NoiseSettings),
-    "photoguard": (photoguard, PhotoGuardSettings),
-    "styleguard": (styleguard, StyleGuardSettings),
-}
-
 __all__ = [
-    "CLOAKS",
     "ASPLSettings",
     "AdvDMSettings",
     "ApplicationSettings",

@@ -11,7 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from velatura import weights
-from velatura.countermeasures import COUNTERMEASURES, Settings, purifier
+from velatura.countermeasures import Needs, Settings, purifier
+from velatura.countermeasures.plugged import named, sources
 from velatura.countermeasures.settings import parse
 from velatura.diffusion import extractors, pipeline
 from velatura.errors import InputError, WeightsError
@@ -32,13 +33,13 @@ class Attack:
         if shift and hasattr(settings, "seed"):
             settings = replace(settings, seed=settings.seed + shift)
         given = {} if self.model is None else {"model": self.model}
-        changed: Tensor = COUNTERMEASURES[self.name].function(pictures, settings=settings, **given)
+        changed: Tensor = named(self.name).function(pictures, settings=settings, **given)
         return changed
 
     @property
     def moves(self) -> bool:
         """Whether the result is to be compared with pictures that went through the same."""
-        return COUNTERMEASURES[self.name].moves
+        return named(self.name).moves
 
     def describe(self) -> dict[str, Any]:
         """Name and settings, for reports."""
@@ -47,7 +48,7 @@ class Attack:
 
 def model_for(name: str, model: str, purifier: Path | None = None, upscaler: str | None = None) -> str:
     """What a countermeasure works with: the purifier, the upscaler if there is one, else the mimic's own ``model``."""
-    needs = COUNTERMEASURES[name].needs
+    needs = named(name).needs
     if needs == "purifier":
         if purifier is None:
             raise InputError(f"countermeasure {name}: expected --purifier FILE (velatura purify train)")
@@ -63,17 +64,20 @@ def prepare(
     ``model``: name, hub id or folder of what the attack needs: an autoencoder, a text-to-image model (or an upscaler),
     or the file of a purifier.
     """
-    if name not in COUNTERMEASURES:
-        raise InputError(f"countermeasure {name!r}: expected one of {', '.join(COUNTERMEASURES)}")
-    row = COUNTERMEASURES[name]
+    row = named(name)
     drawn = {"seed": str(seed)} if any(found.name == "seed" for found in fields(row.settings)) else {}
     settings = parse(row.settings, {**drawn, **(changes or {})})
-    if row.needs == "nothing":
+    ready = _with_model(name, row.needs, settings, model, device)
+    return replace(ready, weights=ready.weights | sources(name))
+
+
+def _with_model(name: str, needs: Needs, settings: Settings, model: str, device: str) -> Attack:
+    if needs == "nothing":
         return Attack(name, settings, None, {})
-    if row.needs == "autoencoder":
+    if needs == "autoencoder":
         extractor = _extractor(model, device)
         return Attack(name, settings, extractor, {extractor.name: extractor.sha256})
-    if row.needs == "purifier":
+    if needs == "purifier":
         if weights.lookup(model) is not None:
             raise InputError(
                 f"{name}: expected a purifier's file as model, got {model!r}; no purifier is shipped, make one with "
@@ -82,7 +86,7 @@ def prepare(
         return Attack(
             name, settings, purifier.load(model, device), {"purifier": weights.sha256(weights.local_path(model))}
         )
-    return Attack(name, settings, _pipeline(model, device, row.needs != "diffusion model"), _digests(model))
+    return Attack(name, settings, _pipeline(model, device, needs != "diffusion model"), _digests(model))
 
 
 @lru_cache(maxsize=4)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,34 +15,19 @@ from velatura.diffusion import pipeline as models
 from velatura.errors import Cancelled
 from velatura.evaluation.arms import Arm
 from velatura.evaluation.cost import Task
-from velatura.evaluation.protocol import Setup
 from velatura.evaluation.recipes import Way
+from velatura.evaluation.setup import Setup
 from velatura.mimicry import captions, finetune, generate, robust
 from velatura.protect import EFFORTS, Protector, Settings
 
 STEPS = 3  # that are timed, after one that warms up
-# Of a picture, in gradient steps through an encoder: methods that do not follow the effort; a U-Net's count for three.
-GRADIENTS = {
-    **{"noise": 0, "instant": 1, "application": 360, "photoguard": 450, "styleguard": 450},
-    **{"advdm": 900, "mist": 900, "aspl": 2000},
-}  # fmt: skip
-# Times as long as a step through the encoder: there and back, and so for each transformation.
-DEARER = {"blend": 3, "decoded": 3, "hardened": 9, "veil": 3}
-FITTING = 10  # to the file
+FITTING = 10  # to the file, in gradient steps
 JUDGED = 0.15  # seconds to judge a picture: style, copies, fidelity; a guess for the very first run
 
 
-def calibrate(setup: Setup, tasks: Sequence[Task]) -> dict[str, float]:
+def calibrate(tasks: Sequence[Task]) -> dict[str, float]:
     """Seconds a unit for the kind of each task; half a minute where the mimic is the miniature."""
-    measures: dict[str, Callable[[Setup, Any], float]] = {
-        "protecting": _protecting, "treating": _treating, "denoising": _treating, "hardening": _hardening,
-        "fine-tuning": _training, "generating": _generating,
-    }  # fmt: skip
-    rates = {}
-    for task in tasks:
-        measure = measures.get(task.what.partition(":")[0])
-        rates[task.kind] = JUDGED if measure is None else measure(setup, task.about)
-    return rates
+    return {task.kind: JUDGED if task.trial is None else task.trial() for task in tasks}
 
 
 class _Stopwatch:
@@ -62,63 +46,63 @@ class _Stopwatch:
         return (self.times[-1] - self.times[0]) / max(1, len(self.times) - 1)
 
 
-def _protecting(setup: Setup, arm: Arm) -> float:
-    if arm.folder is not None:
+def protecting(setup: Setup, arm: Arm) -> float:
+    """Seconds per picture."""
+    row = arm.row
+    if row is None:
         return 0.1
-    settings = Settings(
-        models=setup.extractors(arm), effort=setup.effort(arm), resolutions=(setup.resolution,),
-        device=setup.protocol.device,
-    )  # fmt: skip
+    own, device = setup.experiment.settings(arm), setup.experiment.device
+    settings = Settings(models=own.models, effort=own.effort, resolutions=(setup.resolution,), device=device)
     watch, side = _Stopwatch(), setup.resolution
     picture = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
     protector = Protector(settings)
     with suppress(Cancelled):
         protector.cloak(picture.to(protector.device), picture.flip(-1).to(protector.device), watch)
-    steps = EFFORTS[setup.effort(arm)].steps * DEARER.get(arm.method, 1)
-    return watch.seconds * (GRADIENTS.get(arm.method, steps) + FITTING)
+    steps = EFFORTS[own.effort].steps * row.dearer if row.gradients is None else row.gradients
+    return watch.seconds * (steps + FITTING)
 
 
-def _treating(setup: Setup, about: tuple[str, int]) -> float:
-    words, side = about
-    attack = setup.attack(words)
+def treating(setup: Setup, words: str, side: int) -> float:
+    """Seconds per picture that goes through the countermeasure of these words."""
+    treatment = setup.treatment(words)
     start = time.perf_counter()
-    attack(torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(setup.protocol.device))
+    treatment(torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(setup.experiment.device))
     return time.perf_counter() - start
 
 
-def _hardening(setup: Setup, way: Way) -> float:
-    """A step of the encoder and one of the U-Net are two: the mean of both."""
-    assert way.hardening is not None
-    watch, side = _Stopwatch(), way.hardening.resolution
+def robust_training(setup: Setup, way: Way) -> float:
+    """Seconds per step: one of the encoder and one of the U-Net are two, so the mean of both."""
+    assert way.robust_training is not None
+    watch, side = _Stopwatch(), way.robust_training.resolution
     picture = torch.full((1, 3, side, side), 0.5)
-    pipeline = models.load(setup.protocol.model, setup.protocol.device)
+    pipeline = models.load(setup.experiment.model, setup.experiment.device)
     with suppress(Cancelled):
-        for step in robust.harden(pipeline.vae, [(picture, picture)], replace(way.hardening, steps=STEPS + 2)):
+        for step in robust.harden(pipeline.vae, [(picture, picture)], replace(way.robust_training, steps=STEPS + 2)):
             watch(step)
-    return (watch.seconds + _training(setup, replace(way, settings=way.hardening))) / 2
+    return (watch.seconds + training(setup, replace(way, settings=way.robust_training))) / 2
 
 
-def _training(setup: Setup, way: Way) -> float:
+def training(setup: Setup, way: Way) -> float:
+    """Seconds per step of fine-tuning."""
     watch, side = _Stopwatch(), way.settings.resolution
-    pipeline = models.load(setup.protocol.model, setup.protocol.device)
+    pipeline = models.load(setup.experiment.model, setup.experiment.device)
     # Pictures that a prior is made of would cost more than the steps that are timed.
     settings = replace(way.settings, steps=STEPS + 2, prior_weight=0.0)
     with tempfile.TemporaryDirectory() as folder, suppress(Cancelled):
-        finetune.train(
-            pipeline, setup.protocol.model, [torch.full((1, 3, side, side), 0.5)],
-            [captions.with_artist("", setup.protocol.artist)], setup.protocol.artist, Path(folder) / "mimic",
-            settings, on_step=watch,
-        )  # fmt: skip
+        artist = setup.experiment.artist
+        pictures, texts = [torch.full((1, 3, side, side), 0.5)], [captions.with_artist("", artist)]
+        place = Path(folder) / "mimic"
+        finetune.train(pipeline, setup.experiment.model, pictures, texts, artist, place, settings, on_step=watch)
     return watch.seconds
 
 
-def _generating(setup: Setup, way: Way) -> float:
-    p, side = setup.protocol, way.settings.resolution
-    pipeline = models.load(p.model, p.device)
+def generating(setup: Setup, way: Way) -> float:
+    """Seconds per picture."""
+    experiment, side = setup.experiment, way.settings.resolution
+    pipeline = models.load(experiment.model, experiment.device)
     few = 2  # denoising steps that are timed; one batch of as many pictures as memory surely bears
     start = time.perf_counter()
-    count = len(
-        list(generate.generate(pipeline, setup.prompts(way)[:4], steps=few, guidance=setup.guidance, resolution=side))
-    )
+    made = generate.generate(pipeline, setup.prompts(way)[:4], steps=few, guidance=setup.guidance, resolution=side)
+    count = len(list(made))
     share = way.recipe.strength if way.recipe.strength is not None else 1.0
-    return (time.perf_counter() - start) / count * p.sampling_steps * share / few
+    return (time.perf_counter() - start) / count * experiment.sampling_steps * share / few

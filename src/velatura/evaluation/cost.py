@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import platformdirs
 
@@ -17,17 +16,34 @@ FEWEST_UNITS = 3  # a rate from fewer is not kept: it would be loading time for 
 
 
 @dataclass(frozen=True)
-class Task:
-    """A stage of the plan: ``units`` of work, ``done`` of them there already; equal ``kind``: equal seconds a unit.
+class Cost:
+    """Of a stage.
 
-    ``about``: whatever a calibration needs to know of it.
+    Attributes:
+        kind: of equal kinds a unit takes equal seconds.
+        units: of work, in all.
+        there: how many of them are there already, asked whenever it is called.
+        trial: seconds per unit, by doing a little of it; None: there is no trial of such work.
+    """
+
+    kind: str
+    units: int
+    there: Callable[[], int] = lambda: 0
+    trial: Callable[[], float] | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """A stage's cost as it stood when it was asked: ``units`` of work, ``done`` of them there already.
+
+    ``what``: the stage's name. ``kind``, ``trial``: as in :class:`Cost`.
     """
 
     what: str
     kind: str
     units: int
     done: int = 0
-    about: Any = field(default=None, compare=False, repr=False)
+    trial: Callable[[], float] | None = field(default=None, compare=False, repr=False)
 
     @property
     def left(self) -> int:

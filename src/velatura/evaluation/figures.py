@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,12 @@ from torch import Tensor
 
 from velatura import judges
 from velatura.evaluation.arms import Arm
-from velatura.evaluation.methods import FOLLOW_EFFORT
 from velatura.judges import style
 from velatura.judges.fidelity import FEWEST, compare
 from velatura.judges.move import apart
 from velatura.judges.views import opened
 from velatura.perception.style import style_change
+from velatura.reports import tables
 from velatura.reports.result import Row
 from velatura.reports.statistics import mean_interval, wilson
 from velatura.reports.summary import OWN
@@ -29,6 +29,7 @@ CLOAK_METRICS = (
     *("psnr_db", "ssim", "delta_e_mean", "delta_e_flat"),
 )
 OnGenre = Callable[[Sequence[Path]], Tensor]
+OnPictures = Callable[[Sequence[Path]], list[float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,8 @@ class Panel:
     """What an artist's mimics are judged by, the same for all arms.
 
     ``training``: what the mimic was given, and may copy; ``held_back``: what the judge has learned the artist from.
-    ``genre`` gives the place of the artist's genre for each picture.
+    ``genre`` gives the place of the artist's genre for each picture. ``own``: judges of the user's, by name; each gives
+    a number for each picture.
     """
 
     judge: judges.StyleJudge
@@ -44,6 +46,7 @@ class Panel:
     training: Sequence[Path | Tensor]
     held_back: Sequence[Path | Tensor]
     genre: OnGenre | None = None
+    own: Mapping[str, OnPictures] = field(default_factory=dict)
 
     @cached_property
     def real(self) -> Tensor:
@@ -59,7 +62,7 @@ def judged(
     ``style_top1|top3``: share placed in the artist's style; ``style_shift_top1|top3``: the rest. Of pictures that a
     mimic painted also the share of copies, of style shifts among those that are none, and the Fréchet distance to real
     pictures beside that of real pictures to each other (``frechet_real``). ``genre_shift`` is the share whose genre has
-    a place above 3, as in the paper.
+    a place above 3, as in the paper. ``judge_NAME``: the mean of what a judge of the user's says.
     """
     seen, judge = list(opened(made)), panel.judge  # read once, looked at in three ways
     places = judge.places(seen)
@@ -71,6 +74,10 @@ def judged(
     if panel.genre is not None:
         counts["genre_shift"] = (panel.genre(made) > 3).sum()
     rows = [_share(metric, int(count), n, about) for metric, count in counts.items()]
+    for name, own in panel.own.items():
+        values = own(made)
+        mean, low, high = mean_interval(values) if n > 1 else (values[0], None, None)
+        rows.append(Row(f"{tables.OWN_JUDGE}{name}", mean, n, low, high, **about))
     if arm.method != "real":
         copies = judges.copy_rate(seen, panel.training, device=str(judge.extractor.device))
         rows.append(_share("copy_rate", copies.copied, n, about))
@@ -146,12 +153,13 @@ def compared(arms: Sequence[Arm], ranks: Mapping[str, Mapping[int, Tensor]], art
     pairs of all seeds, which takes them for independent.
     """
     rows: list[Row] = []
-    every = dict.fromkeys(arm.method for arm in arms)
+    every = {arm.method: arm.row for arm in arms}
     for arm in (arm for arm in arms if arm.kind == "cloaked" and arm.budget is not None):
         for method in every if arm.method == OWN else ("noise", "glaze"):
-            wanted = (method, arm.budget, arm.share, arm.measures)
-            same = (a for a in arms if (a.method, a.budget, a.share, a.measures) == wanted)
-            effort = arm.at if method in FOLLOW_EFFORT and method != arm.method else ""
+            wanted = (method, arm.budget, arm.share, arm.countermeasures)
+            same = (a for a in arms if (a.method, a.budget, a.share, a.countermeasures) == wanted)
+            row = every.get(method)
+            effort = arm.at if row is not None and row.follows_effort and method != arm.method else ""
             alike = (arm.on, arm.towards, effort)
             control = next((a for a in same if method == "noise" or (a.on, a.towards, a.at) == alike), None)
             if control is None or control == arm:
@@ -168,9 +176,12 @@ def compared(arms: Sequence[Arm], ranks: Mapping[str, Mapping[int, Tensor]], art
 
 def _about(arm: Arm, artist: str) -> dict[str, Any]:
     return {
-        "artist": artist, "arm": arm.kind, "cloak": arm.cloak, "budget": arm.budget,
-        "countermeasure": arm.measures or None,
-    }  # fmt: skip
+        "artist": artist,
+        "arm": arm.kind,
+        "cloak": arm.label,
+        "budget": arm.budget,
+        "countermeasure": arm.countermeasures or None,
+    }
 
 
 def _share(metric: str, count: int, n: int, about: Mapping[str, Any]) -> Row:

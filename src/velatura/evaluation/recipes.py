@@ -56,11 +56,11 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Way:
-    """A recipe for one base model: settings filled in. ``hardening``: those of robust training, if there is one."""
+    """A recipe for one base model: settings filled in. ``robust_training``: its settings, if there is one."""
 
     recipe: Recipe
     settings: Settings
-    hardening: Settings | None = None
+    robust_training: Settings | None = None
 
     @property
     def label(self) -> str:

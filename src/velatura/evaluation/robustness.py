@@ -1,48 +1,47 @@
-"""What countermeasures leave of a cloak, without fine-tuning: the fast table, every attack in it."""
+"""What countermeasures leave of a cloak, without fine-tuning: the fast table, with every countermeasure in it."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from velatura import __version__, judges, weights
 from velatura.countermeasures import COUNTERMEASURES
+from velatura.countermeasures import plugged as countermeasures
 from velatura.countermeasures.attack import Attack, model_for, prepare
 from velatura.diffusion import extractors
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError, WeightsError
-from velatura.evaluation.arms import Arm, protect
+from velatura.evaluation.arms import Arm
+from velatura.evaluation.checkpoint import Checkpoint, mark_of
+from velatura.evaluation.experiment import Say
 from velatura.evaluation.figures import known_as
-from velatura.evaluation.kept import Kept
-from velatura.evaluation.methods import AS_PRODUCT, METHODS, SEEN, THROUGH_UNET
-from velatura.evaluation.protocol import FEWEST_TO_TRAIN, PAINTING, Say, split
-from velatura.evaluation.register import Eye, Register, applied
+from velatura.evaluation.folders import PAINTING
+from velatura.evaluation.methods import Method
+from velatura.evaluation.plugged import method_names, method_of, sources
+from velatura.evaluation.protecting import protect
+from velatura.evaluation.setup import FEWEST_TO_TRAIN, split
+from velatura.evaluation.treated import NONE, Measure, about_of
 from velatura.images import read, working
 from velatura.judges import embedded
-from velatura.perception import lpips as distances
-from velatura.perception.pixels import psnr
 from velatura.protect import Protector, Settings
 from velatura.reports.result import Result, Row
-from velatura.reports.statistics import mean_interval, wilson
+from velatura.reports.statistics import mean_interval
 
-NONE = "none"  # the row of pictures as they were saved
 FEWEST_TO_JUDGE = judges.style.FEWEST
 
 
 @dataclass(frozen=True)
 class Robustness:
-    """What is attacked, and how.
+    """What is treated, and how.
 
     art: the artist's pictures; ``pictures`` of them are protected, the others teach the judge. method: of
-    :data:`~velatura.evaluation.methods.METHODS`. model: what the mimic sees and attacks with; its autoencoder is what
+    :data:`~velatura.evaluation.methods.METHODS`. model: what the mimic sees and works with; its autoencoder is what
     the cloaks are made on, unless ``cloak_models`` names others. upscaler: name, hub id or folder of a diffusion
     upscaler; None: the mimic's own model repaints. side: short side in pixels. countermeasures: names, or none for all.
     style: T's name; None: chosen for the pictures. changes: settings by "name.key". seen: those that the cloak was
@@ -70,146 +69,121 @@ class Robustness:
     @property
     def at_once(self) -> bool:
         """Whether the cloaks begin from the instant one: those of the product, made on the mimic's own model."""
-        return self.method in AS_PRODUCT and not self.cloak_models and not Settings(effort=self.effort).as_published
+        usual = not self.cloak_models and not Settings(effort=self.effort).as_published
+        return self.row.as_product and usual
+
+    @property
+    def row(self) -> Method:
+        """All that is known of the method."""
+        row = method_of(self.method)
+        if row is None:
+            raise InputError(f"cloak {self.method!r}: expected one of {', '.join(method_names())}, or MODULE:FUNCTION")
+        return row
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise InputError(f"cloak {self.method!r}: expected one of {', '.join(METHODS)}")
+        seen = self.row.seen
         for name in (*self.countermeasures, *self.seen, *(key.partition(".")[0] for key in self.changes)):
-            if name not in COUNTERMEASURES:
-                raise InputError(f"countermeasure {name!r}: expected one of {', '.join(COUNTERMEASURES)}")
+            countermeasures.named(name)
         if not self.seen:
-            object.__setattr__(self, "seen", SEEN.get(self.method, ()))
+            object.__setattr__(self, "seen", seen)
         if not self.budgets:
             raise InputError("budgets: expected one or more, got none")
 
 
 def run(plan: Robustness, out: Path | None = None, say: Say = lambda what, done, total: None) -> Result:
-    """Protect, attack, look: rows with 95 % intervals over pictures, for every arm, budget and countermeasure.
+    """Protect, treat, look: rows with 95 % intervals over pictures, for every arm, budget and countermeasure.
 
     With ``out`` the result is written there; a stopped run leaves ``out.partial`` and continues from there.
     """
-    attacks, flags = _attacks(plan)
+    treatments, flags = _treatments(plan)
     chosen, others = _split(plan, flags)
     originals = [working(read(path), plan.side) for path in chosen]
     seen = extractors.load(plan.model, plan.device)
     judge = judges.fit({_known(plan): others}, device=plan.device) if others else None
     settings = Settings(
-        models=plan.cloak_models or (plan.model,), effort=plan.effort, resolutions=(plan.side,), seed=plan.seed,
-        style=plan.style, device=plan.device,
-    )  # fmt: skip
+        models=plan.cloak_models or (plan.model,),
+        effort=plan.effort,
+        resolutions=(plan.side,),
+        seed=plan.seed,
+        style=plan.style,
+        device=plan.device,
+    )
     protector = Protector(settings)
     choice = protector.choose([protector.look(read(path)) for path in chosen])
     protector.settings = replace(protector.settings, style=choice.style.name)  # one target for every arm
     targets = [protector.paint(x, choice) for x in originals]
-    measure = _Measure(seen, originals, targets, judge, plan)
-    used = _settings(plan, chosen, others, choice.style.name, attacks)
-    digests = _weights(plan, seen, attacks, judge is not None)
+    measure = Measure(plan, seen, originals, targets, judge, _known(plan))
+    used = _settings(plan, chosen, others, choice.style.name, treatments)
+    digests = _weights(plan, seen, treatments, judge is not None)
     partial = None if out is None else out.with_name(out.name + ".partial")
-    kept = Kept(partial, _mark([__version__, used, digests], [*originals, *targets]))
-    rows: list[Row] = []
-    arms = [Arm("clean"), *(Arm(method, b) for b in plan.budgets for method in dict.fromkeys(("noise", plan.method)))]
-    total, done = len(arms) * (len(attacks) + 1), 0
-    shifts: dict[tuple[str, float | None, str], list[float]] = {}
-    for arm in arms:
-        pictures = originals
-        if arm.method != "clean":
-            say(f"protecting: {arm.key}", done, total)
-            files = kept.files(arm.key, len(originals))
-            if files is None:
-                files = protect(arm, protector, originals, plan.seed, at_once=plan.at_once).files
-                kept.add_files(arm.key, files)
-            pictures = [working(read(data), plan.side) for data in files]
-        for attack in (None, *attacks):
-            name = NONE if attack is None else attack.name
-            say(f"{arm.key}: {name}", done, total)
-            key = f"{arm.key}: {name}"
-            if key not in kept.cells:
-                kept.add(key, measure(arm, attack, pictures))
-            found, shifts[arm.method, arm.budget, name] = kept.cells[key]
-            rows += found
-            done += 1
-    rows += _gains(plan, shifts)
+    checkpoint = Checkpoint(partial, mark_of([__version__, used, digests], [*originals, *targets]))
+    rows = _measured(plan, protector, originals, treatments, measure, checkpoint, say)
     result = Result(
         "robustness", __version__, plan.seed, plan.device, used, digests, rows, flags + _warnings(plan, rows)
     )
     if out is not None:
         result.save(out)
-        kept.drop()
+        checkpoint.drop()
     return result
 
 
-def _mark(tree: Any, pictures: Sequence[Tensor]) -> str:
-    digest = hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode())
-    for picture in pictures:
-        digest.update(picture.cpu().numpy().tobytes())
-    return digest.hexdigest()
+def _measured(
+    plan: Robustness,
+    protector: Protector,
+    originals: Sequence[Tensor],
+    treatments: Sequence[Attack],
+    measure: Measure,
+    checkpoint: Checkpoint,
+    say: Say,
+) -> list[Row]:
+    """Rows of every arm after every treatment, and of what cloaks gain over noise; what is there is taken as it is."""
+    rows: list[Row] = []
+    arms = [Arm("clean"), *(Arm(method, b) for b in plan.budgets for method in dict.fromkeys(("noise", plan.method)))]
+    total, done = len(arms) * (len(treatments) + 1), 0
+    shifts: dict[tuple[str, float | None, str], list[float]] = {}
+    for arm in arms:
+        pictures = originals
+        if arm.method != "clean":
+            say(f"protecting: {arm.key}", done, total)
+            files = checkpoint.files(arm.key, len(originals))
+            if files is None:
+                files = protect(arm, protector, originals, plan.seed, at_once=plan.at_once).files
+                checkpoint.add_files(arm.key, files)
+            pictures = [working(read(data), plan.side) for data in files]
+        for treatment in (None, *treatments):
+            name = NONE if treatment is None else treatment.name
+            say(f"{arm.key}: {name}", done, total)
+            key = f"{arm.key}: {name}"
+            if key not in checkpoint.cells:
+                checkpoint.add(key, measure(arm, treatment, pictures))
+            found, shifts[arm.method, arm.budget, name] = checkpoint.cells[key]
+            rows += found
+            done += 1
+    return rows + _gains(plan, shifts)
 
 
-class _Measure:
-    """Figures of attacked pictures, beside the clean originals and the painted targets as the model sees them."""
-
-    def __init__(
-        self, seen: Extractor, originals: Sequence[Tensor], targets: Sequence[Tensor], judge: Any, plan: Robustness
-    ) -> None:
-        self.seen, self.judge, self.plan = seen, judge, plan
-        self.eye = Eye(seen, plan.device)
-        self.register = Register(originals, targets, self.eye)
-
-    def __call__(self, arm: Arm, attack: Attack | None, pictures: Sequence[Tensor]) -> tuple[list[Row], list[float]]:
-        """Rows of ``pictures`` after the attack, and the decoded shift of each."""
-        countermeasure = NONE if attack is None else attack.name
-        changed = list(pictures) if attack is None else applied(attack, pictures, self.plan.device)
-        place = self.register.after(attack)
-        about: dict[str, Any] = {
-            "artist": self.plan.artist, "arm": arm.kind, "cloak": arm.method if arm.kind == "cloaked" else None,
-            "budget": arm.budget, "countermeasure": countermeasure, "seed": self.plan.seed,
-            "recipe": _recipe(self.plan, countermeasure),
-        }  # fmt: skip
-        away = [self.eye.distance(x, goal) for x, goal in zip(changed, place.goals, strict=True)]
-        shifts = [1 - now / max(start, 1e-6) for now, start in zip(away, place.start, strict=True)]
-        figures = {"decoded_shift": shifts}
-        pairs = list(zip(place.originals, changed, strict=True))
-        figures["lpips_to_clean"] = [float(distances.lpips(x, y)) for x, y in pairs]
-        # Equal pictures are infinitely near: 8 bits cannot tell more than about 59 dB.
-        figures["psnr_to_clean"] = [min(60.0, float(psnr(x, y))) for x, y in pairs]
-        rows = []
-        for metric, values in figures.items():
-            mean, low, high = mean_interval(values)
-            rows.append(Row(metric, mean, len(values), low, high, **about))
-        return rows + self._judged(changed, about), shifts
-
-    def _judged(self, changed: Sequence[Tensor], about: Mapping[str, Any]) -> list[Row]:
-        if self.judge is None:
-            return []
-        # The judge looks through the miniature's autoencoder by itself.
-        own = self.seen.name == "mini"
-        with torch.no_grad():
-            shown = [x if own else self.seen.view(x.to(self.plan.device)).cpu() for x in changed]
-        ranks = self.judge.ranks(shown, _known(self.plan))
-        rows = []
-        for top in (1, 3):
-            count = int((ranks > top).sum())
-            low, high = wilson(count, len(ranks))
-            rows.append(Row(f"view_shift_top{top}", count / len(ranks), len(ranks), low, high, **about))
-        return rows
-
-
-def _attacks(plan: Robustness) -> tuple[list[Attack], list[str]]:
+def _treatments(plan: Robustness) -> tuple[list[Attack], list[str]]:
     """Those that can run; of "all", each other one leaves a flag, a named one is an error."""
     found, flags = [], []
-    for name in plan.countermeasures or COUNTERMEASURES:
+    for name in plan.countermeasures or countermeasures.names():
         changes = {key.partition(".")[2]: v for key, v in plan.changes.items() if key.partition(".")[0] == name}
         try:
             model = model_for(name, plan.model, plan.purifier, plan.upscaler)
             found.append(prepare(name, changes, model=model, device=plan.device, seed=plan.seed))
         except (WeightsError, InputError) as error:
-            learned = COUNTERMEASURES[name].needs == "purifier"
-            missing = plan.purifier is None if learned else isinstance(error, WeightsError)
-            if plan.countermeasures or not missing:
+            if plan.countermeasures or not _cannot_run(plan, name, error):
                 raise
             flags.append(f"{name}: not measured: {error}")
     return found, flags
+
+
+def _cannot_run(plan: Robustness, name: str, error: Exception) -> bool:
+    """Whether it is not here, or does not work, rather than asked for wrongly."""
+    if name not in COUNTERMEASURES:
+        return True  # of an installed package
+    if COUNTERMEASURES[name].needs == "purifier":
+        return plan.purifier is None
+    return isinstance(error, WeightsError)
 
 
 def _split(plan: Robustness, flags: list[str]) -> tuple[list[Path], list[Path]]:
@@ -229,12 +203,6 @@ def _known(plan: Robustness) -> str:
     return known_as(plan.artist, embedded.load().artists)
 
 
-def _recipe(plan: Robustness, countermeasure: str) -> str:
-    if countermeasure == NONE:
-        return "fast"
-    return "fast, seen" if countermeasure in plan.seen else "fast, held out"
-
-
 def _gains(plan: Robustness, shifts: Mapping[tuple[str, float | None, str], list[float]]) -> list[Row]:
     """Decoded shift above that of noise of equal LPIPS after the same countermeasure, picture by picture."""
     rows = []
@@ -243,11 +211,8 @@ def _gains(plan: Robustness, shifts: Mapping[tuple[str, float | None, str], list
         if method != plan.method or method == "noise" or noise is None:
             continue
         mean, low, high = mean_interval([a - b for a, b in zip(values, noise, strict=True)])
-        arm = Arm(method, budget)
-        rows.append(
-            Row("decoded_shift_over_noise", mean, len(values), low, high, plan.artist, arm.kind,
-                method if arm.kind == "cloaked" else None, budget, name, _recipe(plan, name), plan.seed)
-        )  # fmt: skip
+        about = about_of(plan, Arm(method, budget), name)
+        rows.append(Row("decoded_shift_over_noise", mean, len(values), low, high, **about))
     return rows
 
 
@@ -272,26 +237,26 @@ def _warnings(plan: Robustness, rows: Sequence[Row]) -> list[str]:
 
 
 def _settings(
-    plan: Robustness, chosen: Sequence[Path], others: Sequence[Path], style: str, attacks: Sequence[Attack]
+    plan: Robustness, chosen: Sequence[Path], others: Sequence[Path], style: str, treatments: Sequence[Attack]
 ) -> dict[str, Any]:
-    kept = {key: value for key, value in asdict(plan).items() if key not in ("art", "purifier")}
+    own = {key: value for key, value in asdict(plan).items() if key not in ("art", "purifier")}
     return {
-        **kept,
+        **own,
         "style": style,
         "protected": [path.name for path in chosen],
         "judge_pictures": len(others),
-        "attacks": [attack.describe() for attack in attacks],
+        "attacks": [treatment.describe() for treatment in treatments],
     }
 
 
-def _weights(plan: Robustness, seen: Extractor, attacks: Sequence[Attack], judged: bool) -> dict[str, str]:
+def _weights(plan: Robustness, seen: Extractor, treatments: Sequence[Attack], judged: bool) -> dict[str, str]:
     names = ["lpips-alex", "lpips-vgg", "mini", *PAINTING, *(["judge-style"] if judged else [])]
     names += ["instant"] if plan.at_once or plan.method == "instant" else []
     digests = {name: weights.sha256(weights.embedded(name)) for name in names} | {seen.name: seen.sha256}
     own = plan.cloak_models or (plan.model,)
     digests |= {name: weights.sha256(place) for name in plan.cloak_models if (place := weights.locate(name))}
-    if plan.method in THROUGH_UNET:
+    if plan.row.through_unet:
         digests["unet"] = weights.sha256(weights.require_pipeline(own[0]) / "unet")
-    for attack in attacks:
-        digests |= attack.weights
-    return digests
+    for treatment in treatments:
+        digests |= treatment.weights
+    return digests | sources(plan.method)

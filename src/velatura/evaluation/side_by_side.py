@@ -18,10 +18,9 @@ import torch
 
 from velatura.diffusion import device, extractors
 from velatura.errors import InputError, VelaturaError
-from velatura.evaluation.arms import PLAIN
-from velatura.evaluation.parts import Part, parts
-from velatura.evaluation.protocol import Protocol, Say, Setup
-from velatura.evaluation.schedule import tasks
+from velatura.evaluation.experiment import Experiment, Say
+from velatura.evaluation.plan import Part, parts, tasks
+from velatura.evaluation.setup import Setup
 
 
 def do_parts(setup: Setup, processes: int, say: Say) -> None:
@@ -40,7 +39,7 @@ def do_parts(setup: Setup, processes: int, say: Say) -> None:
     failed: list[str] = []
     say(f"{len(waiting)} parts, {processes} at a time", 0, len(waiting))
     context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
-    pool = ProcessPoolExecutor(processes, context, _begin, (setup.protocol, setup.out, threads))
+    pool = ProcessPoolExecutor(processes, context, _begin, (setup.experiment, setup.out, threads))
     try:
         running: dict[Future[str], int] = {}
         while True:
@@ -74,27 +73,27 @@ def do_parts(setup: Setup, processes: int, say: Say) -> None:
 
 def _measure_precisions(setup: Setup, threads: int) -> None:
     """While nothing else runs; the processes find the answers in the cache."""
-    if setup.protocol.device != "cpu":
+    if setup.experiment.device != "cpu":
         return
     usual = torch.get_num_threads()
-    arms = (arm for arm in setup.protocol.arms if arm.folder is None and arm.method not in PLAIN)
+    made_here = (setup.experiment.settings(arm) for arm in setup.experiment.arms if arm.row is not None)
     torch.set_num_threads(threads)
     try:
-        for name in sorted({name for arm in arms for name in setup.extractors(arm)}):
+        for name in sorted({name for settings in made_here for name in settings.models}):
             device.tune(extractors.load(name))
     finally:
         torch.set_num_threads(usual)
 
 
-_order: list[tuple[Protocol, Path]] = []
+_order: list[tuple[Experiment, Path]] = []
 _parts: list[Part] = []
 
 
-def _begin(protocol: Protocol, out: Path, threads: int) -> None:
+def _begin(experiment: Experiment, out: Path, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
-    _order[:] = [(protocol, out)]
+    _order[:] = [(experiment, out)]
 
 
 def _end_with_parent() -> None:

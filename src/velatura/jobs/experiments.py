@@ -21,10 +21,10 @@ from velatura.jobs.hold import Hold
 from velatura.jobs.records import Job, Picture
 
 if TYPE_CHECKING:
-    from velatura.evaluation import Protocol, Setup
-    from velatura.evaluation.parts import Part
+    from velatura.evaluation import Experiment, Setup
+    from velatura.evaluation.plan import Part
 
-_PLACES = ("purifier", "pairs")  # of a protocol, each a path or None
+_PLACES = ("purifier", "pairs")  # of an experiment, each a path or None
 KEEP_DAYS = 3650.0  # the folder is the user's; the entry is only a record of it
 
 
@@ -33,20 +33,21 @@ def order(desk: Desk, setup: Setup) -> Job:
 
     Otherwise only this machine's workers do it. Models must be on each machine.
     """
-    from velatura.evaluation.parts import parts
+    from velatura.evaluation.plan import parts
 
     if files().remote is not None:
         raise InputError(f"files {files().url}: expected a folder that all workers see, since an experiment shares it")
-    protocol, out = setup.protocol, setup.out.resolve()
+    experiment, out = setup.experiment, setup.out.resolve()
     whole = parts(setup)
-    art = [path.resolve() for path in (*protocol.art, *protocol.contents, *_elsewhere(protocol))]
+    art = [path.resolve() for path in (*experiment.art, *experiment.contents, *_elsewhere(experiment))]
     ordered = {
-        "protocol": _kept(protocol),
+        "protocol": _kept(experiment),
         "paths": [_stored(path) for path in art],
         "folder": str(out),
         "out": _stored(out),
         "after": [list(part.after) for part in whole],
         "digests": setup.digests,
+        "plugins": setup.plugins,
     }
     tasks = [Picture(number, part.what, out, out, "result") for number, part in enumerate(whole)]
     return desk.submit(tasks, ordered, kind="evaluate", keep_days=KEEP_DAYS)
@@ -117,8 +118,8 @@ class Laboratory:
 
 def _parts(job: Job) -> list[Part]:
     from velatura.diffusion.device import pick_device
-    from velatura.evaluation import Arm, Protocol, Setup
-    from velatura.evaluation.parts import parts
+    from velatura.evaluation import Arm, Experiment, Setup
+    from velatura.evaluation.plan import parts
 
     tree = dict(job.order["protocol"])
     for name in ("art", "contents"):
@@ -128,26 +129,29 @@ def _parts(job: Job) -> list[Part]:
     for arm in tree.pop("arms"):
         folder = _found(arm["folder"]) if arm["folder"] else None
         arms.append(Arm(**arm | {"folder": folder, "on": tuple(arm["on"])}))
-    for name in ("recipes", "extractors", "subjects", "seeds"):
-        tree[name] = tuple(tree[name])
-    setup = Setup(Protocol(**tree | {"arms": arms, "device": pick_device(tree["device"])}), _found(job.order["out"]))
+    for name in ("recipes", "extractors", "subjects", "seeds", "judges"):
+        tree[name] = tuple(tree.get(name, ()))
+    setup = Setup(Experiment(**tree | {"arms": arms, "device": pick_device(tree["device"])}), _found(job.order["out"]))
     if setup.digests != job.order["digests"]:
         raise InputError(f"model {tree['model']}: this machine's differs from that of the machine which ordered it")
+    for title, digest in job.order.get("plugins", {}).items():
+        if setup.plugins.get(title) != digest:
+            raise InputError(f"{title}: this machine's differs from that of the machine which ordered it")
     return parts(setup)
 
 
-def _kept(protocol: Protocol) -> dict[str, Any]:
+def _kept(experiment: Experiment) -> dict[str, Any]:
     """As JSON; the device is each worker's own."""
-    tree = {name: value for name, value in asdict(protocol).items() if name != "arms"}
+    tree = {name: value for name, value in asdict(experiment).items() if name != "arms"}
     tree |= {name: [_stored(path.resolve()) for path in tree[name]] for name in ("art", "contents")}
     tree |= {name: _stored(tree[name].resolve()) if tree[name] else None for name in _PLACES}
     tree["device"] = "auto"
-    arms = [asdict(arm) | {"folder": _stored(arm.folder.resolve()) if arm.folder else None} for arm in protocol.arms]
+    arms = [asdict(arm) | {"folder": _stored(arm.folder.resolve()) if arm.folder else None} for arm in experiment.arms]
     return tree | {"arms": arms}
 
 
-def _elsewhere(protocol: Protocol) -> list[Path]:
-    found = [*(arm.folder for arm in protocol.arms), *(getattr(protocol, name) for name in _PLACES)]
+def _elsewhere(experiment: Experiment) -> list[Path]:
+    found = [*(arm.folder for arm in experiment.arms), *(getattr(experiment, name) for name in _PLACES)]
     return [path for path in found if path is not None]
 
 

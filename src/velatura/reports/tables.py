@@ -22,6 +22,7 @@ SHARES = (
     "found",
     "false_alarms",
 )  # how metrics begin that count pictures
+OWN_JUDGE = "judge_"  # how metrics begin that a judge of the user's has given
 FAST = "fast"  # how the recipe of figures begins for which no mimic was trained
 # metric, heading, what it says
 COLUMNS = (
@@ -140,7 +141,9 @@ def row_name(cell: Cell) -> str:
 
 def shown(found: Sequence[Cell]) -> list[tuple[str, str, str]]:
     """The columns that any of the cells has a figure for."""
-    return [column for column in COLUMNS if any(column[0] in cell.figures for cell in found)]
+    known = [column for column in COLUMNS if any(column[0] in cell.figures for cell in found)]
+    own = dict.fromkeys(metric for cell in found for metric in cell.figures if metric.startswith(OWN_JUDGE))
+    return known + [(metric, metric.removeprefix(OWN_JUDGE), "by a judge of your own") for metric in own]
 
 
 def words(metric: str, figure: Figure) -> tuple[str, str]:

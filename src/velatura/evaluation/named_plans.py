@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from velatura import plugins
 from velatura.errors import InputError
 from velatura.evaluation.arms import Arm
 
@@ -145,10 +146,12 @@ def arms(name: str, other: tuple[str, ...] = ()) -> list[Arm]:
 
 
 def listed() -> str:
-    """All plans, for people."""
+    """All plans, and what installed packages add to their arms, for people."""
     lines, wide = [], max(map(len, PLANS)) + 2
     for name, chosen in PLANS.items():
         lines.append(f"{name:{wide}}{chosen.says}")
         ways = f"; mimic: {', '.join(recipe or 'as --method says' for recipe in chosen.recipes)}"
         lines.append(f"{'':{wide}}{', '.join(chosen.arms)}{ways if len(chosen.recipes) > 1 else ''}")
+    if found := plugins.listed():
+        lines += ["", "Of installed packages:", *(f"  {one}" for one in found)]
     return "\n".join(lines)

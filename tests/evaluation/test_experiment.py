@@ -18,11 +18,11 @@ from velatura import weights
 from velatura.cli.evaluate import evaluate_command
 from velatura.countermeasures.purifier import Network, Purifier
 from velatura.errors import Cancelled, InputError
-from velatura.evaluation import Arm, Protocol, Setup, measures, run
+from velatura.evaluation import Arm, Experiment, Setup, countering, run
 from velatura.evaluation.calibration import calibrate
-from velatura.evaluation.experiment import protect_arm
-from velatura.evaluation.protocol import split
-from velatura.evaluation.schedule import tasks
+from velatura.evaluation.plan import tasks
+from velatura.evaluation.protecting import protect_arm
+from velatura.evaluation.setup import split
 from velatura.images import read, save, working
 from velatura.perception.flip import PPD
 from velatura.protect import EFFORTS, Protector
@@ -61,18 +61,22 @@ def test_pictures_that_repeat_each_other_are_not_on_both_sides(art: list[Path], 
 
 
 SMALL: dict[str, Any] = {
-    "changes": {"steps": 2, "batch": 2, "resolution": 64}, "training": 4, "effort": "fast",
-    "subjects": ("a cat", "a sea"), "each": 1, "sampling_steps": 2,
-}  # fmt: skip
+    "changes": {"steps": 2, "batch": 2, "resolution": 64},
+    "training": 4,
+    "effort": "fast",
+    "subjects": ("a cat", "a sea"),
+    "each": 1,
+    "sampling_steps": 2,
+}
 STAGES = ("fine-tuning", "protecting", "generating")
 
 
 def test_from_pictures_to_rows_and_again(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
     arms = [Arm.parse(text) for text in ("base", "real", "clean", "noise:0.1", "velatura:0.1")]
-    protocol = Protocol(art, "ada", arms, model=str(tiny_model), **SMALL)
-    planned = {task.what: task for task in tasks(Setup(protocol, tmp_path / "out"))}
+    experiment = Experiment(art, "ada", arms, model=str(tiny_model), **SMALL)
+    planned = {task.what: task for task in tasks(Setup(experiment, tmp_path / "out"))}
     said: dict[str, tuple[int, int]] = {}
-    result = run(protocol, tmp_path / "out", lambda what, done, total: said.update({what: (done, total)}))
+    result = run(experiment, tmp_path / "out", lambda what, done, total: said.update({what: (done, total)}))
     found = {(row.arm, row.metric) for row in result.rows}
     for arm in ("base", "real", "clean", "noise", "cloaked"):
         assert (arm, "style_top1") in found
@@ -89,7 +93,7 @@ def test_from_pictures_to_rows_and_again(tiny_model: Path, art: list[Path], tmp_
     assert all(said[what] == (task.units, task.units) for what, task in planned.items())
     assert all(task.done == 0 for task in planned.values())
     assert any(what.startswith("fine-tuning: velatura-0.1") for what in said)
-    kept = tasks(Setup(protocol, tmp_path / "out"))
+    kept = tasks(Setup(experiment, tmp_path / "out"))
     assert all(not task.left for task in kept if task.what.startswith(STAGES)), "what is there costs nothing"
 
     sheet = sheets(tmp_path / "out", art=True)
@@ -97,7 +101,7 @@ def test_from_pictures_to_rows_and_again(tiny_model: Path, art: list[Path], tmp_
     assert all(cell is not None for part in sheet for _, cells in part.rows for cell in cells)
 
     said.clear()
-    again = run(protocol, tmp_path / "out", lambda what, done, total: said.update({what: (done, total)}))
+    again = run(experiment, tmp_path / "out", lambda what, done, total: said.update({what: (done, total)}))
     assert not [what for what in said if what.startswith(STAGES)]
     assert [what for what in said if what.startswith("judging")] == ["judging: real"]
     assert again.rows == result.rows
@@ -124,35 +128,43 @@ def test_a_plan_without_mimics_looks_at_what_the_model_sees(tiny_model: Path, ar
 
 
 def test_several_ways_share_what_they_can(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
-    protocol = Protocol(
-        art, "ada", [Arm.parse("clean"), Arm.parse("noise:0.1")], model=str(tiny_model), contents=art[:3],
-        recipes=("", "img2img", "x1.5"), **SMALL,
-    )  # fmt: skip
-    setup = Setup(protocol, tmp_path / "out")
+    experiment = Experiment(
+        art,
+        "ada",
+        [Arm.parse("clean"), Arm.parse("noise:0.1")],
+        model=str(tiny_model),
+        contents=art[:3],
+        recipes=("", "img2img", "x1.5"),
+        **SMALL,
+    )
+    setup = Setup(experiment, tmp_path / "out")
     assert [way.label for way in setup.ways] == ["full", "full img2img", "full 96 px"]
     assert (setup.resolution, setup.side) == (64, 96), "cloaks are made at the usual resolution, files kept larger"
     names = [task.what for task in tasks(setup)]
     assert sum(name.startswith("fine-tuning: noise-0.1") for name in names) == 2, "img2img needs no mimic of its own"
     assert sum(name.startswith("protecting") for name in names) == 1
-    result = run(protocol, tmp_path / "out")
+    result = run(experiment, tmp_path / "out")
     shifts = {(r.arm, r.recipe): r.n for r in result.rows if r.metric == "style_shift_top3"}
     assert shifts == {
-        (arm, recipe): n for arm in ("clean", "noise")
+        (arm, recipe): n
+        for arm in ("clean", "noise")
         for recipe, n in (("full", 2), ("full img2img", 3), ("full 96 px", 2))
-    }  # fmt: skip
+    }
     assert [sheet.heading.split(" (")[1] for sheet in sheets(tmp_path / "out")] == [
-        "full, seed 0)", "full img2img, seed 0)", "full 96 px, seed 0)",
-    ]  # fmt: skip
+        "full, seed 0)",
+        "full img2img, seed 0)",
+        "full 96 px, seed 0)",
+    ]
     with pytest.raises(InputError, match="--contents"):
-        Setup(replace(protocol, contents=()), tmp_path / "out")
+        Setup(replace(experiment, contents=()), tmp_path / "out")
 
 
 def test_cloaks_for_files_larger_than_what_the_mimic_sees_are_made_for_how_those_look(
     tiny_model: Path, art: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arms = [Arm.parse("velatura:0.1")]
-    protocol = Protocol(art, "ada", arms, model=str(tiny_model), recipes=("", "x1.5"), **SMALL)
-    setup = Setup(protocol, tmp_path / "out")
+    experiment = Experiment(art, "ada", arms, model=str(tiny_model), recipes=("", "x1.5"), **SMALL)
+    setup = Setup(experiment, tmp_path / "out")
     asked: list[float] = []
     recipe = Protector.recipe
 
@@ -161,47 +173,51 @@ def test_cloaks_for_files_larger_than_what_the_mimic_sees_are_made_for_how_those
         return recipe(self, about)
 
     monkeypatch.setattr(Protector, "recipe", noted)
-    figures = protect_arm(setup, arms[0], lambda what, done, total: None)
+    figures = protect_arm(setup, arms[0], lambda done, total: None)
     assert asked == [pytest.approx(PPD / 1.5)] * 4
     assert all(0 < f["lpips"] <= 0.1 for f in figures)
-    made = [working(read(path), 96) for path in setup.protected(arms[0]).glob("*.png")]
+    made = [working(read(path), 96) for path in setup.folders.protected(arms[0]).glob("*.png")]
     assert [min(x.shape[-2:]) for x in made] == [96] * 4
-    usual = Setup(replace(protocol, recipes=("",)), tmp_path / "out")
-    assert usual.protected(arms[0]) != setup.protected(arms[0])
-    protect_arm(usual, arms[0], lambda what, done, total: None)
+    usual = Setup(replace(experiment, recipes=("",)), tmp_path / "out")
+    assert usual.folders.protected(arms[0]) != setup.folders.protected(arms[0])
+    protect_arm(usual, arms[0], lambda done, total: None)
     assert asked[4:] == [PPD] * 4
 
 
 def test_an_arm_may_name_its_target_style(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
     arms = [Arm.parse(f"velatura:0.1{words}") for words in ("", " towards bosch-1", " towards franz-marc")]
-    setup = Setup(Protocol(art, "ada", arms, model=str(tiny_model), style="leighton", **SMALL), tmp_path / "out")
+    setup = Setup(Experiment(art, "ada", arms, model=str(tiny_model), style="leighton", **SMALL), tmp_path / "out")
     styles = []
     for arm in arms:
         protect_arm(setup, arm, lambda *_: None)
-        styles.append(json.loads((setup.protected(arm) / "figures.json").read_text())["style"])
+        styles.append(json.loads((setup.folders.protected(arm) / "figures.json").read_text())["style"])
     wanted = ("frederic-leighton", "hieronymus-bosch-1", "franz-marc")
     assert all(style.startswith(name) for style, name in zip(styles, wanted, strict=True))
-    assert len({setup.mimic(arm, setup.ways[0], 0) for arm in arms}) == 3
+    assert len({setup.folders.mimic(arm, setup.ways[0], 0) for arm in arms}) == 3
     with pytest.raises(InputError, match="style 'nobody'"):
-        Setup(Protocol(art, "ada", [Arm.parse("glaze:0.1 towards nobody")], model=str(tiny_model)), tmp_path / "out")
+        Setup(Experiment(art, "ada", [Arm.parse("glaze:0.1 towards nobody")], model=str(tiny_model)), tmp_path / "out")
 
 
 def test_figures_of_noise_are_of_the_t_that_is_asked_for(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
     """Its pictures, and the mimics that are trained on them, are the same whatever T is."""
     arm, found = Arm.parse("noise:0.1"), []
     for style in ("franz-marc", "hieronymus-bosch-1"):
-        setup = Setup(Protocol(art, "ada", [arm], model=str(tiny_model), style=style, **SMALL), tmp_path / "out")
+        setup = Setup(Experiment(art, "ada", [arm], model=str(tiny_model), style=style, **SMALL), tmp_path / "out")
         assert not tasks(setup)[1].done
         found.append(
-            (protect_arm(setup, arm, lambda *_: None), setup.protected(arm), setup.mimic(arm, setup.ways[0], 0))
+            (
+                protect_arm(setup, arm, lambda *_: None),
+                setup.folders.protected(arm),
+                setup.folders.mimic(arm, setup.ways[0], 0),
+            )
         )
         assert protect_arm(setup, arm, lambda *_: pytest.fail("done already")) == found[-1][0]
     (first, *places), (second, *others) = found
     assert places == others
     assert [f["lpips"] for f in first] == [f["lpips"] for f in second]
     assert [f["latent_remaining"] for f in first] != [f["latent_remaining"] for f in second]
-    usual = Setup(Protocol(art, "ada", [arm], model=str(tiny_model), **SMALL), tmp_path / "out")
-    assert usual.card(arm) == places[0] / "figures.json"
+    usual = Setup(Experiment(art, "ada", [arm], model=str(tiny_model), **SMALL), tmp_path / "out")
+    assert usual.folders.card(arm) == places[0] / "figures.json"
 
 
 def test_arms_of_one_name_are_refused(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
@@ -209,33 +225,35 @@ def test_arms_of_one_name_are_refused(tiny_model: Path, art: list[Path], tmp_pat
         (tmp_path / name).mkdir()
         (tmp_path / name / "vae").symlink_to(tiny_model / "vae")
     arms = [Arm.parse(f"velatura:0.1 on {tmp_path / name / 'vae'}") for name in ("sd15", "sdxl")]
-    protocol = Protocol(art, "ada", arms, model=str(tiny_model), **SMALL)
+    experiment = Experiment(art, "ada", arms, model=str(tiny_model), **SMALL)
     with pytest.raises(InputError, match=r"arm velatura-0\.1-on-vae: expected another name for each arm"):
-        Setup(protocol, tmp_path / "out")
-    Setup(replace(protocol, arms=arms[:1] * 2), tmp_path / "out")
+        Setup(experiment, tmp_path / "out")
+    Setup(replace(experiment, arms=arms[:1] * 2), tmp_path / "out")
 
 
 def test_an_arm_may_name_its_effort(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
     efforts = ("default", "fast", "paper")
     arms = [Arm("velatura", 0.1), *(Arm.parse(f"velatura:0.1 at {effort}") for effort in efforts[1:])]
-    setup = Setup(Protocol(art, "ada", arms, model=str(tiny_model), **SMALL | {"effort": "default"}), tmp_path / "out")
-    assert [setup.cloak_settings(arm).steps for arm in arms] == [EFFORTS[name].steps for name in efforts]
-    assert [setup.at_once(arm) for arm in arms] == [True, True, False]
-    assert len({setup.protected(arm).name.rpartition("-")[2] for arm in arms}) == 3
+    setup = Setup(
+        Experiment(art, "ada", arms, model=str(tiny_model), **SMALL | {"effort": "default"}), tmp_path / "out"
+    )
+    assert [setup.experiment.settings(arm).cloak.steps for arm in arms] == [EFFORTS[name].steps for name in efforts]
+    assert [setup.experiment.settings(arm).at_once for arm in arms] == [True, True, False]
+    assert len({setup.folders.protected(arm).name.rpartition("-")[2] for arm in arms}) == 3
     with pytest.raises(InputError, match="leave out 'at fast'"):
-        Setup(replace(setup.protocol, effort="fast"), tmp_path / "out")
+        Setup(replace(setup.experiment, effort="fast"), tmp_path / "out")
     drawn = Arm.parse("photoguard:0.1")  # follows no effort, but its T does
-    other = Setup(replace(setup.protocol, arms=[drawn], effort="paper"), tmp_path / "out")
-    assert setup.protected(drawn) != other.protected(drawn)
+    other = Setup(replace(setup.experiment, arms=[drawn], effort="paper"), tmp_path / "out")
+    assert setup.folders.protected(drawn) != other.folders.protected(drawn)
 
 
 def test_the_instant_cloak_is_refused_on_other_models_before_anything_starts(
     tiny_model: Path, art: list[Path], tmp_path: Path
 ) -> None:
-    protocol = Protocol(art, "ada", [Arm.parse("instant:0.1")], model=str(tiny_model), **SMALL)
+    experiment = Experiment(art, "ada", [Arm.parse("instant:0.1")], model=str(tiny_model), **SMALL)
     with pytest.raises(InputError, match="made for the model mini only"):
-        Setup(protocol, tmp_path / "out")
-    Setup(replace(protocol, extractors=("mini",)), tmp_path / "out")
+        Setup(experiment, tmp_path / "out")
+    Setup(replace(experiment, extractors=("mini",)), tmp_path / "out")
 
 
 def test_cloaks_on_other_models_than_the_mimics_do_not_begin_from_what_knows_the_miniature(
@@ -244,78 +262,83 @@ def test_cloaks_on_other_models_than_the_mimics_do_not_begin_from_what_knows_the
     words = {"velatura:0.1": True, "shuffled:0.1": True, "instant:0.1": True, "velatura:0.1 on mini": False}
     words |= {f"velatura:0.1 on {tiny_model}": False, "glaze:0.1": False, "noise:0.1": False}
     arms = {Arm.parse(text): begun for text, begun in words.items()}
-    protocol = Protocol(art, "ada", list(arms), **SMALL)
-    setup = Setup(protocol, tmp_path / "out")
-    assert {arm: setup.at_once(arm) for arm in arms} == arms
-    before = {arm: setup.protected(arm) for arm in arms}
+    experiment = Experiment(art, "ada", list(arms), **SMALL)
+    setup = Setup(experiment, tmp_path / "out")
+    assert {arm: setup.experiment.settings(arm).at_once for arm in arms} == arms
+    before = {arm: setup.folders.protected(arm) for arm in arms}
     embedded = weights.sha256(weights.embedded("instant"))
     whole = weights.sha256
     monkeypatch.setattr(weights, "sha256", lambda path: "0" if (found := whole(path)) == embedded else found)
-    assert {arm: setup.protected(arm) != before[arm] for arm in arms} == arms
+    assert {arm: setup.folders.protected(arm) != before[arm] for arm in arms} == arms
     velatura = [Arm.parse("velatura:0.1")]
-    elsewhere = Setup(replace(protocol, arms=velatura, extractors=(str(tiny_model),)), tmp_path / "out")
-    published = Setup(replace(protocol, arms=velatura, effort="paper"), tmp_path / "out")
-    assert not elsewhere.at_once(*velatura)
+    elsewhere = Setup(replace(experiment, arms=velatura, extractors=(str(tiny_model),)), tmp_path / "out")
+    published = Setup(replace(experiment, arms=velatura, effort="paper"), tmp_path / "out")
+    assert not elsewhere.experiment.settings(*velatura).at_once
     asked = []
 
     def noticed(*args: object, at_once: bool, **more: object) -> None:
         asked.append(at_once)
         raise Cancelled("seen")
 
-    monkeypatch.setattr("velatura.evaluation.experiment.protect", noticed)
+    monkeypatch.setattr("velatura.evaluation.protecting.protect", noticed)
     for made in (setup, elsewhere):
         with pytest.raises(Cancelled):
             protect_arm(made, velatura[0], lambda *_: None)
     assert asked == [True, False]
-    assert not published.at_once(*velatura)
+    assert not published.experiment.settings(*velatura).at_once
 
 
 def test_words_are_looked_for_of_all_pictures_or_of_one(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
     arms = [Arm.parse("base"), Arm.parse("clean")]
     small = SMALL | {"changes": SMALL["changes"] | {"vectors": 4}}
-    protocol = Protocol(art, "ada", arms, model=str(tiny_model), recipes=("pez", "pez one"), **small)
-    setup = Setup(protocol, tmp_path / "out")
+    experiment = Experiment(art, "ada", arms, model=str(tiny_model), recipes=("pez", "pez one"), **small)
+    setup = Setup(experiment, tmp_path / "out")
     assert [way.label for way in setup.ways] == ["pez", "pez one"]
     assert sum(task.what.startswith("generating: base") for task in tasks(setup)) == 2
-    assert len({setup.samples(arms[0], way, 0) for way in setup.ways}) == 1, "the base model has no pictures to find"
-    result = run(protocol, tmp_path / "out")
+    assert len({setup.folders.samples(arms[0], way, 0) for way in setup.ways}) == 1, (
+        "the base model has no pictures to find"
+    )
+    result = run(experiment, tmp_path / "out")
     assert {(r.arm, r.recipe) for r in result.rows if r.metric == "style_top1"} == {
-        ("base", "pez"), ("base", "pez one"), ("clean", "pez"), ("clean", "pez one"),
-    }  # fmt: skip
+        ("base", "pez"),
+        ("base", "pez one"),
+        ("clean", "pez"),
+        ("clean", "pez one"),
+    }
     with pytest.raises(InputError, match="one picture"):
-        Setup(replace(protocol, arms=[Arm.parse("noise:0.1@0.5")]), tmp_path / "out")
-    cards = [json.loads((setup.mimic(arms[1], way, 0) / "mimic.json").read_text()) for way in setup.ways]
+        Setup(replace(experiment, arms=[Arm.parse("noise:0.1@0.5")]), tmp_path / "out")
+    cards = [json.loads((setup.folders.mimic(arms[1], way, 0) / "mimic.json").read_text()) for way in setup.ways]
     assert all(card["words"] for card in cards)
     assert [len(card["captions"]) for card in cards] == [4, 1]
 
 
 def test_other_weights_or_pictures_never_meet_old_work(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
-    protocol = Protocol(art, "ada", [Arm.parse("velatura:0.1")], model=str(tiny_model), **SMALL)
-    arm = protocol.arms[0]
+    experiment = Experiment(art, "ada", [Arm.parse("velatura:0.1")], model=str(tiny_model), **SMALL)
+    arm = experiment.arms[0]
 
     def places(setup: Setup) -> tuple[Path, ...]:
         way = setup.ways[0]
-        stages = (setup.protected(arm), setup.mimic(arm, way, 0), setup.samples(arm, way, 0))
-        return *stages, setup.verdict(arm, way, 0)
+        stages = (setup.folders.protected(arm), setup.folders.mimic(arm, way, 0), setup.folders.samples(arm, way, 0))
+        return *stages, setup.folders.verdict(arm, way, 0)
 
-    setup = Setup(protocol, tmp_path)
+    setup = Setup(experiment, tmp_path)
     first = places(setup)
-    assert places(Setup(protocol, tmp_path)) == first
+    assert places(Setup(experiment, tmp_path)) == first
     setup.digests = {**setup.digests, "unet": "another"}
     assert [a == b for a, b in zip(places(setup), first, strict=True)] == [True, False, False, False]
-    other = places(Setup(replace(protocol, extractors=("mimic", "mini")), tmp_path))
+    other = places(Setup(replace(experiment, extractors=("mimic", "mini")), tmp_path))
     assert not set(other) & set(first)
-    taught = Setup(protocol, tmp_path)
+    taught = Setup(experiment, tmp_path)
     taught.held_back = taught.held_back[1:]
     assert [a == b for a, b in zip(places(taught), first, strict=True)] == [True, True, True, False]
     save(setup.training[0].read_bytes() + b"\0", setup.training[0])
-    assert not set(places(Setup(protocol, tmp_path))) & set(first)
+    assert not set(places(Setup(experiment, tmp_path))) & set(first)
 
 
 def test_a_trial_tells_the_cost_of_every_kind_of_work(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
     arms = [Arm.parse("clean"), Arm.parse("velatura:0.1@0.5")]
-    setup = Setup(Protocol(art, "ada", arms, model=str(tiny_model), **SMALL), tmp_path)
-    rates = calibrate(setup, tasks(setup))
+    setup = Setup(Experiment(art, "ada", arms, model=str(tiny_model), **SMALL), tmp_path)
+    rates = calibrate(tasks(setup))
     assert set(rates) == {task.kind for task in tasks(setup)}
     assert all(0 < rate < 600 for rate in rates.values())
 
@@ -323,9 +346,7 @@ def test_a_trial_tells_the_cost_of_every_kind_of_work(tiny_model: Path, art: lis
 def test_a_dry_run_says_the_cost_and_leaves_nothing(
     tiny_model: Path, art: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "velatura.evaluation.calibration.calibrate", lambda setup, tasks: {task.kind: 1.0 for task in tasks}
-    )
+    monkeypatch.setattr("velatura.evaluation.calibration.calibrate", lambda tasks: {task.kind: 1.0 for task in tasks})
     (art[0].parent / "broken.png").write_bytes(b"no picture")
     arguments = [str(art[0].parent), "-o", str(tmp_path / "out"), "--model", str(tiny_model)]
     small = ["--train-steps", "1", "--training", "4", "-n", "1", "--arm", "clean", "--arm", "noise:0.1"]
@@ -339,9 +360,24 @@ def test_a_dry_run_says_the_cost_and_leaves_nothing(
 def test_pictures_protected_elsewhere_are_an_arm(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:
     done = CliRunner().invoke(
         evaluate_command,
-        [str(art[0].parent), "-o", str(tmp_path / "out"), "--arm", f"other={tmp_path / 'none'}", "--arm", "clean",
-         "--model", str(tiny_model), "--train-steps", "1", "--training", "4", "-n", "1"],
-    )  # fmt: skip
+        [
+            str(art[0].parent),
+            "-o",
+            str(tmp_path / "out"),
+            "--arm",
+            f"other={tmp_path / 'none'}",
+            "--arm",
+            "clean",
+            "--model",
+            str(tiny_model),
+            "--train-steps",
+            "1",
+            "--training",
+            "4",
+            "-n",
+            "1",
+        ],
+    )
     assert isinstance(done.exception, InputError)
     assert "expected a protected" in str(done.exception)
     folder = tmp_path / "webp"
@@ -351,7 +387,7 @@ def test_pictures_protected_elsewhere_are_an_arm(tiny_model: Path, art: list[Pat
         (folder / f"{path.stem}.sheet.png").write_bytes(b"")
         (folder / f"{path.stem}.webp").write_bytes(b"")
     one = Arm("other", folder=folder)
-    setup = Setup(Protocol([odd, *art[1:]], "ada", [one], training=4, model=str(tiny_model)), tmp_path / "out")
+    setup = Setup(Experiment([odd, *art[1:]], "ada", [one], training=4, model=str(tiny_model)), tmp_path / "out")
     assert [path.name for path in setup.elsewhere(one)] == [f"{path.stem}.webp" for path in setup.training]
 
 
@@ -360,10 +396,10 @@ def test_training_pictures_of_one_name_are_all_protected(tiny_model: Path, art: 
     (art[0].parent / "older").mkdir()
     moved = [path.rename(path.parent / "older" / f"{i % 2:02}.png") for i, path in enumerate(art[:2])]
     arm = Arm("noise", 0.1)
-    setup = Setup(Protocol([*moved, *art[2:]], "ada", [arm], training=4, model=str(tiny_model)), tmp_path / "out")
+    setup = Setup(Experiment([*moved, *art[2:]], "ada", [arm], training=4, model=str(tiny_model)), tmp_path / "out")
     setup.training = [moved[0], art[2].rename(art[2].with_name("00.png")), *setup.training[:2]]
     protect_arm(setup, arm, lambda *_: None)
-    files = measures.found(setup, arm)
+    files = countering.found(setup, arm)
     assert len({file.read_bytes() for file in files}) == len(files) == 4
 
 
@@ -371,22 +407,22 @@ def test_a_countermeasure_stands_between_the_cloak_and_the_mimic(
     tiny_model: Path, art: list[Path], tmp_path: Path
 ) -> None:
     texts = ("clean", "noise:0.1", "noise:0.1 then jpeg quality=5", "clean then jpeg quality=5")
-    protocol = Protocol(art, "ada", [Arm.parse(text) for text in texts], model=str(tiny_model), **SMALL)
-    setup = Setup(protocol, tmp_path / "out")
-    noise, treated, plain = protocol.arms[1:]
+    experiment = Experiment(art, "ada", [Arm.parse(text) for text in texts], model=str(tiny_model), **SMALL)
+    setup = Setup(experiment, tmp_path / "out")
+    noise, treated, plain = experiment.arms[1:]
     planned = {task.what for task in tasks(setup)}
     said: set[str] = set()
-    result = run(protocol, tmp_path / "out", lambda what, done, total: said.add(what))
+    result = run(experiment, tmp_path / "out", lambda what, done, total: said.add(what))
     assert planned == said
-    assert setup.protected(treated) == setup.protected(noise), "protected once"
-    assert len({setup.mimic(arm, setup.ways[0], 0) for arm in protocol.arms}) == 4
-    assert {path.name for path in setup.treated(plain).glob("*.png")} == {path.name for path in setup.training}
+    assert setup.folders.protected(treated) == setup.folders.protected(noise), "protected once"
+    assert len({setup.folders.mimic(arm, setup.ways[0], 0) for arm in experiment.arms}) == 4
+    assert {path.name for path in setup.folders.treated(plain).glob("*.png")} == {path.name for path in setup.training}
     far = {(r.arm, r.countermeasure): r.value for r in result.rows if r.metric == "lpips"}
     assert set(far) == {("noise", None), ("noise", "jpeg quality=5"), ("clean", "jpeg quality=5")}
     assert far["clean", "jpeg quality=5"] > 0.02
     shifts = {(r.arm, r.countermeasure) for r in result.rows if r.metric == "style_shift_top3"}
     assert shifts == {("clean", None), *far}
-    learned = Protocol(art, "ada", [Arm.parse("clean then learned")], model=str(tiny_model), **SMALL)
+    learned = Experiment(art, "ada", [Arm.parse("clean then learned")], model=str(tiny_model), **SMALL)
     with pytest.raises(InputError, match="--purifier FILE"):
         Setup(learned, tmp_path / "other")
 
@@ -412,16 +448,21 @@ def test_what_a_detector_finds_is_left_out_and_generations_are_denoised(
         *("clean then crop", "clean then learned"),
     )
     save(Purifier(Network(), 64, {}).save(), tmp_path / "purifier")
-    plan = Protocol(
-        art, "ada", [Arm.parse(t) for t in texts], model=str(tiny_model), pairs=others,
-        purifier=tmp_path / "purifier", **SMALL,
-    )  # fmt: skip
+    plan = Experiment(
+        art,
+        "ada",
+        [Arm.parse(t) for t in texts],
+        model=str(tiny_model),
+        pairs=others,
+        purifier=tmp_path / "purifier",
+        **SMALL,
+    )
     setup = Setup(plan, tmp_path / "out")
     plain, dropping, denoised = plan.arms[:3]
     way = setup.ways[0]
     # Both protected ones are found, but three pictures are needed.
-    monkeypatch.setattr(measures, "FEWEST_TO_TRAIN", 3)
-    monkeypatch.setattr(measures.detect, "judged", lambda name, suspects, *others: (np.array([9.0, 8, 1, 0]), 3.0))
+    monkeypatch.setattr(countering, "FEWEST_TO_TRAIN", 3)
+    monkeypatch.setattr(countering.detect, "judged", lambda name, suspects, *others: (np.array([9.0, 8, 1, 0]), 3.0))
     planned, said = {task.what for task in tasks(setup)}, {}
     result = run(plan, tmp_path / "out", lambda what, done, total: said.update({what: (done, total)}))
     assert planned == set(said)
@@ -430,12 +471,12 @@ def test_what_a_detector_finds_is_left_out_and_generations_are_denoised(
     found, lost = (rows["noise", "dropping trained", f"dropped_{kind}"] for kind in ("protected", "clean"))
     assert (found.value, found.n) == (0.5, 2), "the least suspicious ones are kept"
     assert (lost.value, lost.n) == (0, 2)
-    cards = [json.loads((setup.mimic(arm, way, 0) / "mimic.json").read_text()) for arm in (plain, dropping)]
+    cards = [json.loads((setup.folders.mimic(arm, way, 0) / "mimic.json").read_text()) for arm in (plain, dropping)]
     assert [len(card["captions"]) for card in cards] == [4, 3]
-    assert setup.protected(plain) == setup.protected(dropping)
+    assert setup.folders.protected(plain) == setup.folders.protected(dropping)
 
-    assert setup.mimic(denoised, way, 0) == setup.mimic(Arm("clean"), way, 0), "one mimic paints both"
-    raw, smooth = (next(setup.samples(a, way, 0).glob("0000.png")) for a in (Arm("clean"), denoised))
+    assert setup.folders.mimic(denoised, way, 0) == setup.folders.mimic(Arm("clean"), way, 0), "one mimic paints both"
+    raw, smooth = (next(setup.folders.samples(a, way, 0).glob("0000.png")) for a in (Arm("clean"), denoised))
     roughness = [float(working(read(path), 64).diff(dim=-1).abs().mean()) for path in (raw, smooth)]
     assert roughness[1] < 0.5 * roughness[0]
     assert ("clean", "denoised blur sigma=4", "style_shift_top3") in rows
@@ -447,12 +488,12 @@ def test_what_a_detector_finds_is_left_out_and_generations_are_denoised(
 
 def test_a_base_model_that_has_seen_cloaks(tiny_model: Path, art: list[Path], others: Path, tmp_path: Path) -> None:
     arms = [Arm.parse(text) for text in ("base", "clean")]
-    plan = Protocol(art, "ada", arms, model=str(tiny_model), pairs=others, recipes=("", "robust3"), **SMALL)
+    plan = Experiment(art, "ada", arms, model=str(tiny_model), pairs=others, recipes=("", "robust3"), **SMALL)
     setup = Setup(plan, tmp_path / "out")
     usual, robust = setup.ways
-    assert robust.hardening is not None
-    assert (robust.hardening.steps, robust.hardening.cosine, robust.settings.steps) == (3, False, 2)
-    rates = calibrate(setup, tasks(setup))
+    assert robust.robust_training is not None
+    assert (robust.robust_training.steps, robust.robust_training.cosine, robust.settings.steps) == (3, False, 2)
+    rates = calibrate(tasks(setup))
     assert all(rates[task.kind] > 0 for task in tasks(setup))
     planned, said = {task.what for task in tasks(setup)}, set()
     result = run(plan, tmp_path / "out", lambda what, done, total: said.add(what))
@@ -460,11 +501,11 @@ def test_a_base_model_that_has_seen_cloaks(tiny_model: Path, art: list[Path], ot
     assert "hardening: robust 3" in said
     shifts = {(r.arm, r.recipe) for r in result.rows if r.metric == "style_shift_top3"}
     assert shifts == {(arm, recipe) for arm in ("base", "clean") for recipe in ("full", "full robust 3")}
-    card = json.loads((setup.hardened(robust) / "mimic.json").read_text())
+    card = json.loads((setup.folders.robust_base(robust) / "mimic.json").read_text())
     assert set(card["captions"]) == {"a picture by artist 0", "a picture by artist 1"}
-    places = {setup.samples(arm, way, 0) for arm in arms for way in setup.ways}
+    places = {setup.folders.samples(arm, way, 0) for arm in arms for way in setup.ways}
     assert len(places) == 4
-    assert setup.mimic(arms[1], usual, 0).name != setup.mimic(arms[1], robust, 0).name
+    assert setup.folders.mimic(arms[1], usual, 0).name != setup.folders.mimic(arms[1], robust, 0).name
     assert result.settings["pairs"] == 20
     with pytest.raises(InputError, match="--pairs FOLDER"):
         Setup(replace(plan, pairs=None), tmp_path / "other")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from velatura.errors import InputError
 from velatura.images import save
@@ -16,7 +20,7 @@ CELLS = "cells.json"
 Cell = tuple[list[Row], list[float]]
 
 
-class Kept:
+class Checkpoint:
     """Cells (rows, and a figure a picture) and files by name; without a folder nothing is kept.
 
     ``mark`` stands for everything that the cells depend on; a folder of another one is refused.
@@ -59,3 +63,11 @@ class Kept:
 
     def _paths(self, name: str, count: int) -> list[Path]:
         return [] if self.folder is None else [self.folder / f"{name}-{i:03}.png" for i in range(count)]
+
+
+def mark_of(tree: Any, pictures: Sequence[Tensor]) -> str:
+    """The mark of settings and pictures."""
+    digest = hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode())
+    for picture in pictures:
+        digest.update(picture.cpu().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""What attacked pictures are compared with: originals and painted targets, in the same place as the pictures are."""
+"""What treated pictures are compared with: originals and painted targets, in the same place as the pictures are."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Eye:
         return float(self.vgg.compare(self.features(picture), goal))
 
 
-class Register:
+class References:
     """Originals and targets ``(1, 3, h, w)``; ``goals``: the targets as seen; ``start``: the originals' way to them.
 
-    Where an attack moves pictures (crop, rotation), originals and targets must be moved alike: a target in another
+    Where a treatment moves pictures (crop, rotation), originals and targets must be moved alike: a target in another
     place would be as far from a cloak that holds as from one that does not.
     """
 
@@ -37,18 +37,18 @@ class Register:
         self.originals, self.targets, self.eye = originals, targets, eye
         self.goals = [eye.features(target) for target in targets]
         self.start = [eye.distance(x, goal) for x, goal in zip(originals, self.goals, strict=True)]
-        self._moved: dict[Attack, Register] = {}
+        self._moved: dict[Attack, References] = {}
 
-    def after(self, attack: Attack | None) -> Register:
-        """The same after an attack that moves pictures; after any other one, as it is."""
-        if attack is None or not attack.moves:
+    def after(self, treatment: Attack | None) -> References:
+        """The same after a treatment that moves pictures; after any other one, as it is."""
+        if treatment is None or not treatment.moves:
             return self
-        if attack not in self._moved:
-            originals, targets = (applied(attack, x, self.eye.device) for x in (self.originals, self.targets))
-            self._moved[attack] = Register(originals, targets, self.eye)
-        return self._moved[attack]
+        if treatment not in self._moved:
+            originals, targets = (applied(treatment, x, self.eye.device) for x in (self.originals, self.targets))
+            self._moved[treatment] = References(originals, targets, self.eye)
+        return self._moved[treatment]
 
 
-def applied(attack: Attack, pictures: Sequence[Tensor], device: str) -> list[Tensor]:
-    """Each picture after the attack, with draws of its own."""
-    return [attack(x.to(device), shift=i).cpu() for i, x in enumerate(pictures)]
+def applied(treatment: Attack, pictures: Sequence[Tensor], device: str) -> list[Tensor]:
+    """Each picture after the treatment, with draws of its own."""
+    return [treatment(x.to(device), shift=i).cpu() for i, x in enumerate(pictures)]
