@@ -34,7 +34,7 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
             found.places.append(listener.getsockname())
             listener.close()
 
-    def make(desk: Any, launch: Any) -> str:
+    def make(queue: Any, launch: Any) -> str:
         found.made = launch
         return "an application"
 

@@ -15,7 +15,7 @@ from velatura.diffusion.extractors import Extractor, load
 from velatura.evaluation.arms import Arm, protect
 from velatura.images import read
 from velatura.jobs.records import Job, Picture
-from velatura.jobs.studio import Studio
+from velatura.jobs.tasks import ModelTasks
 from velatura.perception.lpips import lpips
 from velatura.protect import Protector, Settings, protector
 from velatura.protect.panels import png
@@ -112,7 +112,7 @@ def test_where_steps_are_small_there_is_less_of_the_start(make_scene) -> None:
     assert kept[1.0].max() <= start.max() + 1e-3, "nowhere more than it was"
 
 
-class _Hold:
+class _Lease:
     hurry = True
 
     def __call__(self, step: int, steps: int) -> None:
@@ -130,6 +130,6 @@ def test_a_preview_of_no_budget_is_a_copy(make_scene, tmp_path: Path, budget: fl
     order["settings"] |= {"style": "Aubrey Beardsley"}
     job = Job("1", "preview", 1, "working", order, 0.0, 1e12)
     picture = Picture(0, "a.png", source, tmp_path / "out/a.after.png", "a")
-    Studio().preview(job, picture, _Hold())  # type: ignore[arg-type]
+    ModelTasks().preview(job, picture, _Lease())  # type: ignore[arg-type]
     before, after = (read(place).image for place in (picture.task.beside("before.png"), picture.output))
     assert (before.numpy() == after.numpy()).all() == (budget == 0)

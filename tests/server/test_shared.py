@@ -22,7 +22,7 @@ pytest.importorskip("argon2", reason="needs the extra serve")
 from limits import parse
 
 from velatura.jobs.files import files
-from velatura.jobs.ledger import Ledger
+from velatura.jobs.store import Store
 from velatura.jobs.workflows import sweep
 from velatura.server.house import Visitor
 from velatura.server.shared import tables, webhooks
@@ -189,11 +189,11 @@ def test_everything_goes_at_a_click_and_in_its_time(shared) -> None:
     anna.client.post("/api/previews", json={"picture": anna.hand_in("e.png")["id"]})
     assert anna.client.delete("/api/account/pictures").status_code == 204
     assert anna.client.get("/api/jobs").json() == []
-    assert shared.desk.ledger.job(waiting["id"]) is None
+    assert shared.queue.store.job(waiting["id"]) is None
     assert [path.split("/")[0] for path in shared.files()] == ["server.secret", "uploads", "uploads"]
     bo.finish(kept["id"])
-    assert sweep(shared.desk.ledger, time.time() + 23 * 3600) == (0, 0)
-    assert sweep(shared.desk.ledger, time.time() + 25 * 3600) == (1, 1)
+    assert sweep(shared.queue.store, time.time() + 23 * 3600) == (0, 0)
+    assert sweep(shared.queue.store, time.time() + 25 * 3600) == (1, 1)
     assert shared.files() == ["server.secret"]
 
 
@@ -241,12 +241,12 @@ def test_artists_of_two_users_are_two(shared) -> None:
 
     anna, bo = (shared.as_user(shared.join(name)) for name in ("Anna", "Bo"))
     job = anna.order("a.png", "b.png", "c.png", artist="J. Doe")
-    settings = shared.desk.ledger.job(job["id"]).order["settings"]
+    settings = shared.queue.store.job(job["id"]).order["settings"]
     book = load()
     places = {n: [v + 0.1 * n for v in book.styles[0].centroid] for n in range(3)}
     choice = choose(book, places[1], name="caravaggio", reason="")
     remember(settings["artist"], choice, 0)
-    shared.desk.ledger.set_job(job["id"], 1, choice={"places": places})
+    shared.queue.store.set_job(job["id"], 1, choice={"places": places})
     assert anna.client.get("/api/artists").json() == ["J. Doe"]
     told = anna.client.get("/api/artist?name=J. Doe").json()
     assert (told["style"]["name"], told["measured"], len(told["pictures"])) == ("caravaggio", 3, 3)
@@ -428,10 +428,10 @@ def test_the_same_order_twice_at_once_is_paid_for_once(shared, monkeypatch: pyte
     wish = {"pictures": [anna.hand_in()["id"]], "webhook": "https://example.com/"}
     headers = {"Idempotency-Key": "1"}
     first = anna.client.post("/api/jobs", json=wish, headers=headers)
-    known, calls = Ledger.by_key, []
+    known, calls = Store.by_key, []
     # The second has looked before the first was entered.
     late = lambda self, key: calls.append(key) or (known(self, key) if len(calls) > 1 else None)  # noqa: E731
-    monkeypatch.setattr(Ledger, "by_key", late)
+    monkeypatch.setattr(Store, "by_key", late)
     second = anna.client.post("/api/jobs", json=wish, headers=headers)
     assert (first.status_code, second.status_code, len(calls)) == (201, 200, 2)
     assert first.json()["id"] == second.json()["id"]
@@ -441,7 +441,7 @@ def test_the_same_order_twice_at_once_is_paid_for_once(shared, monkeypatch: pyte
     object.__setattr__(shared.app.state.house, "quota", Quota(pictures=1))
     assert anna.client.post("/api/jobs", json=refused | {"webhook": "https://example.com/"}).status_code == 429
     assert anna.client.get("/api/account").json()["pictures_today"] == 1
-    with shared.desk.engine.connect() as connection:
+    with shared.queue.engine.connect() as connection:
         assert [row.job for row in connection.execute(tables.webhooks.select())] == [first.json()["id"]]
 
 
@@ -465,7 +465,7 @@ def test_pictures_on_their_way_are_counted(shared) -> None:
 
 def test_older_jobs_are_reached_page_by_page(shared, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("velatura.server.pages.PAGE", 2)
-    monkeypatch.setattr(Ledger.jobs, "__kwdefaults__", Ledger.jobs.__kwdefaults__ | {"most": 2})
+    monkeypatch.setattr(Store.jobs, "__kwdefaults__", Store.jobs.__kwdefaults__ | {"most": 2})
     anna = shared.as_user(shared.join("Anna"))
     jobs = [anna.order(f"{n}.png") for n in range(4)][::-1]
     for job in jobs:
@@ -489,7 +489,7 @@ def test_a_zip_fetches_what_lies_elsewhere(shared, monkeypatch: pytest.MonkeyPat
     job = anna.order("a.png", "b.png")
     anna.finish(job["id"])
     assert anna.client.get(f"/api/jobs/{job['id']}/zip").status_code == 200
-    for picture in shared.desk.ledger.job(job["id"]).pictures:
+    for picture in shared.queue.store.job(job["id"]).pictures:
         if picture.number:
             files().push(picture.output)
         picture.output.unlink()
@@ -563,6 +563,6 @@ def test_an_origin_is_encrypted_and_nothing_else(origin: str) -> None:
 
 def test_an_invitation_survives_a_restart(shared) -> None:
     token = shared.accounts.invite()
-    again = Accounts(shared.desk.engine, (shared.data / "server.secret").read_text())
+    again = Accounts(shared.queue.engine, (shared.data / "server.secret").read_text())
     assert again.invitation(token).user is None
     assert (shared.data / "server.secret").stat().st_mode & 0o077 == 0

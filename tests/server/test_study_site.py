@@ -54,7 +54,7 @@ def new(art: list[Path], *options: object) -> list[str]:
 
 
 def study_of(site: Any, link: str) -> tuple[Studies, Study, int]:
-    studies = Studies(site.desk.engine)
+    studies = Studies(site.queue.engine)
     found = studies.rater_of(link.removeprefix("/study/"))
     assert found is not None
     return studies, *found

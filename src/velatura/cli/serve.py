@@ -56,7 +56,7 @@ def serve_command(
     from velatura.server.shared.serving import Serving, create_shared_app  # isort: skip
     import uvicorn
 
-    from velatura.jobs.desk import Desk
+    from velatura.jobs.queue import JobQueue
     from velatura.server.shared.journal import log_lines
     from velatura.server.shared.quotas import Quota
     from velatura.server.uploads import Limits
@@ -74,7 +74,7 @@ def serve_command(
     )
     listener = _listener(host, port)  # whoever opens the address as soon as it is printed waits, and is not refused
     log_lines()
-    app, accounts = create_shared_app(Desk(database), serving)
+    app, accounts = create_shared_app(JobQueue(database), serving)
     if invite_admin or accounts.is_empty():
         link = f"{serving.origins[0]}/join?invitation={accounts.invite(admin=True)}"
         click.echo(f"An invitation for an administrator, for seven days: {link}", err=True)

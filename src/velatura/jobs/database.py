@@ -18,7 +18,7 @@ from dbos import DBOS
 from velatura.errors import InputError
 
 T = TypeVar("T")
-# Seconds for which a worker waits for the database: longer than ``heart.DEAD_SECONDS``, after which others take over.
+# Seconds for which a worker waits for the database: longer than ``heartbeat.DEAD_SECONDS``, when others take over.
 PATIENCE = 90.0
 
 # Paths are bytes: a name need not be UTF-8.

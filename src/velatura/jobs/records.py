@@ -1,4 +1,4 @@
-"""What the ledger holds: a job, its pictures, an uploaded picture. Times are seconds since 1970."""
+"""What the store holds: a job, its pictures, an uploaded picture. Times are seconds since 1970."""
 
 from __future__ import annotations
 

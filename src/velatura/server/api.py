@@ -20,12 +20,12 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from velatura.errors import InputError
-from velatura.jobs.desk import Desk, folder_of
 from velatura.jobs.files import files
+from velatura.jobs.queue import JobQueue, folder_of
 from velatura.jobs.records import Job, Picture, Upload
 from velatura.server import catalogue
 from velatura.server.archive import here, zipped
-from velatura.server.house import Counter, Rules, Visitor, Who
+from velatura.server.house import Queue, Rules, Visitor, Who
 from velatura.server.news import TICK, listening
 from velatura.server.schema import (
     PANELS,
@@ -79,7 +79,7 @@ def _pictures(api: APIRouter) -> None:
     )
     async def hand_in(
         request: Request,
-        desk: Counter,
+        queue: Queue,
         house: Rules,
         who: Who,
         name: Annotated[str, Query(max_length=1000)] = "picture",
@@ -93,34 +93,34 @@ def _pictures(api: APIRouter) -> None:
         with house.arriving(who) as arrival:
             body = arrival.counted(request.stream())
             left = partial(house.room, who, arrival)
-            return PictureOut.of(await take_in(body, name, limits, desk.ledger, left))
+            return PictureOut.of(await take_in(body, name, limits, queue.store, left))
 
     @api.get("/pictures/{id}/thumbnail", response_class=FileResponse, responses=NOT_FOUND)
-    def thumbnail(id: Uuid, desk: Counter) -> FileResponse:
+    def thumbnail(id: Uuid, queue: Queue) -> FileResponse:
         """A small WebP of a picture that was handed in."""
-        return _file(_upload(desk, id).path.with_name("thumbnail.webp"), stays=True)
+        return _file(_upload(queue, id).path.with_name("thumbnail.webp"), stays=True)
 
     @api.delete("/pictures/{id}", status_code=204, responses=NOT_FOUND | {409: {"model": Problem}})
-    def take_back(id: Uuid, desk: Counter) -> None:
+    def take_back(id: Uuid, queue: Queue) -> None:
         """Delete a picture that was handed in; not while a job needs it."""
-        upload = _upload(desk, id)
-        desk.forget_previews([upload.path])
-        if any(p.source == upload.path for job in desk.ledger.unfinished() for p in job.pictures):
+        upload = _upload(queue, id)
+        queue.forget_previews([upload.path])
+        if any(p.source == upload.path for job in queue.store.unfinished() for p in job.pictures):
             raise HTTPException(409, "picture: a job is still at work on it; cancel that first")
-        remove(upload, desk.ledger)
+        remove(upload, queue.store)
 
 
 def _jobs(api: APIRouter) -> None:
     @api.post("/jobs", status_code=201, responses=REFUSED)
-    def order(wish: JobWish, response: Response, desk: Counter, house: Rules, who: Who, key: Key = None) -> JobOut:
+    def order(wish: JobWish, response: Response, queue: Queue, house: Rules, who: Who, key: Key = None) -> JobOut:
         """Protect pictures that were handed in. With an idempotency key that was used before: the job of then."""
         limits = house.limits
         if len(wish.pictures) > limits.pictures:
             raise InputError(f"job: expected at most {limits.pictures} pictures, got {len(wish.pictures)}")
-        uploads = desk.ledger.uploads(list(dict.fromkeys(wish.pictures)))
+        uploads = queue.store.uploads(list(dict.fromkeys(wish.pictures)))
         if len(uploads) != len(set(wish.pictures)):
             raise InputError("job: expected pictures that were handed in and not deleted since; hand them in again")
-        if key and (earlier := desk.ledger.by_key(key)):
+        if key and (earlier := queue.store.by_key(key)):
             response.status_code = 200
             return JobOut.of(earlier)
         id = str(uuid.uuid4())
@@ -128,44 +128,44 @@ def _jobs(api: APIRouter) -> None:
         todo = [_picture(id, number, upload) for number, upload in enumerate(uploads)]
         ordered = {"settings": settings, "panels": PANELS, "wish": wish.model_dump(exclude={"pictures"})}
         with house.admitted(who, id, len(uploads), wish.webhook) as admitted:
-            job = desk.submit(todo, ordered, id=id, key=key, keep_days=limits.days)
+            job = queue.submit(todo, ordered, id=id, key=key, keep_days=limits.days)
             admitted.used = job.id == id  # or the same order came twice at once, and the other was first
         response.status_code = 201 if admitted.used else 200
         return JobOut.of(job)
 
     @api.get("/jobs")
-    def all_jobs(desk: Counter, before: Before = None) -> list[JobOut]:
+    def all_jobs(queue: Queue, before: Before = None) -> list[JobOut]:
         """The latest hundred jobs, newest first, then older ones that are unfinished; the next with ``before``."""
-        return [JobOut.of(job) for job in desk.ledger.jobs(before=before)]
+        return [JobOut.of(job) for job in queue.store.jobs(before=before)]
 
     @api.get("/jobs/{id}", responses=NOT_FOUND)
-    def one_job(id: Uuid, desk: Counter) -> JobOut:
-        return JobOut.of(_job(desk, id))
+    def one_job(id: Uuid, queue: Queue) -> JobOut:
+        return JobOut.of(_job(queue, id))
 
     @api.post("/jobs/{id}/cancel", responses=NOT_FOUND | {409: {"model": Problem}})
-    def cancel(id: Uuid, desk: Counter) -> JobOut:
+    def cancel(id: Uuid, queue: Queue) -> JobOut:
         """Stop a job at its next step; what is done stays."""
-        if not desk.cancel(_job(desk, id).id):
+        if not queue.cancel(_job(queue, id).id):
             raise HTTPException(409, "job: it is over already")
-        return JobOut.of(_job(desk, id))
+        return JobOut.of(_job(queue, id))
 
     @api.post("/jobs/{id}/resume", responses=NOT_FOUND | {409: {"model": Problem}})
-    def resume(id: Uuid, desk: Counter) -> JobOut:
+    def resume(id: Uuid, queue: Queue) -> JobOut:
         """Take up a cancelled job again, or the failed pictures of one that is over."""
-        if not desk.resume(_job(desk, id).id):
+        if not queue.resume(_job(queue, id).id):
             raise HTTPException(409, "job: nothing is left to do")
-        return JobOut.of(_job(desk, id))
+        return JobOut.of(_job(queue, id))
 
     @api.delete("/jobs/{id}", status_code=204, responses=NOT_FOUND | {409: {"model": Problem}})
-    def delete(id: Uuid, desk: Counter) -> None:
+    def delete(id: Uuid, queue: Queue) -> None:
         """Delete a job that is over and its results."""
-        if not desk.delete(_job(desk, id).id):
+        if not queue.delete(_job(queue, id).id):
             raise HTTPException(409, "job: cancel it first")
 
 
 def _news(api: APIRouter) -> None:
     @api.get("/events", response_class=EventSourceResponse, dependencies=[Depends(listening)])
-    async def events(request: Request, desk: Counter) -> AsyncIterator[ServerSentEvent]:
+    async def events(request: Request, queue: Queue) -> AsyncIterator[ServerSentEvent]:
         """News: an event "jobs", whose data are the latest jobs in brief, at once and whenever one has changed.
 
         With them go those that are unfinished, and what was told before: a job that is missing was deleted.
@@ -173,9 +173,9 @@ def _news(api: APIRouter) -> None:
         last = ""
         told: list[str] = []
         while not await request.is_disconnected():
-            if (now := await request.app.state.news.pulse(desk.ledger.owner)) != last:
+            if (now := await request.app.state.news.pulse(queue.store.owner)) != last:
                 last = now
-                jobs = await run_in_threadpool(desk.ledger.briefs, told)
+                jobs = await run_in_threadpool(queue.store.summaries, told)
                 told = [job.id for job in jobs]
                 yield ServerSentEvent(event="jobs", raw_data=json.dumps([JobNews.of(job).model_dump() for job in jobs]))
             await asyncio.sleep(TICK)
@@ -183,9 +183,9 @@ def _news(api: APIRouter) -> None:
 
 def _files(api: APIRouter) -> None:
     @api.get("/jobs/{id}/pictures/{number}/{panel}", response_class=FileResponse, responses=NOT_FOUND)
-    def panel(id: Uuid, number: int, panel: Panel, desk: Counter, download: bool = False) -> FileResponse:
+    def panel(id: Uuid, number: int, panel: Panel, queue: Queue, download: bool = False) -> FileResponse:
         """A file of a picture: the result, the original, the report, or a panel at the working resolution."""
-        job = _job(desk, id)
+        job = _job(queue, id)
         picture = next((p for p in job.pictures if p.number == number), None)
         if picture is None:
             raise HTTPException(404, "picture: this job has none of that number")
@@ -197,9 +197,9 @@ def _files(api: APIRouter) -> None:
         return _file(path, download_name(picture) if download else None, stays=stays)
 
     @api.get("/jobs/{id}/zip", response_class=StreamingResponse, responses=NOT_FOUND)
-    def archive(id: Uuid, desk: Counter) -> StreamingResponse:
+    def archive(id: Uuid, queue: Queue) -> StreamingResponse:
         """All results of a job under the pictures' own names."""
-        job = _job(desk, id)
+        job = _job(queue, id)
         done = [(download_name(p), p.output) for p in job.pictures if p.state == "done"]
         if not any(here(path) for _, path in done):  # the others when their turn comes
             raise HTTPException(404, "job: no picture of it is done yet")
@@ -211,31 +211,31 @@ def _files(api: APIRouter) -> None:
 
 def _previews(api: APIRouter) -> None:
     @api.post("/previews", status_code=202, responses=NOT_FOUND | REFUSED)
-    def order_preview(wish: PreviewWish, desk: Counter, house: Rules, who: Who) -> PreviewOut:
+    def order_preview(wish: PreviewWish, queue: Queue, house: Rules, who: Who) -> PreviewOut:
         """A quick look at a part of a picture; the one that was asked for before is given up."""
-        upload = _upload(desk, wish.picture)
+        upload = _upload(queue, wish.picture)
         house.look(who)
-        for job in desk.ledger.unfinished():
+        for job in queue.store.unfinished():
             if job.kind == "preview":
-                desk.cancel(job.id)
+                queue.cancel(job.id)
         id = str(uuid.uuid4())
         ordered = {"settings": _settings(wish, who), "x": wish.x, "y": wish.y}
         picture = Picture(0, upload.name, upload.path, folder_of(id) / "after.png", "part")
-        return PreviewOut.of(desk.submit([picture], ordered, kind="preview", id=id, keep_days=PREVIEW_HOURS / 24))
+        return PreviewOut.of(queue.submit([picture], ordered, kind="preview", id=id, keep_days=PREVIEW_HOURS / 24))
 
     @api.get("/previews/{id}", responses=NOT_FOUND)
-    def one_preview(id: Uuid, desk: Counter) -> PreviewOut:
-        return PreviewOut.of(_job(desk, id, "preview"))
+    def one_preview(id: Uuid, queue: Queue) -> PreviewOut:
+        return PreviewOut.of(_job(queue, id, "preview"))
 
     @api.get("/previews/{id}/before", response_class=FileResponse, responses=NOT_FOUND)
-    def before(id: Uuid, desk: Counter) -> FileResponse:
+    def before(id: Uuid, queue: Queue) -> FileResponse:
         """The part as it is, at the working resolution."""
-        return _file(_job(desk, id, "preview").pictures[0].task.beside("before.png"))
+        return _file(_job(queue, id, "preview").pictures[0].task.beside("before.png"))
 
     @api.get("/previews/{id}/after", response_class=FileResponse, responses=NOT_FOUND)
-    def after(id: Uuid, desk: Counter) -> FileResponse:
+    def after(id: Uuid, queue: Queue) -> FileResponse:
         """The part cloaked, about as the whole will be."""
-        return _file(_job(desk, id, "preview").pictures[0].output)
+        return _file(_job(queue, id, "preview").pictures[0].output)
 
 
 def _choices(api: APIRouter) -> None:
@@ -290,15 +290,15 @@ def _settings(wish: Wish, who: Visitor) -> dict[str, Any]:
     return asdict(settings)
 
 
-def _upload(desk: Desk, id: str) -> Upload:
-    found = desk.ledger.uploads([id])
+def _upload(queue: JobQueue, id: str) -> Upload:
+    found = queue.store.uploads([id])
     if not found:
         raise HTTPException(404, "picture: none of this id; it was deleted, or its time was over")
     return found[0]
 
 
-def _job(desk: Desk, id: str, kind: str = "protect") -> Job:
-    job = desk.ledger.job(id)
+def _job(queue: JobQueue, id: str, kind: str = "protect") -> Job:
+    job = queue.store.job(id)
     if job is None or job.kind != kind:
         raise HTTPException(404, f"{'job' if kind == 'protect' else kind}: none of this id")
     return job

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from fastapi import Depends, Request
 
 from velatura.errors import InputError
-from velatura.jobs.desk import Desk
+from velatura.jobs.queue import JobQueue
 from velatura.server.uploads import Limits
 
 
@@ -86,10 +86,10 @@ def visitor_of(request: Request) -> Visitor:
     return found
 
 
-def desk_for(request: Request) -> Desk:
-    """The desk as the visitor may see it."""
-    desk: Desk = request.app.state.desk
-    return desk.of(visitor_of(request).owner)
+def queue_for(request: Request) -> JobQueue:
+    """The queue as the visitor may see it."""
+    queue: JobQueue = request.app.state.queue
+    return queue.of(visitor_of(request).owner)
 
 
 def house_of(request: Request) -> House:
@@ -98,5 +98,5 @@ def house_of(request: Request) -> House:
 
 
 Who = Annotated[Visitor, Depends(visitor_of)]
-Counter = Annotated[Desk, Depends(desk_for)]
+Queue = Annotated[JobQueue, Depends(queue_for)]
 Rules = Annotated[House, Depends(house_of)]

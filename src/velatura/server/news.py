@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from fastapi import HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 
-from velatura.jobs.ledger import Ledger
+from velatura.jobs.store import Store
 from velatura.server.house import visitor_of
 
 TICK = 0.5  # seconds between two looks
@@ -20,8 +20,8 @@ MOST_OPEN = 12  # pages of one user that wait for news; each takes a connection
 class News:
     """What changes whenever a job does, by owner; no older than half a tick."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self.ledger = ledger
+    def __init__(self, store: Store) -> None:
+        self.store = store
         self.looking = asyncio.Lock()
         self.looked = 0.0
         self.found: dict[str | None, str] = {}
@@ -31,7 +31,7 @@ class News:
         """Of this owner's jobs; None: of all."""
         async with self.looking:
             if time.monotonic() - self.looked > TICK / 2:
-                self.found = await run_in_threadpool(self.ledger.pulses)
+                self.found = await run_in_threadpool(self.store.pulses)
                 self.looked = time.monotonic()
         return str(self.found) if owner is None else self.found.get(owner, "none")
 

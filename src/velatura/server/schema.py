@@ -7,8 +7,8 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from velatura.jobs.briefs import Brief
 from velatura.jobs.records import Job, Picture, Upload
+from velatura.jobs.summaries import JobSummary
 
 Effort = Literal["fast", "default", "max", "paper"]
 Family = Literal["sd15", "sdxl", "sd3", "flux1", "flux2"]
@@ -177,8 +177,8 @@ class JobNews(BaseModel):
     seconds_left: float | None
 
     @classmethod
-    def of(cls, job: Job | Brief) -> JobNews:
-        if isinstance(job, Brief):
+    def of(cls, job: Job | JobSummary) -> JobNews:
+        if isinstance(job, JobSummary):
             counts = {name: getattr(job, name) for name in ("pictures", "done", "failed")}
         else:
             counts = {"pictures": len(job.pictures), "done": job.count("done"), "failed": job.count("failed")}

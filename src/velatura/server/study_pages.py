@@ -13,8 +13,8 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from velatura.jobs.desk import Desk
 from velatura.jobs.files import files
+from velatura.jobs.queue import JobQueue
 from velatura.server.guard import STUDY as PREFIX
 from velatura.server.studies import BACKGROUNDS, Studies, Study
 
@@ -37,10 +37,10 @@ async def _form(request: Request) -> dict[str, str]:
 Form = Annotated[dict[str, str], Depends(_form)]
 
 
-def router(desk: Desk) -> APIRouter:
+def router(queue: JobQueue) -> APIRouter:
     """All pages beneath ``PREFIX``; none is part of the API's description."""
     site = APIRouter(prefix=PREFIX.rstrip("/"), include_in_schema=False, default_response_class=HTMLResponse)
-    studies = Studies(desk.engine)
+    studies = Studies(queue.engine)
     loader = FileSystemLoader(Path(__file__).parent / "templates")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     templates = Jinja2Templates(env=environment)

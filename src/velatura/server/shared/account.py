@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from velatura.server.house import Counter, Visitor, Who
+from velatura.server.house import Queue, Visitor, Who
 from velatura.server.pages import Show
 from velatura.server.schema import Problem
 from velatura.server.shared.accounts import Accounts
@@ -113,15 +113,15 @@ def router(accounts: Accounts, door: SharedDoor, house: SharedHouse, show: Show)
             raise HTTPException(404, "key: none of this id")
 
     @site.delete("/api/account/pictures", status_code=204)
-    def delete_pictures(who: Session, desk: Counter) -> None:
+    def delete_pictures(who: Session, queue: Queue) -> None:
         """Cancel and delete all jobs, their results, and all pictures that were handed in, at once."""
-        desk.delete_all()
+        queue.delete_all()
 
     @site.delete("/api/account", status_code=204)
-    def delete_account(who: Session, desk: Counter) -> None:
+    def delete_account(who: Session, queue: Queue) -> None:
         """Delete the user, and everything of theirs."""
         accounts.delete(str(who.owner))  # first: it may be refused, and nothing new can come after it
-        desk.delete_all()
+        queue.delete_all()
         forget_artists(who)
 
     return site

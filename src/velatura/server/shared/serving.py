@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from velatura.errors import InputError
 from velatura.jobs import database
-from velatura.jobs.desk import Desk
+from velatura.jobs.queue import JobQueue
 from velatura.jobs.workflows import sweep
 from velatura.server import pages
 from velatura.server.app import assembled
@@ -50,28 +50,28 @@ class Serving:
                 raise InputError(f"origin: expected https://, got {origin}; passwords must not travel in the clear")
 
 
-def create_shared_app(desk: Desk, serving: Serving) -> tuple[FastAPI, Accounts]:
+def create_shared_app(queue: JobQueue, serving: Serving) -> tuple[FastAPI, Accounts]:
     """The ASGI application of a shared server, and its users."""
-    accounts = Accounts(desk.engine, secret_at(database.home() / "server.secret"))
+    accounts = Accounts(queue.engine, secret_at(database.home() / "server.secret"))
     door = SharedDoor(accounts, serving.pace, tuple(serving.origins))
-    caller = Caller(desk.engine, serving.trusted)
-    house = SharedHouse(serving.limits, desk.engine, serving.quota, caller.expect, caller.forget, serving.pace)
-    figures = Figures(desk.engine)
+    caller = Caller(queue.engine, serving.trusted)
+    house = SharedHouse(serving.limits, queue.engine, serving.quota, caller.expect, caller.forget, serving.pace)
+    figures = Figures(queue.engine)
     show = pages.templates(serving.limits, shared=True)
     routers = [
         entrance.router(accounts, door, show),
         account.router(accounts, door, house, show),
-        admin.router(desk, accounts, door, house, figures, show),
+        admin.router(queue, accounts, door, house, figures, show),
     ]
 
     async def tidy() -> None:
         while True:
             try:
-                await run_in_threadpool(sweep, desk.ledger)
+                await run_in_threadpool(sweep, queue.store)
             except Exception:
                 log.exception("deleting what has expired")
             await asyncio.sleep(SWEEP_EVERY)
 
-    app = assembled(desk, door, house, show, worker=serving.worker, more=routers, chores=[tidy, caller.call])
+    app = assembled(queue, door, house, show, worker=serving.worker, more=routers, chores=[tidy, caller.call])
     app.add_middleware(Journal, figures=figures)
     return app, accounts

@@ -29,8 +29,8 @@ from starlette.concurrency import run_in_threadpool
 from velatura import __version__
 from velatura.errors import InputError
 from velatura.jobs import database
-from velatura.jobs.ledger import Ledger
 from velatura.jobs.records import UNFINISHED, Job
+from velatura.jobs.store import Store
 from velatura.server.schema import JobNews
 from velatura.server.shared.tables import users, webhooks
 
@@ -132,7 +132,7 @@ class Caller:
                 return False
             query = sa.select(webhooks.c.url, users.c.webhook_secret).join_from(webhooks, users)
             row = connection.execute(query.where(webhooks.c.job == id)).one()
-        job = Ledger(self.engine).job(id)
+        job = Store(self.engine).job(id)
         if job is None:
             return False
         try:

@@ -42,7 +42,7 @@ def _end() -> None:
 
 
 @dataclass
-class Heart:
+class Heartbeat:
     """The entry of one worker, ``name``, renewed every ``beat`` seconds; others are dead after ``dead`` seconds."""
 
     engine: sa.Engine
@@ -61,7 +61,7 @@ class Heart:
 
     def run(self) -> None:
         """Beat in a thread from now on, and take over from the dead; after DBOS was launched."""
-        threading.Thread(target=self._beat, name="heart", daemon=True).start()
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     def stop(self) -> None:
         """Leave: others may take over what is under way at once."""

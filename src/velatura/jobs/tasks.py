@@ -13,7 +13,7 @@ from velatura.diffusion import extractors
 from velatura.images import Delivery, read_guarded, save
 from velatura.jobs.experiments import Laboratory
 from velatura.jobs.files import files
-from velatura.jobs.hold import Hold
+from velatura.jobs.lease import Lease
 from velatura.jobs.records import Job, Picture
 from velatura.protect import Protector, Settings
 from velatura.protect.panels import png
@@ -28,7 +28,7 @@ PREVIEW_STEPS = 12
 PREVIEW_SIDE = 256  # px at the working resolution
 
 
-class Studio:
+class ModelTasks:
     """The work itself, without queues and retries. An ``order`` holds "settings", and how to deliver (``panels``)."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Studio:
         kept = {"place": choice.centroid, "places": places, "models": protector.settings.models}
         return {"style": style, "reason": choice.reason, **kept}
 
-    def protect(self, job: Job, picture: Picture, hold: Hold) -> dict[str, Any]:
+    def protect(self, job: Job, picture: Picture, lease: Lease) -> dict[str, Any]:
         """Protect one picture and write it with its report; what was written before a restart is not made again."""
         settings = settings_of(job)
         panels = job.order.get("panels", ["sheet.png"])
@@ -72,12 +72,12 @@ class Studio:
         choice = _choice(protector, job) if job.choice else None
 
         def on_step(step: Step) -> None:
-            hold(step.index, step.total)
+            lease(step.index, step.total)
 
-        done = deliver(protector, picture.task, choice, on_step, settings=settings, panels=panels, claim=hold.claim)
+        done = deliver(protector, picture.task, choice, on_step, settings=settings, panels=panels, claim=lease.claim)
         return summary(done.report)
 
-    def preview(self, job: Job, picture: Picture, hold: Hold) -> dict[str, Any]:
+    def preview(self, job: Job, picture: Picture, lease: Lease) -> dict[str, Any]:
         """A few steps on a square of the picture, as it is at the working resolution: before.png and after.png.
 
         The order's ``x`` and ``y``, 0 to 1, say where in the picture the square's middle is.
@@ -96,7 +96,7 @@ class Studio:
         part = whole[..., top : top + side, left : left + side]
 
         def on_step(step: Step) -> None:
-            hold(step.index, step.total)
+            lease(step.index, step.total)
 
         delta, name = part - part, None
         about = protector.circumstances(artwork)
@@ -108,15 +108,15 @@ class Studio:
             recipe = replace(protector.recipe(about), steps=PREVIEW_STEPS, resolutions=())
             delta = protector.cloak(part, target, on_step, replace(about, shown=shown), recipe=recipe)
         picture.output.parent.mkdir(parents=True, exist_ok=True)
-        with hold.claim():
+        with lease.claim():
             save(png(part), picture.task.beside("before.png"))
             save(png((part + delta).clamp(0, 1)), picture.output)
         return {"style": name, "box": [left / width, top / height, side / width, side / height]}
 
-    def experiment(self, job: Job, picture: Picture, hold: Hold) -> dict[str, Any]:
+    def experiment(self, job: Job, picture: Picture, lease: Lease) -> dict[str, Any]:
         """A part of a plan of the evaluation."""
         self.kept = None  # a mimic's training needs the memory
-        return self.laboratory(job, picture, hold)
+        return self.laboratory(job, picture, lease)
 
     def _protector(self, settings: Settings) -> Protector:
         """A protector of these settings, on the networks that are loaded already if they are the same."""

@@ -1,4 +1,4 @@
-"""A worker's hold on one picture: it tells how far the work is, and admits one delivery."""
+"""A worker's lease on one picture: it tells how far the work is, and admits one delivery."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from velatura.errors import Cancelled
+from velatura.jobs.device_lock import DeviceLock
 from velatura.jobs.files import files
-from velatura.jobs.ledger import Ledger
 from velatura.jobs.records import Job, Picture
-from velatura.jobs.turns import Turns
+from velatura.jobs.store import Store
 
 WRITE_EVERY = 0.5  # seconds between two entries of progress
 # What may lie beside a result; the report first, by which what was cut short is recognised: see ``places.earlier``.
@@ -26,11 +26,11 @@ class Superseded(Cancelled):
 
 
 @dataclass
-class Hold:
+class Lease:
     """Called with steps done and steps in all; may raise Cancelled."""
 
-    ledger: Ledger
-    turns: Turns
+    store: Store
+    device_lock: DeviceLock
     job: Job
     picture: Picture
     attempt: int
@@ -43,22 +43,22 @@ class Hold:
         now = time.monotonic()
         if now - self.written >= WRITE_EVERY or step == steps:
             self.written = now
-            if self.ledger.is_stopped(self.job.id, self.job.run):
+            if self.store.is_stopped(self.job.id, self.job.run):
                 raise Cancelled("cancelled")
             self.enter(step=step, steps=steps, seconds=now - self.started)
         if not self.hurry:
-            self.turns.give_way()
+            self.device_lock.give_way()
 
     def enter(self, **values: object) -> None:
         """Change the picture's row, as long as this attempt is the latest."""
-        if not self.ledger.set_picture(self.job.id, self.picture.number, self.attempt, self.job.run, **values):
+        if not self.store.set_picture(self.job.id, self.picture.number, self.attempt, self.job.run, **values):
             raise Superseded("another worker has taken this picture over")
 
     @contextmanager
     def claim(self) -> Iterator[None]:
         """Write the results inside: in no other attempt will they be written. Raises :class:`Superseded`."""
         job, picture = self.job, self.picture
-        with self.ledger.delivery(job.id, job.run, picture.number, self.attempt, self.worker) as allowed:
+        with self.store.delivery(job.id, job.run, picture.number, self.attempt, self.worker) as allowed:
             if not allowed:
                 raise Superseded("another worker has taken this picture over")
             yield

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Turns:
+class DeviceLock:
     """At most one thread at a time holds the device; those in a hurry go first."""
 
     def __init__(self) -> None:
@@ -16,8 +16,8 @@ class Turns:
         self.hurried = 0  # who wait and are in a hurry
 
     @contextmanager
-    def turn(self, *, hurry: bool = False) -> Iterator[None]:
-        """Wait for the device, hold it, give it back."""
+    def held(self, *, hurry: bool = False) -> Iterator[None]:
+        """Wait for the device, keep it, give it back."""
         with self.changed:
             self.hurried += hurry
             try:
@@ -31,7 +31,7 @@ class Turns:
             self._release()
 
     def give_way(self) -> None:
-        """Called inside a turn, between two steps: let those in a hurry go first, then go on."""
+        """Called while it is held, between two steps: let those in a hurry go first, then go on."""
         if self.hurried:
             self._release()
             with self.changed:

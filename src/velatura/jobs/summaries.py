@@ -11,7 +11,7 @@ from velatura.jobs.records import BY_STEPS, UNFINISHED, State
 
 
 @dataclass(frozen=True)
-class Brief:
+class JobSummary:
     """As :class:`velatura.jobs.records.Job` counts them; ``pictures``, ``done`` and ``failed`` are numbers."""
 
     id: str
@@ -24,7 +24,7 @@ class Brief:
     seconds_left: float | None
 
 
-def counted(engine: sa.Engine, where: sa.ColumnElement[bool], most: int) -> list[Brief]:
+def counted(engine: sa.Engine, where: sa.ColumnElement[bool], most: int) -> list[JobSummary]:
     """The latest ``most`` jobs for which ``where`` is so."""
     p, heads = pictures.c, (jobs.c.id, jobs.c.state, jobs.c.created)
     part = BY_STEPS * sa.cast(p.step, sa.Float) / p.steps
@@ -35,11 +35,11 @@ def counted(engine: sa.Engine, where: sa.ColumnElement[bool], most: int) -> list
     query = sa.select(*heads, *counts, *sums).select_from(jobs.outerjoin(pictures)).where(where).group_by(*heads)
     with engine.connect() as connection:
         rows = connection.execute(query.order_by(jobs.c.created.desc(), jobs.c.id).limit(most)).all()
-    return [_brief(*row) for row in rows]
+    return [_summary(*row) for row in rows]
 
 
-def _brief(
+def _summary(
     id: str, state: State, created: float, total: int, done: int, failed: int, ready: float, each: float | None
-) -> Brief:
+) -> JobSummary:
     left = 0.0 if state not in UNFINISHED else None if each is None else each * (total - ready)
-    return Brief(id, state, created, total, done, failed, ready / max(1, total), left)
+    return JobSummary(id, state, created, total, done, failed, ready / max(1, total), left)

@@ -22,8 +22,8 @@ from filelock import FileLock, Timeout
 from velatura.errors import InputError
 from velatura.jobs import database, fairness
 from velatura.jobs.files import files
-from velatura.jobs.ledger import Ledger
 from velatura.jobs.records import Job, Kind, Picture
+from velatura.jobs.store import Store
 
 APPLICATION, VERSION = "velatura", "1"  # of the workflows: a job of an older version must still be carried out
 QUEUES: dict[Kind, str] = {"protect": "batches", "preview": "previews", "evaluate": "experiments"}
@@ -32,7 +32,7 @@ MOST_LOG = 1_000_000  # bytes
 HANDOVER_SECONDS = 5.0
 
 
-class Desk:
+class JobQueue:
     """Orders for one database. ``url``: of SQLite or PostgreSQL; None: the file in the user's data folder.
 
     ``engine``: of ``database.connect``, where there is one already.
@@ -41,19 +41,19 @@ class Desk:
     def __init__(self, url: str | None = None, engine: sa.Engine | None = None) -> None:
         self.url = url or database.default_url()
         self.engine = engine or database.connect(self.url)
-        self.ledger = Ledger(self.engine)
+        self.store = Store(self.engine)
         # JSON, not DBOS's default, which is pickles.
         serializer = DBOSPortableJSONSerializer()
         self.client = DBOSClient(
             system_database_engine=self.engine, serializer=serializer, application_name=APPLICATION, lazy=True
         )
 
-    def of(self, owner: str | None) -> Desk:
-        """The same desk as one user sees it; None: as it is."""
+    def of(self, owner: str | None) -> JobQueue:
+        """The same queue as one user sees it; None: as it is."""
         if owner is None:
             return self
         own = copy.copy(self)
-        own.ledger = Ledger(self.engine, owner)
+        own.store = Store(self.engine, owner)
         return own
 
     def submit(
@@ -71,42 +71,42 @@ class Desk:
             raise InputError("job: expected one picture or more, got none")
         now = time.time()
         job = Job(id or str(uuid.uuid4()), kind, 1, "waiting", order, now, now + 86400 * keep_days)
-        job = replace(job, pictures=tuple(pictures), owner=self.ledger.owner)
+        job = replace(job, pictures=tuple(pictures), owner=self.store.owner)
         try:
             with self.engine.begin() as connection:  # both or neither: a job that is entered is in the queue
-                self.ledger.add(connection, job, key)
+                self.store.add(connection, job, key)
                 self._enqueue(connection, job, [p.number for p in pictures])
         except sa.exc.IntegrityError:
-            if key is None or (earlier := self.ledger.by_key(key)) is None:
+            if key is None or (earlier := self.store.by_key(key)) is None:
                 raise
             return earlier
         return job
 
     def cancel(self, id: str) -> bool:
         """Stop a job at its next gradient step; what is done stays. False where it was over already."""
-        job = self.ledger.job(id)
-        if job is None or not job.unfinished or not self.ledger.set_job(id, job.run, state="cancelled"):
+        job = self.store.job(id)
+        if job is None or not job.unfinished or not self.store.set_job(id, job.run, state="cancelled"):
             return False
         self.client.cancel_workflow(workflow_id(id, job.run))
         for picture in job.pictures:
             if picture.state == "working":
-                self.ledger.set_picture(id, picture.number, state="waiting", step=0)
+                self.store.set_picture(id, picture.number, state="waiting", step=0)
         return True
 
     def resume(self, id: str) -> bool:
         """Take up a cancelled job again, or the failed pictures of one that is over. False where nothing is left."""
-        job = self.ledger.job(id)
+        job = self.store.job(id)
         if job is None or job.unfinished or all(p.state == "done" for p in job.pictures):
             return False
         return self._again(job)
 
     def recover(self) -> None:
         """Queue anew what is unfinished and in no queue: where the database was away when its work ended, say."""
-        for job in self.ledger.unfinished():
+        for job in self.store.unfinished():
             mine = self.client.list_workflows(workflow_id_prefix=f"{job.id}:", load_input=False, load_output=False)
             if any(workflow.status in ("PENDING", "ENQUEUED", "DELAYED") for workflow in mine):
                 continue
-            now = self.ledger.job(job.id)
+            now = self.store.job(job.id)
             if now is None or (now.run, now.unfinished) != (job.run, True):
                 continue  # it has ended meanwhile
             if job.kind == "preview":  # nobody waits for it any more
@@ -116,7 +116,7 @@ class Desk:
 
     def _again(self, job: Job) -> bool:
         with self.engine.begin() as connection:
-            numbers = self.ledger.restart(connection, job)
+            numbers = self.store.restart(connection, job)
             if numbers is None:
                 return False
             self._enqueue(connection, replace(job, run=job.run + 1), numbers)
@@ -124,33 +124,33 @@ class Desk:
 
     def delete(self, id: str) -> bool:
         """Forget a job that is over, with the files that the application keeps of it. False where it is not over."""
-        job = self.ledger.job(id)
+        job = self.store.job(id)
         if job is None or job.unfinished:
             return False
-        uploads = self.ledger.uploads_of(job)
+        uploads = self.store.uploads_of(job)
         if job.kind != "preview":
             self.forget_previews([upload.path for upload in uploads])
         for upload in uploads:
-            self.ledger.drop(database.uploads, upload.id, upload.path.parent)
-        self.ledger.drop(database.jobs, id, folder_of(id))
+            self.store.drop(database.uploads, upload.id, upload.path.parent)
+        self.store.drop(database.jobs, id, folder_of(id))
         return True
 
     def forget_previews(self, sources: Sequence[Path]) -> None:
         """Give up and delete what shows a part of these pictures."""
-        for job in self.ledger.jobs(kind="preview", most=100_000):
+        for job in self.store.jobs(kind="preview", most=100_000):
             if any(picture.source in sources for picture in job.pictures):
                 self.cancel(job.id)
                 self.delete(job.id)
 
     def delete_all(self) -> None:
         """Cancel and forget all jobs and everything that was handed in, whatever is at work on it."""
-        for job in self.ledger.unfinished():
+        for job in self.store.unfinished():
             self.cancel(job.id)
         for kind in QUEUES:
-            for job in self.ledger.jobs(kind=kind, most=100_000):
+            for job in self.store.jobs(kind=kind, most=100_000):
                 self.delete(job.id)
-        for upload in self.ledger.all_uploads():
-            self.ledger.drop(database.uploads, upload.id, upload.path.parent)
+        for upload in self.store.all_uploads():
+            self.store.drop(database.uploads, upload.id, upload.path.parent)
 
     def _enqueue(self, connection: sa.Connection, job: Job, numbers: list[int]) -> None:
         options: EnqueueOptions = {
@@ -183,7 +183,7 @@ class Desk:
         Returns when it has handed over: a container ends with its first process.
         """
         try:
-            jobs = self.ledger.unfinished()
+            jobs = self.store.unfinished()
         except sa.exc.OperationalError:
             jobs = []
         if worker.poll() is not None or any("folder" in job.order for job in jobs):
@@ -193,7 +193,7 @@ class Desk:
             worker.wait(HANDOVER_SECONDS)
             if os.name == "nt" and self.engine.dialect.name == "sqlite":  # it was not asked there, but killed
                 at_work = [(job.id, p.number, p.attempts) for job in jobs for p in job.pictures if p.state == "working"]
-                self.ledger.forgive(at_work)
+                self.store.forgive(at_work)
 
 
 def queue_of(engine: sa.Engine, job: Job) -> str:
@@ -204,9 +204,9 @@ def queue_of(engine: sa.Engine, job: Job) -> str:
     return QUEUES[job.kind] if shared else local_queue(QUEUES[job.kind])
 
 
-def local_queue(queue: str) -> str:
+def local_queue(name: str) -> str:
     """The queue of jobs that only this machine can do."""
-    return f"{queue}@{platform.node()}"
+    return f"{name}@{platform.node()}"
 
 
 def workflow_id(id: str, run: int) -> str:

@@ -16,30 +16,30 @@ from typing import Any, TypeVar, cast
 import sqlalchemy as sa
 
 from velatura.errors import InputError
-from velatura.jobs.briefs import Brief, counted
 from velatura.jobs.database import deleted, deliveries, jobs, patiently, pictures, uploads
+from velatura.jobs.expiry import kept_from, old_job, old_upload
 from velatura.jobs.files import files
-from velatura.jobs.lifetime import kept_from, old_job, old_upload
 from velatura.jobs.records import OVER, UNFINISHED, Job, Picture, Upload
+from velatura.jobs.summaries import JobSummary, counted
 
 _PATHS = ("source", "output", "path")
 AT_WORK = 3600.0  # seconds, in which a worker has noticed that its job is gone
 PAGE, MOST = 100, 10_000  # jobs
 F = TypeVar("F", bound=Callable[..., Any])
-Told = TypeVar("Told", Job, Brief)
+Told = TypeVar("Told", Job, JobSummary)
 
 
 def _patient(call: F) -> F:
     """A call that a worker makes, and that a moment without the database must not end."""
 
     @wraps(call)
-    def repeated(ledger: Ledger, *args: Any, **kwargs: Any) -> Any:
-        return patiently(lambda: call(ledger, *args, **kwargs), ledger.patience)
+    def repeated(store: Store, *args: Any, **kwargs: Any) -> Any:
+        return patiently(lambda: call(store, *args, **kwargs), store.patience)
 
     return cast(F, repeated)
 
 
-class Ledger:
+class Store:
     """How all jobs stand. ``engine``: of ``database.connect``; ``owner``: enter for, and show, this user's alone.
 
     ``patience``: seconds for which a worker's calls wait for a database that is away.
@@ -104,7 +104,7 @@ class Ledger:
             return self._jobs(mine & (jobs.c.created < before), most)
         return self._latest(self._jobs, mine, most, also)
 
-    def briefs(self, also: Iterable[str] = ()) -> list[Brief]:
+    def summaries(self, also: Iterable[str] = ()) -> list[JobSummary]:
         """``jobs`` in brief; cheap, for those who wait."""
         mine = self._mine(jobs) & (jobs.c.kind == "protect")
         return self._latest(partial(counted, self.engine), mine, PAGE, also)
