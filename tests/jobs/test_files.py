@@ -12,12 +12,11 @@ import pytest
 
 pytest.importorskip("dbos", reason="needs the extra web")
 from velatura.errors import VelaturaError
-from velatura.jobs.device_lock import DeviceLock
+from velatura.jobs.expiry import deleted, has_expired, sweep, sweep_machine
 from velatura.jobs.files import Files, files
-from velatura.jobs.lease import Lease
+from velatura.jobs.lease import DeviceLock, Lease
 from velatura.jobs.queue import JobQueue, folder_of
 from velatura.jobs.records import Picture, Upload
-from velatura.jobs.workflows import sweep, sweep_machine
 
 
 @pytest.fixture
@@ -155,14 +154,14 @@ def test_what_cannot_be_deleted_now_is_tried_again(queue: JobQueue, monkeypatch:
     place = files().root / "uploads/old"
     place.mkdir(parents=True)
     queue.store.add_upload(Upload("old", "a.png", place / "source.png", "png", 1, 1, 0, 0.0, 1.0))
-    assert queue.store.has_expired()
+    assert has_expired(queue.store)
     with monkeypatch.context() as busy:
         busy.setattr("shutil.rmtree", lambda *_, **__: None)  # held open by someone, say
         assert sweep(queue.store) == (0, 0)
-    assert queue.store.has_expired()
+    assert has_expired(queue.store)
     assert sweep(queue.store) == (0, 1)
     assert not place.exists()
-    assert not queue.store.has_expired()
+    assert not has_expired(queue.store)
 
 
 def test_what_a_crash_left_over_is_deleted_in_time(queue: JobQueue, tmp_path: Path) -> None:
@@ -179,10 +178,10 @@ def test_what_a_crash_left_over_is_deleted_in_time(queue: JobQueue, tmp_path: Pa
         (folder / "arriving").touch()
     for path in (*others, mine[0], mine[1] / "arriving"):
         os.utime(path, (time.time() - 90_000,) * 2)
-    assert not queue.store.has_expired()
+    assert not has_expired(queue.store)
     sweep(queue.store)
     assert [folder.exists() for folder in mine] == [True, False, True]
     sweep(queue.store, time.time() + 3700)
     assert [folder.exists() for folder in mine] == [False, False, True]
     assert all(folder.exists() for folder in others)
-    assert queue.store.deleted(time.time() + 3700) == []
+    assert deleted(queue.store, time.time() + 3700) == []

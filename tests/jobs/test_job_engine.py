@@ -18,14 +18,12 @@ pytest.importorskip("dbos", reason="needs the extra web")
 from velatura.errors import ImageError, InputError
 from velatura.jobs.attempt import _once, line
 from velatura.jobs.database import jobs
-from velatura.jobs.device_lock import DeviceLock
-from velatura.jobs.fairness import after_picture
+from velatura.jobs.expiry import has_expired, sweep
 from velatura.jobs.files import files
-from velatura.jobs.lease import Lease
-from velatura.jobs.queue import JobQueue, folder_of
+from velatura.jobs.lease import DeviceLock, Lease
+from velatura.jobs.queue import JobQueue, after_picture, folder_of
 from velatura.jobs.records import Job, Picture, Upload
 from velatura.jobs.store import Store
-from velatura.jobs.workflows import sweep
 
 PATIENCE = 120.0  # seconds; a busy machine is no failure
 
@@ -303,7 +301,7 @@ def test_the_time_of_a_job_begins_when_it_is_over(bench: Bench) -> None:
     assert store.set_job(job.id, 1, state="done", finished=now + 10 * day)
     assert sweep(store, now + 10.5 * day) == (1, 1)  # a preview holds on to nothing
     assert store.uploads(["u", "seen"]) == [upload]
-    assert not store.has_expired()
+    assert not has_expired(store)
     bench.queue.resume(job.id)
     assert queue.cancel(job.id)
     assert sweep(store, now + 10.9 * day) == (0, 0), "none is made shorter"
@@ -323,7 +321,7 @@ def test_what_a_user_deletes_and_cannot_be_yet_is_shown_no_more(bench: Bench, mo
         assert queue.delete(job.id)
     assert (store.job(job.id), store.jobs(), store.all_uploads(), store.by_key("k")) == (None, [], [], None)
     assert upload.path.exists()
-    assert store.has_expired()
+    assert has_expired(store)
     assert queue.submit([picture], {}, key="k").id != job.id
     assert sweep(store) == (1, 1)
     assert not upload.path.exists()

@@ -18,9 +18,8 @@ import pytest
 pytest.importorskip("dbos", reason="needs the extra web")
 from velatura.errors import InputError
 from velatura.jobs import heartbeat
-from velatura.jobs.fairness import after_picture
 from velatura.jobs.files import MARK, Files, files
-from velatura.jobs.queue import local_queue
+from velatura.jobs.queue import after_picture, local_queue
 from velatura.jobs.records import Picture
 
 spec = importlib.util.spec_from_file_location("bench_workers", Path(__file__).parents[2] / "benchmarks/workers.py")

@@ -21,9 +21,9 @@ import pytest
 pytest.importorskip("argon2", reason="needs the extra serve")
 from limits import parse
 
+from velatura.jobs.expiry import sweep
 from velatura.jobs.files import files
 from velatura.jobs.store import Store
-from velatura.jobs.workflows import sweep
 from velatura.server.house import Visitor
 from velatura.server.shared import tables, webhooks
 from velatura.server.shared.accounts import Accounts

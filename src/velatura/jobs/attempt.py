@@ -9,9 +9,8 @@ from typing import Any
 
 from velatura.errors import Cancelled, ContractError, InputError, VelaturaError
 from velatura.images.artwork import printable
-from velatura.jobs.device_lock import DeviceLock
 from velatura.jobs.files import files
-from velatura.jobs.lease import Lease, Superseded
+from velatura.jobs.lease import DeviceLock, Lease, Superseded
 from velatura.jobs.records import Job, Picture
 from velatura.jobs.store import Store
 

@@ -38,7 +38,7 @@ jobs = sa.Table(
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("finished", sa.Float),
     sa.Column("expires", sa.Float, nullable=False),  # 0: deleted, but for files that could not be yet
-    sa.Column("turn", sa.Integer),  # ``fairness``
+    sa.Column("turn", sa.Integer),  # ``queue.line_up``
     sa.Column("keep", sa.Float),  # seconds, from when it is over
 )
 pictures = sa.Table(

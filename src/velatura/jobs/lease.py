@@ -1,14 +1,17 @@
-"""A worker's lease on one picture: it tells how far the work is, and admits one delivery."""
+"""What a worker holds while it works on a picture: the picture, and the device.
+
+A lease tells how far the work is, and admits one delivery.
+"""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from velatura.errors import Cancelled
-from velatura.jobs.device_lock import DeviceLock
 from velatura.jobs.files import files
 from velatura.jobs.records import Job, Picture
 from velatura.jobs.store import Store
@@ -23,6 +26,46 @@ PLACES = (
 
 class Superseded(Cancelled):
     """Another worker has taken this picture over, or its job was cancelled: nothing may be written any more."""
+
+
+class DeviceLock:
+    """At most one thread at a time holds the device; those in a hurry go first.
+
+    So a preview is let in between two gradient steps of a batch.
+    """
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.taken = False
+        self.hurried = 0  # who wait and are in a hurry
+
+    @contextmanager
+    def held(self, *, hurry: bool = False) -> Iterator[None]:
+        """Wait for the device, keep it, give it back."""
+        with self.changed:
+            self.hurried += hurry
+            try:
+                self.changed.wait_for(lambda: not self.taken and (hurry or not self.hurried))
+                self.taken = True
+            finally:
+                self.hurried -= hurry
+        try:
+            yield
+        finally:
+            self._release()
+
+    def give_way(self) -> None:
+        """Called while it is held, between two steps: let those in a hurry go first, then go on."""
+        if self.hurried:
+            self._release()
+            with self.changed:
+                self.changed.wait_for(lambda: not self.taken and not self.hurried)
+                self.taken = True
+
+    def _release(self) -> None:
+        with self.changed:
+            self.taken = False
+            self.changed.notify_all()
 
 
 @dataclass

@@ -1,4 +1,11 @@
-"""Where jobs are ordered, cancelled and resumed. Loads no torch: the work is done by ``worker``, another process."""
+"""Where jobs are ordered, cancelled and resumed. Loads no torch: the work is done by ``worker``, another process.
+
+Users of a shared server take turns, a picture each, however many pictures each ordered. It is start-time fair queueing
+(Goyal, Vin and Cheng, SIGCOMM 1996), counted in pictures: a batch carries the number of its next picture on its user's
+own line. A new line begins at the lowest number that is waiting: who comes late has missed nothing, and owes nothing. A
+user's second batch begins where the first will end. DBOS takes the lowest number first; a batch that another user's has
+fallen behind gives its place up between two pictures, and is queued again with the rest.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +27,18 @@ from dbos import DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
 from filelock import FileLock, Timeout
 
 from velatura.errors import InputError
-from velatura.jobs import database, fairness
+from velatura.jobs import database
+from velatura.jobs.database import jobs, pictures
 from velatura.jobs.files import files
-from velatura.jobs.records import Job, Kind, Picture
+from velatura.jobs.records import UNFINISHED, Job, Kind, Picture
 from velatura.jobs.store import Store
 
 APPLICATION, VERSION = "velatura", "1"  # of the workflows: a job of an older version must still be carried out
 QUEUES: dict[Kind, str] = {"protect": "batches", "preview": "previews", "evaluate": "experiments"}
 KEEP_DAYS = 30.0
+FIRST = 1  # DBOS's highest priority that can be asked for
+# Batches of one machine's own queue have no number: where that machine is off, they would hold everyone's back.
+_LINED_UP = jobs.c.state.in_(UNFINISHED) & jobs.c.turn.is_not(None)
 MOST_LOG = 1_000_000  # bytes
 HANDOVER_SECONDS = 5.0
 
@@ -160,7 +171,7 @@ class JobQueue:
             "app_version": VERSION,
         }
         if options["queue_name"] == QUEUES["protect"]:
-            options["priority"] = fairness.line_up(connection, job)
+            options["priority"] = line_up(connection, job)
         self.client.enqueue_in_transaction(connection, options, job.id, job.run, numbers)
 
     def call_worker(self) -> None:
@@ -194,6 +205,32 @@ class JobQueue:
             if os.name == "nt" and self.engine.dialect.name == "sqlite":  # it was not asked there, but killed
                 at_work = [(job.id, p.number, p.attempts) for job in jobs for p in job.pictures if p.state == "working"]
                 self.store.forgive(at_work)
+
+
+def line_up(connection: sa.Connection, job: Job) -> int:
+    """Give a batch that is being ordered or resumed its number, in the caller's transaction."""
+    others = _LINED_UP & (jobs.c.id != job.id)
+    left = sa.select(sa.func.count()).where((pictures.c.job == jobs.c.id) & pictures.c.state.in_(UNFINISHED))
+    ends = sa.select(sa.func.max(jobs.c.turn + left.scalar_subquery()))
+    own = connection.execute(ends.where(others & jobs.c.owner.is_not_distinct_from(job.owner))).scalar()
+    lowest = connection.execute(sa.select(sa.func.min(jobs.c.turn)).where(others)).scalar()
+    turn = int(max(FIRST, lowest or 0, own or 0))
+    connection.execute(jobs.update().where(jobs.c.id == job.id).values(turn=turn))
+    return turn
+
+
+def after_picture(engine: sa.Engine, id: str) -> int | None:
+    """Count a picture of a batch; its number, where another user's batch that nobody works on has a lower one."""
+    with engine.begin() as connection:
+        counted = jobs.update().where((jobs.c.id == id) & jobs.c.turn.is_not(None)).values(turn=jobs.c.turn + 1)
+        connection.execute(counted)
+        mine = connection.execute(sa.select(jobs.c.owner, jobs.c.turn).where(jobs.c.id == id)).first()
+        if mine is None or mine.turn is None:
+            return None
+        at_work = sa.exists().where((pictures.c.job == jobs.c.id) & (pictures.c.state == "working"))
+        behind = _LINED_UP & jobs.c.owner.is_distinct_from(mine.owner) & (jobs.c.turn < mine.turn) & ~at_work
+        waits = connection.execute(sa.select(jobs.c.id).where(behind).limit(1)).first()
+    return None if waits is None else int(mine.turn)
 
 
 def queue_of(engine: sa.Engine, job: Job) -> str:

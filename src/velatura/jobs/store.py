@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields
 from functools import partial, wraps
 from hashlib import sha256
 from pathlib import Path
@@ -17,13 +14,10 @@ import sqlalchemy as sa
 
 from velatura.errors import InputError
 from velatura.jobs.database import deleted, deliveries, jobs, patiently, pictures, uploads
-from velatura.jobs.expiry import kept_from, old_job, old_upload
 from velatura.jobs.files import files
-from velatura.jobs.records import OVER, UNFINISHED, Job, Picture, Upload
-from velatura.jobs.summaries import JobSummary, counted
+from velatura.jobs.records import OVER, UNFINISHED, Job, Picture, Upload, record_of, row_of
+from velatura.jobs.summaries import JobSummary, summaries
 
-_PATHS = ("source", "output", "path")
-AT_WORK = 3600.0  # seconds, in which a worker has noticed that its job is gone
 PAGE, MOST = 100, 10_000  # jobs
 F = TypeVar("F", bound=Callable[..., Any])
 Told = TypeVar("Told", Job, JobSummary)
@@ -66,7 +60,7 @@ class Store:
         row["keep"] = job.expires - job.created
         connection.execute(jobs.insert().values(**row, idempotency_key=self._key(key)))
         if job.pictures:
-            connection.execute(pictures.insert(), [{"job": job.id, **_row(p)} for p in job.pictures])
+            connection.execute(pictures.insert(), [{"job": job.id, **row_of(p)} for p in job.pictures])
 
     def by_key(self, key: str) -> Job | None:
         """The job that was ordered with this idempotency key."""
@@ -89,7 +83,7 @@ class Store:
 
     @_patient
     def job(self, id: str) -> Job | None:
-        found = self._jobs(self._mine(jobs) & (jobs.c.id == id))
+        found = self.jobs_where(self._mine(jobs) & (jobs.c.id == id))
         return found[0] if found else None
 
     def jobs(
@@ -101,13 +95,13 @@ class Store:
         """
         mine = self._mine(jobs) & (jobs.c.kind == kind)
         if before is not None:
-            return self._jobs(mine & (jobs.c.created < before), most)
-        return self._latest(self._jobs, mine, most, also)
+            return self.jobs_where(mine & (jobs.c.created < before), most)
+        return self._latest(self.jobs_where, mine, most, also)
 
     def summaries(self, also: Iterable[str] = ()) -> list[JobSummary]:
         """``jobs`` in brief; cheap, for those who wait."""
         mine = self._mine(jobs) & (jobs.c.kind == "protect")
-        return self._latest(partial(counted, self.engine), mine, PAGE, also)
+        return self._latest(partial(summaries, self.engine), mine, PAGE, also)
 
     def _latest(
         self,
@@ -122,26 +116,12 @@ class Store:
             found += read(mine & older & (jobs.c.state.in_(UNFINISHED) | jobs.c.id.in_(list(also))), MOST)
         return found
 
-    def pulses(self) -> dict[str | None, str]:
-        """For each owner, what changes whenever anything about a job of theirs does; cheap, for those who wait."""
-        sums = [sa.func.count(), sa.func.sum(pictures.c.step), sa.func.sum(pictures.c.attempts)]
-        by = (jobs.c.owner, pictures.c.state)
-        parts = sa.select(*by, *sums).select_from(pictures.join(jobs)).group_by(*by).order_by(*by)
-        by = (jobs.c.owner, jobs.c.state)
-        wholes = sa.select(*by, sa.func.count(), sa.func.sum(jobs.c.run)).where(jobs.c.expires > 0)
-        wholes = wholes.group_by(*by).order_by(*by)
-        found: dict[str | None, str] = defaultdict(str)
-        with self.engine.connect() as connection:
-            for query in (parts, wholes):
-                for owner, *row in connection.execute(query):
-                    found[owner] += f"{row} "
-        return found
-
     def unfinished(self) -> list[Job]:
         """Jobs that are waiting or being worked on, of any kind."""
-        return self._jobs(self._mine(jobs) & jobs.c.state.in_(UNFINISHED))
+        return self.jobs_where(self._mine(jobs) & jobs.c.state.in_(UNFINISHED))
 
-    def _jobs(self, where: sa.ColumnElement[bool], most: int = MOST) -> list[Job]:
+    def jobs_where(self, where: sa.ColumnElement[bool], most: int = MOST) -> list[Job]:
+        """The latest jobs for which ``where`` is so, whoever they belong to, newest first."""
         query = sa.select(jobs).where(where).order_by(jobs.c.created.desc(), jobs.c.id).limit(most)
         with self.engine.connect() as connection:
             rows = connection.execute(query).mappings().all()
@@ -149,8 +129,8 @@ class Store:
             inside = sa.select(pictures).where(pictures.c.job.in_(ids)).order_by(pictures.c.number)
             parts: dict[str, list[Picture]] = {id: [] for id in ids}
             for part in connection.execute(inside).mappings():
-                parts[part["job"]].append(_record(Picture, part))
-        return [_record(Job, {**row, "pictures": tuple(parts[row["id"]])}) for row in rows]
+                parts[part["job"]].append(record_of(Picture, part))
+        return [record_of(Job, {**row, "pictures": tuple(parts[row["id"]])}) for row in rows]
 
     @_patient
     def set_job(self, id: str, run: int, **values: Any) -> bool:
@@ -160,7 +140,7 @@ class Store:
         """
         if values.get("state") in OVER:
             values = {"finished": time.time()} | values
-            values["expires"] = kept_from(values["finished"])
+            values["expires"] = _kept_from(values["finished"])
         mine = (jobs.c.id == id) & (jobs.c.run == run) & (jobs.c.state != "cancelled") & (jobs.c.expires > 0)
         with self.engine.begin() as connection:
             return bool(connection.execute(jobs.update().where(mine).values(**values)).rowcount)
@@ -226,7 +206,7 @@ class Store:
     def restart(self, connection: sa.Connection, job: Job) -> list[int] | None:
         """A new run of a job's unfinished and failed pictures: their numbers; None where it has changed meanwhile."""
         fresh: dict[str, Any] = {"run": job.run + 1, "state": "waiting", "reason": "", "finished": None}
-        fresh["expires"] = kept_from(time.time())
+        fresh["expires"] = _kept_from(time.time())
         seen = (jobs.c.id == job.id) & (jobs.c.run == job.run) & (jobs.c.state == job.state)
         if not connection.execute(jobs.update().where(seen).values(**fresh)).rowcount:
             return None
@@ -244,29 +224,29 @@ class Store:
             rows = connection.execute(sa.select(*columns).where(pictures.c.state != "failed")).all()
         found = set()
         for row in rows:
-            output = _path(row.output)
+            output = files().found(row.output)
             if row.job not in under_way or folder not in output.parents:
                 continue
             if output.exists() if row.state == "done" else under_way[row.job]:
-                found.add((_path(row.source), row.stamp))
+                found.add((files().found(row.source), row.stamp))
         return found
 
     def add_upload(self, upload: Upload) -> None:
         with self.engine.begin() as connection:
-            connection.execute(uploads.insert().values(**_row(upload)))
+            connection.execute(uploads.insert().values(**row_of(upload)))
 
     def uploads(self, ids: Sequence[str]) -> list[Upload]:
         """Those of ``ids`` that are still here, in their order."""
         with self.engine.connect() as connection:
             mine = self._mine(uploads) & uploads.c.id.in_(ids)
             rows = connection.execute(sa.select(uploads).where(mine)).mappings().all()
-        found = {row["id"]: _record(Upload, row) for row in rows}
+        found = {row["id"]: record_of(Upload, row) for row in rows}
         return [found[id] for id in ids if id in found]
 
     def all_uploads(self) -> list[Upload]:
         with self.engine.connect() as connection:
             rows = connection.execute(sa.select(uploads).where(self._mine(uploads))).mappings().all()
-        return [_record(Upload, row) for row in rows]
+        return [record_of(Upload, row) for row in rows]
 
     def uploads_of(self, job: Job) -> list[Upload]:
         """What was handed in for this job, and serves no other; a preview holds on to nothing."""
@@ -274,7 +254,7 @@ class Store:
         others = sa.select(pictures.c.source).join(jobs).where((jobs.c.id != job.id) & (jobs.c.kind != "preview"))
         mine = sa.select(uploads).where(uploads.c.path.in_(sources) & uploads.c.path.not_in(others))
         with self.engine.connect() as connection:
-            return [_record(Upload, row) for row in connection.execute(mine).mappings()]
+            return [record_of(Upload, row) for row in connection.execute(mine).mappings()]
 
     def delete(self, table: sa.Table, id: str) -> None:
         with self.engine.begin() as connection:
@@ -292,38 +272,10 @@ class Store:
             connection.execute(table.update().where(table.c.id == id).values(**hidden))
         return False
 
-    def deleted(self, now: float) -> list[str]:
-        """Jobs that were deleted so long before ``now`` that nobody is at work on them any more."""
-        with self.engine.connect() as connection:
-            return list(connection.execute(sa.select(deleted.c.id).where(deleted.c.at < now - AT_WORK)).scalars())
-
     def is_busy(self) -> bool:
         """Whether any job is waiting or being worked on; cheap."""
         with self.engine.connect() as connection:
             return bool(connection.execute(sa.select(sa.exists().where(jobs.c.state.in_(UNFINISHED)))).scalar())
-
-    def has_expired(self) -> bool:
-        """Whether there is anything to delete, or there will be when its job is done; cheap."""
-        now = time.time()
-        over, old = sa.exists().where(old_job(now)), sa.exists().where(old_upload(now))
-        gone = sa.exists().where(deleted.c.at < now - AT_WORK)
-        with self.engine.connect() as connection:
-            return bool(connection.execute(sa.select(over | old | gone)).scalar())
-
-    def expired_jobs(self, now: float) -> list[Job]:
-        """Jobs that are over, as their time is."""
-        return self._jobs(old_job(now))
-
-    def expired_uploads(self, now: float) -> list[Upload]:
-        """Uploads whose time is over, and that no job needs."""
-        with self.engine.connect() as connection:
-            rows = connection.execute(sa.select(uploads).where(old_upload(now))).mappings().all()
-        return [_record(Upload, row) for row in rows]
-
-    def known(self, table: sa.Table, ids: Iterable[str]) -> set[str]:
-        """Those of ``ids`` that have a row."""
-        with self.engine.connect() as connection:
-            return set(connection.execute(sa.select(table.c.id).where(table.c.id.in_(list(ids)))).scalars())
 
 
 def _one(id: str, number: int) -> sa.ColumnElement[bool]:
@@ -334,17 +286,8 @@ def _under_way(id: str, number: int, attempt: int) -> sa.ColumnElement[bool]:
     return _one(id, number) & (pictures.c.attempts == attempt) & (pictures.c.state == "working")
 
 
-def _row(record: Picture | Upload) -> dict[str, Any]:
-    row = asdict(record)
-    row |= {name: files().stored(row[name]) for name in _PATHS if name in row}
-    return row | ({"title": os.fsencode(row["title"])} if "title" in row else {})
-
-
-def _record(kind: Any, row: Any) -> Any:
-    values = {field.name: row[field.name] for field in fields(kind)}
-    values |= {name: _path(values[name]) for name in _PATHS if name in values}
-    return kind(**values | ({"title": os.fsdecode(values["title"])} if "title" in values else {}))
-
-
-def _path(stored: bytes) -> Path:
-    return files().found(stored)
+def _kept_from(moment: float) -> sa.ColumnElement[float]:
+    """When a job's time is over that ends, or begins again, at this moment; no earlier than it was."""
+    # Jobs of an earlier version have no ``keep``.
+    end = moment + sa.func.coalesce(jobs.c.keep, jobs.c.expires - jobs.c.created)
+    return sa.case((jobs.c.expires > end, jobs.c.expires), else_=end)

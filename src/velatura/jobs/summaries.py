@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -24,7 +25,7 @@ class JobSummary:
     seconds_left: float | None
 
 
-def counted(engine: sa.Engine, where: sa.ColumnElement[bool], most: int) -> list[JobSummary]:
+def summaries(engine: sa.Engine, where: sa.ColumnElement[bool], most: int) -> list[JobSummary]:
     """The latest ``most`` jobs for which ``where`` is so."""
     p, heads = pictures.c, (jobs.c.id, jobs.c.state, jobs.c.created)
     part = BY_STEPS * sa.cast(p.step, sa.Float) / p.steps
@@ -43,3 +44,19 @@ def _summary(
 ) -> JobSummary:
     left = 0.0 if state not in UNFINISHED else None if each is None else each * (total - ready)
     return JobSummary(id, state, created, total, done, failed, ready / max(1, total), left)
+
+
+def pulses(engine: sa.Engine) -> dict[str | None, str]:
+    """For each owner, what changes whenever anything about a job of theirs does; cheap, for those who wait."""
+    sums = [sa.func.count(), sa.func.sum(pictures.c.step), sa.func.sum(pictures.c.attempts)]
+    by = (jobs.c.owner, pictures.c.state)
+    parts = sa.select(*by, *sums).select_from(pictures.join(jobs)).group_by(*by).order_by(*by)
+    by = (jobs.c.owner, jobs.c.state)
+    wholes = sa.select(*by, sa.func.count(), sa.func.sum(jobs.c.run)).where(jobs.c.expires > 0)
+    wholes = wholes.group_by(*by).order_by(*by)
+    found: dict[str | None, str] = defaultdict(str)
+    with engine.connect() as connection:
+        for query in (parts, wholes):
+            for owner, *row in connection.execute(query):
+                found[owner] += f"{row} "
+    return found

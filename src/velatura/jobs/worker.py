@@ -21,10 +21,11 @@ from filelock import FileLock, Timeout
 
 from velatura.jobs import database, experiments, heartbeat
 from velatura.jobs.attempt import WorkerContext
+from velatura.jobs.expiry import has_expired, sweep_machine
 from velatura.jobs.files import files
 from velatura.jobs.queue import APPLICATION, QUEUES, VERSION, JobQueue, local_queue
 from velatura.jobs.store import Store
-from velatura.jobs.workflows import Tasks, register, sweep_machine
+from velatura.jobs.workflows import Tasks, register
 
 IDLE_SECONDS = 300.0
 HANDOVER_SECONDS = 10.0  # a worker that found nothing more to do is gone by then
@@ -136,7 +137,7 @@ def _launch(url: str, engine: sa.Engine, context: WorkerContext, tasks: Tasks) -
     DBOS.listen_queues(queues)  # other machines' own are registered too
     DBOS.launch()
     for queue in queues:
-        # One batch at a time: it is one device. Previews have a queue of their own, and go first (``device_lock``).
+        # One batch at a time: it is one device. Previews have their own queue, and go first (``lease.DeviceLock``).
         DBOS.register_queue(queue, worker_concurrency=1, polling_interval_sec=0.5, on_conflict="always_update")
 
 
@@ -150,7 +151,7 @@ def _wait(context: WorkerContext, options: WorkerOptions, stop: threading.Event)
             if now - swept >= SWEEP_SECONDS:
                 swept = now
                 sweep_machine(store)
-                if store.has_expired():
+                if has_expired(store):
                     _sweep()
             if store.is_busy():
                 busy = now

@@ -7,26 +7,21 @@ report.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 from dbos import DBOS
 
 from velatura.errors import VelaturaError
-from velatura.images import guarded
-from velatura.jobs import database, fairness
+from velatura.jobs import database
 from velatura.jobs.attempt import WorkerContext, attempt, line
+from velatura.jobs.expiry import sweep
 from velatura.jobs.files import files
 from velatura.jobs.lease import Lease
-from velatura.jobs.queue import QUEUES, VERSION, folder_of, workflow_id
+from velatura.jobs.queue import QUEUES, VERSION, after_picture, folder_of, workflow_id
 from velatura.jobs.records import Job, Picture
-from velatura.jobs.store import Store
-
-LEFT_OVER = 86400.0  # seconds
 
 
 class Tasks(Protocol):
@@ -57,7 +52,7 @@ def register(context: WorkerContext, tasks: Tasks) -> None:
     def protect_picture(id: str, run: int, number: int, since: float) -> int | None:
         """Where what is left is queued again, if it is another user's turn."""
         attempt(context, tasks.protect, id, run, number)
-        place = database.patiently(lambda: fairness.after_picture(store.engine, id), store.patience)
+        place = database.patiently(lambda: after_picture(store.engine, id), store.patience)
         return place if time.monotonic() - since >= context.stretch else None
 
     @DBOS.workflow(name="protect")
@@ -98,56 +93,6 @@ def register(context: WorkerContext, tasks: Tasks) -> None:
     @DBOS.workflow(name="expire")
     def expire() -> None:
         delete_expired()
-
-
-def sweep(store: Store, now: float | None = None) -> tuple[int, int]:
-    """Delete what has expired, and what a crash left over; how many jobs and uploads that were.
-
-    Files first: what cannot be deleted now keeps its row, and is tried again. Whoever has a file open (a download)
-    keeps it until that is over, where the system allows it.
-    """
-    now = time.time() if now is None else now
-    jobs = [store.drop(database.jobs, job.id, folder_of(job.id)) for job in store.expired_jobs(now)]
-    # After the jobs: as long as one names it, an upload stays.
-    uploads = [store.drop(database.uploads, u.id, u.path.parent) for u in store.expired_uploads(now)]
-    _sweep_leftovers(store, now)
-    sweep_machine(store, now)
-    return sum(jobs), sum(uploads)
-
-
-def sweep_machine(store: Store, now: float | None = None) -> None:
-    """Delete what lies on this machine alone: decoded pixels of processes that were killed, copies in the mirror."""
-    now = time.time() if now is None else now
-    found = files()
-    guarded.sweep(found.root)
-    if found.remote is None:
-        return
-    for table, name in ((database.uploads, "uploads"), (database.jobs, "jobs")):
-        # No younger ones: a picture that is arriving has no row yet, nor here one of another database.
-        old = {p.name: p for p in (found.root / name).glob("*") if _changed(p) < now - LEFT_OVER}
-        for id in old.keys() - store.known(table, old):
-            shutil.rmtree(old[id], ignore_errors=True)
-
-
-def _changed(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:  # gone
-        return float("inf")
-
-
-def _sweep_leftovers(store: Store, now: float) -> None:
-    """What no row names: pictures that never arrived in full, and what was written of a job after it was deleted.
-
-    Nothing else: another database may keep its files in the same place.
-    """
-    found = files()
-    for partial in (found.root / "uploads").glob("*/arriving"):
-        if _changed(partial) < now - LEFT_OVER:
-            found.remove(partial.parent)
-    for id in store.deleted(now):
-        if found.remove(folder_of(id)):
-            store.delete(database.deleted, id)
 
 
 def _whole(context: WorkerContext, id: str, run: int, body: Callable[[], bool]) -> None:

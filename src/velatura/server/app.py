@@ -23,6 +23,7 @@ from starlette.exceptions import HTTPException
 from velatura import __version__
 from velatura.errors import ImageError, InputError, VelaturaError
 from velatura.jobs.database import home
+from velatura.jobs.expiry import has_expired
 from velatura.jobs.files import files
 from velatura.jobs.queue import JobQueue
 from velatura.server import api, artists, pages, study_pages
@@ -156,7 +157,7 @@ async def _keep_a_worker(queue: JobQueue) -> None:
                 patience = LOOK_AFTER
             else:
                 try:
-                    if wanted or await run_in_threadpool(lambda: queue.store.is_busy() or queue.store.has_expired()):
+                    if wanted or await run_in_threadpool(lambda: queue.store.is_busy() or has_expired(queue.store)):
                         if worker is not None and worker.returncode:
                             log.error(
                                 "the worker ended with status %s; see worker.log in %s", worker.returncode, home()

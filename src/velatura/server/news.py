@@ -11,6 +11,7 @@ from fastapi import HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 
 from velatura.jobs.store import Store
+from velatura.jobs.summaries import pulses
 from velatura.server.house import visitor_of
 
 TICK = 0.5  # seconds between two looks
@@ -31,7 +32,7 @@ class News:
         """Of this owner's jobs; None: of all."""
         async with self.looking:
             if time.monotonic() - self.looked > TICK / 2:
-                self.found = await run_in_threadpool(self.store.pulses)
+                self.found = await run_in_threadpool(pulses, self.store.engine)
                 self.looked = time.monotonic()
         return str(self.found) if owner is None else self.found.get(owner, "none")
 

@@ -13,8 +13,8 @@ from starlette.concurrency import run_in_threadpool
 
 from velatura.errors import InputError
 from velatura.jobs import database
+from velatura.jobs.expiry import sweep
 from velatura.jobs.queue import JobQueue
-from velatura.jobs.workflows import sweep
 from velatura.server import pages
 from velatura.server.app import assembled
 from velatura.server.shared import account, admin, entrance
