@@ -138,8 +138,8 @@ def shared(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_sc
     pytest.importorskip("argon2", reason="needs the extra serve")
     from argon2 import PasswordHasher
 
+    from velatura.server.shared.create_app import ServerOptions, create_shared_app
     from velatura.server.shared.quotas import Quota
-    from velatura.server.shared.serving import Serving, create_shared_app
 
     monkeypatch.setenv("VELATURA_DATA", str(tmp_path / "data"))
     # Another process for each picture takes time; test_app_api.py has it, and test_security.py.
@@ -149,10 +149,10 @@ def shared(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_sc
     queue = JobQueue()
     limits = replace(Limits(), bytes=200_000, pixels=40_000, pictures=5, days=1.0)
     quota, trusted = Quota(pictures=8, kept=6, bytes=120_000), frozenset({"127.0.0.1"})
-    serving = Serving([ORIGIN], limits, quota, trusted=trusted, worker=False)
-    app, accounts = create_shared_app(queue, serving)
+    options = ServerOptions([ORIGIN], limits, quota, trusted=trusted, worker=False)
+    app, accounts = create_shared_app(queue, options)
     accounts.hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # many users in a moment
     picture = png(make_scene(60, 80, 1))
-    site = Shared(TestClient(app), queue, picture, tmp_path / "data", accounts, app, serving.pace)
+    site = Shared(TestClient(app), queue, picture, tmp_path / "data", accounts, app, options.pace)
     site.client = site.join("Ada", admin=True)
     return site

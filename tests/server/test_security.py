@@ -257,7 +257,7 @@ def test_a_name_that_turns_inward_is_not_called(shared, monkeypatch: pytest.Monk
     answers = [(2, 1, 6, "", ("93.184.216.34", 443)), (2, 1, 6, "", ("127.0.0.1", 443))]
     monkeypatch.setattr(webhooks.socket, "getaddrinfo", lambda *a, **k: asked.append(a) or answers)
     monkeypatch.setattr(webhooks.socket, "create_connection", lambda *a: called.append(a))
-    caller = shared.app.state.house.expect.__self__
+    caller = shared.app.state.policy.expect.__self__
     assert not caller.deliver(job["id"], 0)
     assert asked
     assert not called

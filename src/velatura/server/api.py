@@ -25,8 +25,8 @@ from velatura.jobs.queue import JobQueue, folder_of
 from velatura.jobs.records import Job, Picture, Upload
 from velatura.server import catalogue
 from velatura.server.archive import here, zipped
-from velatura.server.house import Queue, Rules, Visitor, Who
-from velatura.server.news import TICK, listening
+from velatura.server.job_events import TICK, listening
+from velatura.server.policy import Queue, Rules, Visitor, Who
 from velatura.server.schema import (
     PANELS,
     JobNews,
@@ -61,7 +61,7 @@ REFUSED: dict[int | str, dict[str, Any]] = {422: {"description": "What was expec
 def router() -> APIRouter:
     """All routes under /api."""
     api = APIRouter(prefix="/api", responses=TURNED_AWAY)
-    for part in (_pictures, _jobs, _news, _files, _previews, _choices):
+    for part in (_pictures, _jobs, _events, _files, _previews, _choices):
         part(api)
     return api
 
@@ -80,19 +80,19 @@ def _pictures(api: APIRouter) -> None:
     async def hand_in(
         request: Request,
         queue: Queue,
-        house: Rules,
+        policy: Rules,
         who: Who,
         name: Annotated[str, Query(max_length=1000)] = "picture",
     ) -> PictureOut:
         """Hand in a picture: the body is the file. What it is is told by its content."""
-        room = await run_in_threadpool(house.room, who)
+        room = await run_in_threadpool(policy.room, who)
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared[:20]) > room:  # one that lies is found out while it arrives
             raise too_large(room)
-        limits = replace(house.limits, bytes=room)
-        with house.arriving(who) as arrival:
+        limits = replace(policy.limits, bytes=room)
+        with policy.arriving(who) as arrival:
             body = arrival.counted(request.stream())
-            left = partial(house.room, who, arrival)
+            left = partial(policy.room, who, arrival)
             return PictureOut.of(await take_in(body, name, limits, queue.store, left))
 
     @api.get("/pictures/{id}/thumbnail", response_class=FileResponse, responses=NOT_FOUND)
@@ -112,9 +112,9 @@ def _pictures(api: APIRouter) -> None:
 
 def _jobs(api: APIRouter) -> None:
     @api.post("/jobs", status_code=201, responses=REFUSED)
-    def order(wish: JobWish, response: Response, queue: Queue, house: Rules, who: Who, key: Key = None) -> JobOut:
+    def order(wish: JobWish, response: Response, queue: Queue, policy: Rules, who: Who, key: Key = None) -> JobOut:
         """Protect pictures that were handed in. With an idempotency key that was used before: the job of then."""
-        limits = house.limits
+        limits = policy.limits
         if len(wish.pictures) > limits.pictures:
             raise InputError(f"job: expected at most {limits.pictures} pictures, got {len(wish.pictures)}")
         uploads = queue.store.uploads(list(dict.fromkeys(wish.pictures)))
@@ -127,7 +127,7 @@ def _jobs(api: APIRouter) -> None:
         settings = _settings(wish, who)
         todo = [_picture(id, number, upload) for number, upload in enumerate(uploads)]
         ordered = {"settings": settings, "panels": PANELS, "wish": wish.model_dump(exclude={"pictures"})}
-        with house.admitted(who, id, len(uploads), wish.webhook) as admitted:
+        with policy.admitted(who, id, len(uploads), wish.webhook) as admitted:
             job = queue.submit(todo, ordered, id=id, key=key, keep_days=limits.days)
             admitted.used = job.id == id  # or the same order came twice at once, and the other was first
         response.status_code = 201 if admitted.used else 200
@@ -163,7 +163,7 @@ def _jobs(api: APIRouter) -> None:
             raise HTTPException(409, "job: cancel it first")
 
 
-def _news(api: APIRouter) -> None:
+def _events(api: APIRouter) -> None:
     @api.get("/events", response_class=EventSourceResponse, dependencies=[Depends(listening)])
     async def events(request: Request, queue: Queue) -> AsyncIterator[ServerSentEvent]:
         """News: an event "jobs", whose data are the latest jobs in brief, at once and whenever one has changed.
@@ -173,7 +173,7 @@ def _news(api: APIRouter) -> None:
         last = ""
         told: list[str] = []
         while not await request.is_disconnected():
-            if (now := await request.app.state.news.pulse(queue.store.owner)) != last:
+            if (now := await request.app.state.events.pulse(queue.store.owner)) != last:
                 last = now
                 jobs = await run_in_threadpool(queue.store.summaries, told)
                 told = [job.id for job in jobs]
@@ -211,10 +211,10 @@ def _files(api: APIRouter) -> None:
 
 def _previews(api: APIRouter) -> None:
     @api.post("/previews", status_code=202, responses=NOT_FOUND | REFUSED)
-    def order_preview(wish: PreviewWish, queue: Queue, house: Rules, who: Who) -> PreviewOut:
+    def order_preview(wish: PreviewWish, queue: Queue, policy: Rules, who: Who) -> PreviewOut:
         """A quick look at a part of a picture; the one that was asked for before is given up."""
         upload = _upload(queue, wish.picture)
-        house.look(who)
+        policy.preview(who)
         for job in queue.store.unfinished():
             if job.kind == "preview":
                 queue.cancel(job.id)

@@ -28,9 +28,9 @@ from velatura.jobs.files import files
 from velatura.jobs.queue import JobQueue
 from velatura.server import api, artists, pages, study_pages
 from velatura.server.catalogue import STATIC
-from velatura.server.guard import STUDY, Door, Guard, Launched, Ticket, wants_page
-from velatura.server.house import House, TooMuch
-from velatura.server.news import News
+from velatura.server.guard import STUDY, Guard, LaunchSessions, Sessions, Ticket, wants_page
+from velatura.server.job_events import JobEvents
+from velatura.server.policy import Policy, TooMuch
 from velatura.server.uploads import Limits, TooLarge
 
 MOST_JSON = 1_000_000  # bytes of a request that is not a picture
@@ -65,21 +65,24 @@ class Launch:
 
 def create_app(queue: JobQueue, launch: Launch) -> FastAPI:
     """The ASGI application of one launch, on the artist's own machine."""
-    door = Launched(launch.port, launch.token, launch.ticket)
-    return assembled(queue, door, House(launch.limits), pages.templates(launch.limits), worker=launch.worker)
+    sessions = LaunchSessions(launch.port, launch.token, launch.ticket)
+    return assembled(queue, sessions, Policy(launch.limits), pages.templates(launch.limits), worker=launch.worker)
 
 
 def assembled(
     queue: JobQueue,
-    door: Door,
-    house: House,
+    sessions: Sessions,
+    policy: Policy,
     show: pages.Show,
     *,
     worker: bool = True,
     more: Sequence[APIRouter] = (),
     chores: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
 ) -> FastAPI:
-    """The application behind a door. ``more``: routes besides the common ones; ``chores``: run as long as it does."""
+    """The application, for whom ``sessions`` lets in. ``more``: routes besides the common ones.
+
+    ``chores``: run as long as it does.
+    """
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -108,8 +111,8 @@ def assembled(
     )
     if queue.engine.dialect.name == "postgresql":  # whose workers may be on other machines
         files().check(queue.engine)
-    app.state.queue, app.state.house, app.state.news = queue, house, News(queue.store)
-    app.add_middleware(Guard, door=door)
+    app.state.queue, app.state.policy, app.state.events = queue, policy, JobEvents(queue.store)
+    app.add_middleware(Guard, sessions=sessions)
     handlers: dict[type[Exception], Handler] = {
         VelaturaError: _problem,
         HTTPException: http_exception_handler,

@@ -11,8 +11,8 @@ from fastapi.responses import HTMLResponse, Response
 from pydantic import BaseModel, Field
 
 from velatura.jobs.queue import JobQueue
-from velatura.server.house import Queue, Visitor, Who
 from velatura.server.pages import Show
+from velatura.server.policy import Queue, Visitor, Who
 from velatura.server.schema import Problem, StyleOut
 
 ENOUGH = 3  # pictures, to say how alike they are

@@ -19,7 +19,7 @@ from velatura.jobs.records import Job
 from velatura.jobs.store import PAGE
 from velatura.reports.verdict import DISTILLED, seen_by_people
 from velatura.server import catalogue
-from velatura.server.house import Queue, visitor_of
+from velatura.server.policy import Queue, visitor_of
 from velatura.server.schema import JobOut
 from velatura.server.uploads import Limits
 from velatura.weights import FAMILY_NAMES

@@ -1,4 +1,4 @@
-"""The door of a shared server: a session's cookie, or an API key."""
+"""Who comes to a shared server: a session's cookie, or an API key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
 
 from velatura.server.guard import SAFE, bearer, cookie, turned_away, wants_page
-from velatura.server.house import Visitor
+from velatura.server.policy import Visitor
 from velatura.server.shared.accounts import SESSION_DAYS, Accounts, User
 from velatura.server.shared.quotas import Pace
 
@@ -21,7 +21,7 @@ LOGIN, JOIN, HEALTH = "/login", "/join", "/health"
 
 
 @dataclass(frozen=True)
-class SharedDoor:
+class SharedSessions:
     """``origins``: as browsers name this server, the public one first."""
 
     accounts: Accounts

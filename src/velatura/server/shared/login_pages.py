@@ -13,13 +13,13 @@ from starlette.concurrency import run_in_threadpool
 from velatura.errors import InputError
 from velatura.server.pages import Show
 from velatura.server.shared.accounts import Accounts, Unusable, folded
-from velatura.server.shared.door import SharedDoor, too_often
+from velatura.server.shared.sessions import SharedSessions, too_often
 
 MOST_FORM = 10_000  # bytes
 WRONG = "Name or password is wrong."
 
 
-def router(accounts: Accounts, door: SharedDoor, show: Show) -> APIRouter:
+def router(accounts: Accounts, sessions: SharedSessions, show: Show) -> APIRouter:
     """/login, /join and /logout; plain forms, which work without a script."""
     site = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
     hashing = anyio.CapacityLimiter(2)  # each takes 64 MiB, on purpose
@@ -33,14 +33,14 @@ def router(accounts: Accounts, door: SharedDoor, show: Show) -> APIRouter:
         form = await _form(request)
         name, password = form.get("name", ""), form.get("password", "")
         # By name as well: guesses at one user may come from many addresses.
-        if not door.pace.allows(door.pace.attempts, f"name {folded(name)}"):
+        if not sessions.pace.allows(sessions.pace.attempts, f"name {folded(name)}"):
             return too_often(request.headers)
         user = await anyio.to_thread.run_sync(accounts.login, name, password, limiter=hashing)
         if user is None:
             shown = {"next": own(form.get("next", "/")), "problem": WRONG, "name": name}
             return show(request, "login.html", shown, status_code=401)
         token = await run_in_threadpool(accounts.begin_session, user.id)
-        return door.let_in(RedirectResponse(own(form.get("next", "/")), 303), token)
+        return sessions.let_in(RedirectResponse(own(form.get("next", "/")), 303), token)
 
     @site.get("/join")
     def join_page(request: Request, invitation: str = "") -> Response:
@@ -65,13 +65,13 @@ def router(accounts: Accounts, door: SharedDoor, show: Show) -> APIRouter:
             shown = {"token": token, "problem": str(error), "whose": whose, "name": name}
             return show(request, "join.html", shown, status_code=422)
         session = await run_in_threadpool(accounts.begin_session, user.id)
-        return door.let_in(RedirectResponse("/", 303), session)
+        return sessions.let_in(RedirectResponse("/", 303), session)
 
     @site.post("/logout")
     def logout(request: Request) -> Response:
-        if token := request.cookies.get(door.cookie):
+        if token := request.cookies.get(sessions.cookie):
             accounts.end_session(token)
-        return door.let_out(RedirectResponse("/login", 303))
+        return sessions.let_out(RedirectResponse("/login", 303))
 
     return site
 

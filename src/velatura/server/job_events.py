@@ -12,13 +12,13 @@ from starlette.concurrency import run_in_threadpool
 
 from velatura.jobs.store import Store
 from velatura.jobs.summaries import pulses
-from velatura.server.house import visitor_of
+from velatura.server.policy import visitor_of
 
 TICK = 0.5  # seconds between two looks
 MOST_OPEN = 12  # pages of one user that wait for news; each takes a connection
 
 
-class News:
+class JobEvents:
     """What changes whenever a job does, by owner; no older than half a tick."""
 
     def __init__(self, store: Store) -> None:
@@ -39,12 +39,12 @@ class News:
 
 async def listening(request: Request) -> AsyncIterator[None]:
     """Counts one who waits, for as long as they do."""
-    news: News = request.app.state.news
+    events: JobEvents = request.app.state.events
     owner = visitor_of(request).owner
-    if owner is not None and news.open[owner] >= MOST_OPEN:
+    if owner is not None and events.open[owner] >= MOST_OPEN:
         raise HTTPException(429, f"events: {MOST_OPEN} pages that wait for news are the most; close some")
-    news.open[owner] += 1
+    events.open[owner] += 1
     try:
         yield
     finally:
-        news.open[owner] -= 1
+        events.open[owner] -= 1

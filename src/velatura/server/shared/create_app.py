@@ -17,11 +17,11 @@ from velatura.jobs.expiry import sweep
 from velatura.jobs.queue import JobQueue
 from velatura.server import pages
 from velatura.server.app import assembled
-from velatura.server.shared import account, admin, entrance
+from velatura.server.shared import account, admin, login_pages
 from velatura.server.shared.accounts import Accounts, secret_at
-from velatura.server.shared.door import SharedDoor
-from velatura.server.shared.journal import Figures, Journal
-from velatura.server.shared.quotas import Pace, Quota, SharedHouse
+from velatura.server.shared.logging_metrics import Metrics, RequestLog
+from velatura.server.shared.quotas import Pace, Quota, SharedPolicy
+from velatura.server.shared.sessions import SharedSessions
 from velatura.server.shared.webhooks import Caller
 from velatura.server.uploads import Limits
 
@@ -30,7 +30,7 @@ log = logging.getLogger("velatura")
 
 
 @dataclass(frozen=True)
-class Serving:
+class ServerOptions:
     """How to serve. ``origins``: as browsers name this server, the public one first, such as https://studio.example."""
 
     origins: Sequence[str]
@@ -50,18 +50,18 @@ class Serving:
                 raise InputError(f"origin: expected https://, got {origin}; passwords must not travel in the clear")
 
 
-def create_shared_app(queue: JobQueue, serving: Serving) -> tuple[FastAPI, Accounts]:
+def create_shared_app(queue: JobQueue, options: ServerOptions) -> tuple[FastAPI, Accounts]:
     """The ASGI application of a shared server, and its users."""
     accounts = Accounts(queue.engine, secret_at(database.home() / "server.secret"))
-    door = SharedDoor(accounts, serving.pace, tuple(serving.origins))
-    caller = Caller(queue.engine, serving.trusted)
-    house = SharedHouse(serving.limits, queue.engine, serving.quota, caller.expect, caller.forget, serving.pace)
-    figures = Figures(queue.engine)
-    show = pages.templates(serving.limits, shared=True)
+    sessions = SharedSessions(accounts, options.pace, tuple(options.origins))
+    caller = Caller(queue.engine, options.trusted)
+    policy = SharedPolicy(options.limits, queue.engine, options.quota, caller.expect, caller.forget, options.pace)
+    metrics = Metrics(queue.engine)
+    show = pages.templates(options.limits, shared=True)
     routers = [
-        entrance.router(accounts, door, show),
-        account.router(accounts, door, house, show),
-        admin.router(queue, accounts, door, house, figures, show),
+        login_pages.router(accounts, sessions, show),
+        account.router(accounts, sessions, policy, show),
+        admin.router(queue, accounts, sessions, policy, metrics, show),
     ]
 
     async def tidy() -> None:
@@ -72,6 +72,6 @@ def create_shared_app(queue: JobQueue, serving: Serving) -> tuple[FastAPI, Accou
                 log.exception("deleting what has expired")
             await asyncio.sleep(SWEEP_EVERY)
 
-    app = assembled(queue, door, house, show, worker=serving.worker, more=routers, chores=[tidy, caller.call])
-    app.add_middleware(Journal, figures=figures)
+    app = assembled(queue, sessions, policy, show, worker=options.worker, more=routers, chores=[tidy, caller.call])
+    app.add_middleware(RequestLog, metrics=metrics)
     return app, accounts

@@ -1,4 +1,4 @@
-"""What the server says about itself: a line of JSON for each request, and figures for Prometheus.
+"""What the server says about itself: a line of JSON for each request, and metrics for Prometheus.
 
 Routes stand in them as they are written (``/api/jobs/{id}``): no names of files, no addresses, nothing from a query.
 """
@@ -22,14 +22,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from velatura.jobs import database
 from velatura.jobs.files import files
-from velatura.server.house import VISITOR, Visitor
+from velatura.server.policy import VISITOR, Visitor
 from velatura.server.shared.tables import users
 
 log = logging.getLogger("velatura.requests")
 BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.3, 1, 3, 10, 60)  # seconds
 
 
-class Figures:
+class Metrics:
     """Counters of this process, and what the database says when it is asked."""
 
     def __init__(self, engine: sa.Engine) -> None:
@@ -68,11 +68,11 @@ class _Standing(Collector):
 
 
 @dataclass(frozen=True)
-class Journal:
+class RequestLog:
     """ASGI middleware, the outermost: counts and logs each request."""
 
     app: ASGIApp
-    figures: Figures
+    metrics: Metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -90,7 +90,7 @@ class Journal:
         finally:
             route = getattr(scope.get("route"), "path", None) or ("/static" if _static(scope) else "-")
             visitor: Visitor | None = scope.get(VISITOR)
-            self.figures.count(_method(scope), route, int(seen["status"]), seen["seconds"])
+            self.metrics.count(_method(scope), route, int(seen["status"]), seen["seconds"])
             facts = {"method": _method(scope), "route": route, "status": seen["status"]}
             facts |= {"ms": round(1000 * seen["seconds"], 1), "user": visitor.owner if visitor else None}
             log.info("request", extra={"facts": facts})
@@ -105,7 +105,7 @@ def _method(scope: Scope) -> str:
     return scope["method"] if scope["method"] in known else "other"
 
 
-class Lines(logging.Formatter):
+class JsonLines(logging.Formatter):
     """One JSON object a line. Of an exception its kind and where it was, not its words: they may hold a name."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -127,6 +127,6 @@ def _places(trace: object) -> Iterator[str]:
 def log_lines(level: int = logging.INFO) -> None:
     """All logs as lines of JSON on standard error."""
     handler = logging.StreamHandler()
-    handler.setFormatter(Lines())
+    handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("velatura").setLevel(level)

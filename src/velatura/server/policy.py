@@ -1,4 +1,4 @@
-"""Who is asking, and what the house allows: all within its limits on one's own machine, less on a shared server."""
+"""Who is asking, and what the policy allows: all within its limits on one's own machine, less on a shared server."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Admitted:
 
 
 @dataclass(frozen=True)
-class House:
+class Policy:
     """What is allowed on the artist's own machine."""
 
     limits: Limits
@@ -76,7 +76,7 @@ class House:
             raise InputError("webhook: expected none; a shared server calls back, the local application does not")
         yield Admitted()
 
-    def look(self, visitor: Visitor) -> None:
+    def preview(self, visitor: Visitor) -> None:
         """Before a preview, whose turn comes before any batch's. Raises where it may not be."""
 
 
@@ -92,11 +92,11 @@ def queue_for(request: Request) -> JobQueue:
     return queue.of(visitor_of(request).owner)
 
 
-def house_of(request: Request) -> House:
-    house: House = request.app.state.house
-    return house
+def policy_of(request: Request) -> Policy:
+    policy: Policy = request.app.state.policy
+    return policy
 
 
 Who = Annotated[Visitor, Depends(visitor_of)]
 Queue = Annotated[JobQueue, Depends(queue_for)]
-Rules = Annotated[House, Depends(house_of)]
+Rules = Annotated[Policy, Depends(policy_of)]
