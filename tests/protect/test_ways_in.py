@@ -17,7 +17,7 @@ from velatura.cli.compare import compare_command
 from velatura.cli.inspect import inspect_command
 from velatura.cli.protect import protect_command
 from velatura.errors import ImageError
-from velatura.images import Delivery, guarded
+from velatura.images import Delivery, sandbox
 from velatura.jobs.records import Job, Picture
 from velatura.jobs.tasks import ModelTasks
 from velatura.protect import Protector, Settings, protect
@@ -116,7 +116,7 @@ def test_no_way_in_decodes_in_a_process_without_limits(
             Lease(),  # type: ignore[arg-type]
         ),
     }
-    monkeypatch.setattr(guarded, "_asked", refuse)
+    monkeypatch.setattr(sandbox, "_asked", refuse)
     assert Protector(SETTINGS).look_at(located) is None, "the choice of T"
     for way, begin in ways.items():
         try:

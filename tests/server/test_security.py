@@ -14,7 +14,7 @@ pytest.importorskip("argon2", reason="needs the extra serve")
 from fastapi.testclient import TestClient
 from itsdangerous import URLSafeSerializer
 
-from velatura.images import guarded
+from velatura.images import sandbox
 from velatura.server.shared import accounts as of_accounts
 from velatura.server.shared import webhooks
 
@@ -184,7 +184,7 @@ HOSTILE = [
 
 
 def test_hostile_pictures_are_refused_and_not_kept(shared, monkeypatch) -> None:
-    monkeypatch.setattr("velatura.images.read_guarded", guarded.read_guarded)  # the real one
+    monkeypatch.setattr("velatura.images.read_guarded", sandbox.read_guarded)  # the real one
     for data, status in HOSTILE:
         answer = shared.client.post("/api/pictures", params={"name": "art.png"}, content=data)
         assert answer.status_code == status, (data[:20], answer.text)

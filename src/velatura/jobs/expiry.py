@@ -9,7 +9,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from velatura.images import guarded
+from velatura.images import sandbox
 from velatura.jobs import database
 from velatura.jobs.database import jobs, pictures, uploads
 from velatura.jobs.files import files
@@ -75,7 +75,7 @@ def sweep_machine(store: Store, now: float | None = None) -> None:
     """Delete what lies on this machine alone: decoded pixels of processes that were killed, copies in the mirror."""
     now = time.time() if now is None else now
     found = files()
-    guarded.sweep(found.root)
+    sandbox.sweep(found.root)
     if found.remote is None:
         return
     for table, name in ((database.uploads, "uploads"), (database.jobs, "jobs")):

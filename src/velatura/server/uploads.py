@@ -23,7 +23,7 @@ from velatura.jobs.records import Upload
 from velatura.jobs.store import Store
 
 THUMBNAIL = 480  # px
-MOST_DECODERS = 3  # at a time; each may take what images/guarded.py allows
+MOST_DECODERS = 3  # at a time; each may take what images/sandbox.py allows
 LONGEST_NAME = 120
 HEAD = 4096  # bytes by which a format is told
 UNWRITTEN = {
@@ -99,8 +99,8 @@ async def _receive(body: AsyncIterator[bytes], path: Path, most: int) -> int:
 
 def _looked_at(folder: Path, id: str, name: str, size: int, limits: Limits) -> Upload:
     from velatura.images import read_guarded
-    from velatura.images.containers import Unsupported, sniff
     from velatura.images.libvips import pyvips
+    from velatura.images.metadata.containers import Unsupported, sniff
 
     path = folder / "arriving"
     try:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 
-from velatura.images import exif, iptc, photoshop, xmp
-from velatura.images.containers import Metadata, jpeg, png
 from velatura.images.formats import Format
 from velatura.images.libvips import pyvips
+from velatura.images.metadata import exif, iptc, photoshop, xmp
+from velatura.images.metadata.containers import Metadata, jpeg, png
 
 # What stays in libvips' hands; it would write the rest anew, not as it was.
 _PIXELS = ("width", "height", "bands", "format", "coding", "interpretation", "xoffset", "yoffset", "xres", "yres")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from velatura.images.containers import vp8
-from velatura.images.containers.parts import CREDENTIALS, Facts, Metadata, Parts, Unsupported
+from velatura.images.metadata.containers import vp8
+from velatura.images.metadata.containers.parts import CREDENTIALS, Facts, Metadata, Parts, Unsupported
 
 _ANIMATION, _XMP, _EXIF, _ALPHA, _ICC = 0x02, 0x04, 0x08, 0x10, 0x20
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from velatura.images.containers.parts import Metadata
+from velatura.images.metadata.containers.parts import Metadata
 
 _FILL = b"velatura"
 _MOST_EXIF = 65000  # bytes, with room for what libvips adds: libexif, which writes the placeholder, ends at 64 kB

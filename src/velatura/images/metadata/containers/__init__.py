@@ -10,10 +10,10 @@ from __future__ import annotations
 import struct
 import zlib
 
-from velatura.images.containers import avif, jpeg, png, tiff, webp
-from velatura.images.containers.parts import Facts, Metadata, Parts, TooManyPixels, TooMuch, Unsupported
-from velatura.images.containers.sniff import sniff
 from velatura.images.formats import Format
+from velatura.images.metadata.containers import avif, jpeg, png, tiff, webp
+from velatura.images.metadata.containers.parts import Facts, Metadata, Parts, TooManyPixels, TooMuch, Unsupported
+from velatura.images.metadata.containers.sniff import sniff
 
 __all__ = ["Facts", "Metadata", "TooManyPixels", "TooMuch", "Unsupported", "facts", "put", "sniff", "take"]
 

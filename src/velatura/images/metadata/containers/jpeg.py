@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from velatura.images.containers.parts import CREDENTIALS, Facts, Metadata, Parts
+from velatura.images.metadata.containers.parts import CREDENTIALS, Facts, Metadata, Parts
 
 _EXIF, _XMP, _XMP_MORE = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 _PHOTOSHOP, _JFIF = b"Photoshop 3.0\0", b"JFIF\0"

@@ -34,7 +34,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Metadata:
-    """``exif``: a block as ``images.exif`` has it. ``xmp``: a packet. ``photoshop``: image resources, IPTC among them.
+    """``exif``: a block as ``exif`` has it. ``xmp``: a packet. ``photoshop``: image resources, IPTC among them.
 
     ``iptc``: IPTC alone, where a TIFF has it so. ``native``: chunks or segments that only the same kind of file can
     hold. ``lost``: in words, what is not carried over.

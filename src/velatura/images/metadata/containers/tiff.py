@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from velatura.images import exif
-from velatura.images.containers.parts import Facts, Metadata, Parts, Unsupported
+from velatura.images.metadata import exif
+from velatura.images.metadata.containers.parts import Facts, Metadata, Parts, Unsupported
 
 XMP, IPTC, PHOTOSHOP = 700, 33723, 34377
 _COMPRESSIONS = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 32773: "packbits"}

@@ -23,8 +23,8 @@ from typing import Any
 from velatura.errors import ImageError, ImageTooLarge, MissingExtra
 from velatura.images import metadata
 from velatura.images.artwork import Artwork, printable
-from velatura.images.containers import Metadata
 from velatura.images.libvips import pyvips
+from velatura.images.metadata.containers import Metadata
 from velatura.images.read import MOST_PIXELS
 from velatura.images.write import TEMPORARY
 
@@ -69,7 +69,7 @@ def _as_raised(answer: dict[str, Any]) -> Exception:
 
 def _asked(source: Path | bytes, pixels: Path, page: int | None, name: str, most_pixels: int) -> dict[str, Any]:
     # -P: or else a base64.py in the current folder, which may be a stranger's, would be run.
-    command = [sys.executable, "-P", "-m", "velatura.images.worker"]
+    command = [sys.executable, "-P", "-m", "velatura.images.sandbox_process"]
     command += [os.fspath(pixels), str(page or 0), str(most_pixels)]
     if isinstance(source, Path):
         command.append(os.fspath(source))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from velatura.images.containers.parts import Unsupported
 from velatura.images.formats import Format
+from velatura.images.metadata.containers.parts import Unsupported
 
 _EXPORT = "export it as PNG, JPEG, WebP or TIFF"
 _SIGNATURES: list[tuple[bytes, Format]] = [

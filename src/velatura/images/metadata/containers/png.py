@@ -6,7 +6,15 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from velatura.images.containers.parts import CREDENTIALS, MOST_BYTES, Facts, Metadata, Parts, TooMuch, Unsupported
+from velatura.images.metadata.containers.parts import (
+    CREDENTIALS,
+    MOST_BYTES,
+    Facts,
+    Metadata,
+    Parts,
+    TooMuch,
+    Unsupported,
+)
 
 XMP_KEYWORD = "XML:com.adobe.xmp"  # of an iTXt; other programs than XMP's take a tEXt for a plain text
 _XMP = XMP_KEYWORD.encode() + b"\0"

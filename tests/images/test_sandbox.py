@@ -16,8 +16,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from velatura.errors import ImageError
-from velatura.images import encode, guarded, read, read_guarded
-from velatura.images.containers import sniff
+from velatura.images import encode, read, read_guarded, sandbox
+from velatura.images.metadata.containers import sniff
 
 KINDS = ["png", "jpeg", "webp", "tiff", "avif"]
 
@@ -115,7 +115,7 @@ def test_a_decoder_that_dies_costs_one_line(tmp_path, monkeypatch):
 
 def test_a_decoder_that_hangs_costs_one_line(tmp_path, monkeypatch):
     _child(tmp_path, "import time; time.sleep(60)", monkeypatch)
-    monkeypatch.setattr(guarded, "SECONDS", 1)
+    monkeypatch.setattr(sandbox, "SECONDS", 1)
     with pytest.raises(ImageError, match="takes more than 1 s to decode"):
         read_guarded(b"x")
 
@@ -137,7 +137,7 @@ def _child(folder: Path, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     program = folder / "python"
     program.write_text(f"#!{os.sys.executable}\n{code}\n")
     program.chmod(0o755)
-    monkeypatch.setattr(guarded.sys, "executable", str(program))
+    monkeypatch.setattr(sandbox.sys, "executable", str(program))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no limit of address space on Windows")
@@ -145,14 +145,14 @@ def test_memory_is_limited(tmp_path, monkeypatch):
     """With little memory, a large picture's process dies of it, and ours goes on."""
     path = tmp_path / "large.png"
     Image.new("RGB", (9000, 9000)).save(path, compress_level=1)
-    code = "import sys; from velatura.images import worker; worker.MEMORY = 700 << 20; worker.main(sys.argv[4:])"
+    code = "import sys; from velatura.images import sandbox_process as p; p.MEMORY = 700 << 20; p.main(sys.argv[4:])"
     _child(tmp_path, code, monkeypatch)
     with pytest.raises(ImageError, match=r"large\.png: (its decoder died|cannot be decoded)"):
         read_guarded(path)
 
 
 def test_no_temporary_file_is_left(tmp_path, monkeypatch):
-    monkeypatch.setattr(guarded.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sandbox.tempfile, "tempdir", str(tmp_path))
     artwork = read_guarded(files.file("png", "rgb8"))
     assert list(tmp_path.iterdir()) == []
     assert artwork.image.avg() > 0

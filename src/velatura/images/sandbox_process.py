@@ -1,6 +1,6 @@
-"""The process that decodes for :func:`velatura.images.guarded.read_guarded`.
+"""The process that decodes for :func:`velatura.images.sandbox.read_guarded`.
 
-``python -m velatura.images.worker PIXELS PAGE MOST_PIXELS [FILE]``; without a file, its bytes come on standard
+``python -m velatura.images.sandbox_process PIXELS PAGE MOST_PIXELS [FILE]``; without a file, its bytes come on standard
 input. Answers with one line of JSON: the picture's facts, or what is wrong. Pixels go to PIXELS in libvips' own format.
 """
 
@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 from velatura.errors import MissingExtra, VelaturaError
-from velatura.images.guarded import FILE, MEMORY, SECONDS, tree
 from velatura.images.read import read
+from velatura.images.sandbox import FILE, MEMORY, SECONDS, tree
 
 
 def limit() -> None:
