@@ -17,7 +17,7 @@ from velatura.evaluation.arms import Arm
 from velatura.evaluation.methods import FOLLOW_EFFORT
 from velatura.judges import style
 from velatura.judges.fidelity import FEWEST, compare
-from velatura.judges.move import apart
+from velatura.judges.style_distance import apart
 from velatura.judges.views import opened
 from velatura.perception.style import style_change
 from velatura.reports.result import Row

@@ -7,7 +7,7 @@ import torch
 
 from velatura.errors import InputError
 from velatura.judges import embedded, style_moves
-from velatura.judges.move import unit
+from velatura.judges.style_distance import unit
 
 
 def test_moves_are_in_units_of_one_artists_pictures(make_stripe, make_scene) -> None:

@@ -1,13 +1,13 @@
-"""Attacks within an L∞ ball, as most published ones are, with the radius that makes LPIPS meet the budget.
+"""Cloaks within an L∞ ball, as most published ones are, with the radius that makes LPIPS meet the budget.
 
-Papers fix the radius. To compare at equal visibility it is found by running the attack anew at each radius of a
-bisection: rescaling a finished δ would hand the attack a weaker perturbation than it would have found itself.
+Papers fix the radius. To compare at equal visibility it is found by running the method anew at each radius of a
+bisection: rescaling a finished δ would hand the method a weaker perturbation than it would have found itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,12 +18,12 @@ from velatura.perception.lpips import load
 
 Gradient = Callable[[Tensor, int], tuple[Tensor, float, float]]
 """Cloaked pictures ``(B, 3, H, W)`` and the step's index to the direction to walk against, loss, latent remaining."""
-Attack = Callable[[Tensor, Callable[[Step], None]], Sequence[Tensor]]
+Make = Callable[[Tensor, Callable[[Step], None]], Sequence[Tensor]]
 """Radii ``(N,)`` to one δ ``(1, 3, h, w)`` a picture; the second argument is told each step."""
 
 
 @dataclass(frozen=True)
-class BallSettings:
+class LinfSettings:
     """budget: LPIPS to reach. steps: of signed gradients at each radius. rounds: radii that are tried.
 
     first_radius: the first of them, in units of the [0, 1] picture; it is doubled as long as the budget allows more.
@@ -37,7 +37,7 @@ class BallSettings:
 
 def bisect(
     pictures: Sequence[Tensor],
-    attack: Attack,
+    make: Make,
     budget: float,
     *,
     steps: int,
@@ -49,7 +49,7 @@ def bisect(
     rounding, and those radii ``(N,)``.
 
     ``first``: the radius to begin with, in units of the [0, 1] picture; doubled until LPIPS exceeds the budget, then
-    bisected. ``steps``: that one attack reports.
+    bisected. ``steps``: that one run of ``make`` reports.
     """
     perceptual = load("alex", str(pictures[0].device))
     with torch.no_grad():
@@ -62,12 +62,9 @@ def bisect(
 
         def tell(step: Step, done: int = done) -> None:
             if on_step is not None:
-                on_step(
-                    Step(done * steps + step.index, rounds * steps, step.loss, step.latent_remaining, step.lpips,
-                         step.delta)
-                )  # fmt: skip
+                on_step(replace(step, index=done * steps + step.index, total=rounds * steps))
 
-        for i, delta in enumerate(attack(radius, tell)):
+        for i, delta in enumerate(make(radius, tell)):
             with torch.no_grad():
                 seen = perceptual.features(as_8_bit(pictures[i] + delta))
                 distance = perceptual.compare(references[i], seen)
@@ -115,11 +112,11 @@ def signed_descent(
     return delta
 
 
-def in_ball(
+def linf_cloak(
     method: str,
     pictures: Tensor,
     gradient: Gradient,
-    settings: BallSettings,
+    settings: LinfSettings,
     rate: tuple[float, float],
     on_step: OnStep | None,
     seed: int | None = None,
@@ -129,7 +126,7 @@ def in_ball(
     ``seed``: start from a random place in the ball instead of from the picture.
     """
 
-    def attack(radius: Tensor, tell: Callable[[Step], None]) -> Sequence[Tensor]:
+    def make(radius: Tensor, tell: Callable[[Step], None]) -> Sequence[Tensor]:
         start = None
         if seed is not None:
             spread = 2 * torch.rand(pictures.shape, generator=torch.Generator().manual_seed(seed)) - 1
@@ -138,9 +135,8 @@ def in_ball(
         made = signed_descent(pictures, gradient, radius, settings.steps, tell, rate=rate, start=start)
         return torch.split(made, 1)
 
-    deltas, radius = bisect(
-        torch.split(pictures, 1), attack, settings.budget, steps=settings.steps, rounds=settings.rounds,
-        first=settings.first_radius, on_step=on_step,
-    )  # fmt: skip
+    counts = {"steps": settings.steps, "rounds": settings.rounds}
+    whole = torch.split(pictures, 1)
+    deltas, radius = bisect(whole, make, settings.budget, **counts, first=settings.first_radius, on_step=on_step)
     notes = {"radius_255": float(radius.mean() * 255)}
     return Cloak(torch.cat(deltas), method, settings.rounds * settings.steps, notes)
