@@ -18,7 +18,7 @@ from velatura.evaluation.arms import Arm
 from velatura.evaluation.cost import Task
 from velatura.evaluation.protocol import Setup
 from velatura.evaluation.recipes import Way
-from velatura.mimicry import captions, finetune, generate, robust
+from velatura.mimicry import captions, finetune, generate, robust_base
 from velatura.protect import EFFORTS, Protector, Settings
 
 STEPS = 3  # that are timed, after one that warms up
@@ -93,7 +93,7 @@ def _hardening(setup: Setup, way: Way) -> float:
     picture = torch.full((1, 3, side, side), 0.5)
     pipeline = models.load(setup.protocol.model, setup.protocol.device)
     with suppress(Cancelled):
-        for step in robust.harden(pipeline.vae, [(picture, picture)], replace(way.hardening, steps=STEPS + 2)):
+        for step in robust_base.adapt(pipeline.vae, [(picture, picture)], replace(way.hardening, steps=STEPS + 2)):
             watch(step)
     return (watch.seconds + _training(setup, replace(way, settings=way.hardening))) / 2
 

@@ -17,7 +17,7 @@ from velatura.evaluation.protocol import FEWEST_TO_TRAIN, Say, Setup, whole_set
 from velatura.evaluation.recipes import Way
 from velatura.evaluation.schedule import hardening_of
 from velatura.images import read, save, working
-from velatura.mimicry import captions, robust
+from velatura.mimicry import captions, robust_base
 from velatura.protect.panels import png
 from velatura.reports.result import to_json
 
@@ -119,7 +119,7 @@ def base(setup: Setup, way: Way, say: Say) -> str:
             raise InputError(f"{setup.protocol.pairs}: expected two pairs or more that can be read, got {len(pairs)}")
         words = [captions.with_artist(captions.subject(p.clean.stem), p.artist or "an artist") for p in pairs]
         folder.parent.mkdir(parents=True, exist_ok=True)
-        robust.train(
+        robust_base.train(
             models.load(model, setup.protocol.device), model, list(pairs.values()), words, folder,
             way.hardening, on_step=lambda step: say(doing, step.done, step.total),
         )  # fmt: skip

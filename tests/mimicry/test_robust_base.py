@@ -11,7 +11,7 @@ from torch import Tensor
 
 from velatura.diffusion import pipeline as models
 from velatura.errors import Cancelled, InputError
-from velatura.mimicry import finetune, robust
+from velatura.mimicry import finetune, robust_base
 from velatura.mimicry.finetune import Settings, Step
 
 pytest.importorskip("transformers")
@@ -36,9 +36,9 @@ def test_the_encoder_sees_the_clean_picture_in_a_cloaked_one_and_clean_ones_as_b
     vae, new = models.load(str(tiny_model)).vae, make_scene(32, 32, 50)
     decoder = [p.detach().clone() for p in vae.decoder.parameters()]
     with torch.no_grad():
-        before, fooled = (robust._mean(vae, x) for x in (new, cloaked(new)))
+        before, fooled = (robust_base._mean(vae, x) for x in (new, cloaked(new)))
         losses = [step.loss for step in _steps(vae, pairs)]
-        clean, after = (robust._mean(vae, x) for x in (new, cloaked(new)))
+        clean, after = (robust_base._mean(vae, x) for x in (new, cloaked(new)))
     start = float((fooled - before).pow(2).mean())
     assert float((after - before).pow(2).mean()) < 0.85 * start
     assert float((clean - before).pow(2).mean()) < 0.85 * start
@@ -49,14 +49,15 @@ def test_the_encoder_sees_the_clean_picture_in_a_cloaked_one_and_clean_ones_as_b
 
 def _steps(vae: object, pairs: Pairs) -> list[Step]:
     with torch.enable_grad():
-        return list(robust.harden(vae, pairs, Settings(steps=150, batch=4, resolution=32, rate=5e-2)))
+        return list(robust_base.adapt(vae, pairs, Settings(steps=150, batch=4, resolution=32, rate=5e-2)))
 
 
 def test_a_stopped_run_continues_to_the_same_model(
     tiny_model: Path, pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def train(out: Path, on_step: Callable[[Step], None] | None = None, settings: Settings = SMALL) -> Path:
-        return robust.train(models.load(str(tiny_model)), str(tiny_model), pairs, WORDS, out, settings, on_step=on_step)
+        base = models.load(str(tiny_model))
+        return robust_base.train(base, str(tiny_model), pairs, WORDS, out, settings, on_step=on_step)
 
     seen: list[tuple[int, int]] = []
     whole = train(tmp_path / "whole", lambda step: seen.append((step.done, step.total)))
@@ -96,6 +97,6 @@ def test_wrong_pairs_are_one_line(tiny_model: Path, pairs: Pairs, tmp_path: Path
         ([tuple(x[..., :16, :] for x in pairs[0])], "short side 32 px"),
     ):
         with pytest.raises(InputError, match=says):
-            next(robust.harden(vae, wrong, SMALL))  # type: ignore[arg-type]
+            next(robust_base.adapt(vae, wrong, SMALL))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="exists already"):
-        robust.train(models.load(str(tiny_model)), "x", pairs, WORDS, tmp_path, SMALL)
+        robust_base.train(models.load(str(tiny_model)), "x", pairs, WORDS, tmp_path, SMALL)

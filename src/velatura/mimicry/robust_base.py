@@ -1,4 +1,4 @@
-"""Robust training: a base model that has seen cloaked pictures before it meets the victim's."""
+"""A robust base: a model that has met cloaked pictures of others before it meets the victim's."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def train(
 ) -> Path:
     """Adapt a base model to cloaks on ``(cloaked, clean)`` pictures of other artists; write it to the folder ``out``.
 
-    First ``settings.steps`` of the encoder (:func:`harden`), then as many of the U-Net, on the cloaked pictures as the
+    First ``settings.steps`` of the encoder (:func:`adapt`), then as many of the U-Net, on the cloaked pictures as the
     new encoder sees them, with their right captions. ``pairs`` are ``(1, 3, h, w)`` in [0, 1], their short side at
     ``settings.resolution``. The result is a base model like any other. A stopped run continues from ``out.partial``.
     """
@@ -55,7 +55,7 @@ def train(
                 raise InputError(f"{kept.parent} is left of a run with other pictures or settings: delete it")
         encoder.load_state_dict(load_file(kept))
     else:
-        for step in harden(pipeline.vae, pairs, settings):
+        for step in adapt(pipeline.vae, pairs, settings):
             if on_step is not None:
                 on_step(Step(step.done, total, step.loss))
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ def train(
     return finetune.train(pipeline, base, cloaked, captions, "other artists", out, made, on_step=report)
 
 
-def harden(vae: Any, pairs: Sequence[Pair], settings: Settings) -> Iterator[Step]:
+def adapt(vae: Any, pairs: Sequence[Pair], settings: Settings) -> Iterator[Step]:
     """Teach the encoder to see a cloaked picture as it used to see the clean one; it is changed in place.
 
     min over E′ of ‖E′(x+δ) − E(x)‖² + ‖E′(x) − E(x)‖²: the first term is that of unsupervised adversarial fine-tuning
