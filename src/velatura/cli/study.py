@@ -15,9 +15,9 @@ from velatura.cli.options import DATABASE
 from velatura.errors import InputError
 
 if TYPE_CHECKING:
-    from velatura.judges.study import Rating
     from velatura.reports.result import Result
-    from velatura.server.studies import Studies, Study
+    from velatura.study.answers import Studies, Study
+    from velatura.study.statistics import Rating
 
 ADDRESS = click.option(
     "--address",
@@ -55,12 +55,12 @@ def new_command(
     A FOLDER is an output folder of `velatura evaluate`, or holds `original` (real works) beside a folder an arm of
     mimicked pictures, such as clean, noise and cloaked.
     """
-    from velatura.server import study_design
+    from velatura.study.design import Design, body, plan
 
     studies = _studies(database)
-    bodies = [study_design.body(folder, lambda path: pictures([path])) for folder in folders]
-    id, plan = study_design.plan(bodies, study_design.Design(each=questions, **design))
-    study = studies.add(title, plan, raters, id)
+    bodies = [body(folder, lambda path: pictures([path])) for folder in folders]
+    id, planned = plan(bodies, Design(each=questions, **design), studies.place)
+    study = studies.add(title, planned, raters, id)
     asked = study.asked(1)
     checks = sum(question.kind != "mimicry" for question in asked)
     click.echo(f"study {id}: {len(asked)} questions a rater, {checks} of them attention checks", err=True)
@@ -148,9 +148,10 @@ def delete_command(study: str, database: str | None) -> None:
 
 def _studies(url: str | None) -> Studies:
     from velatura.jobs import database
-    from velatura.server.studies import Studies
+    from velatura.jobs.files import files
+    from velatura.study.answers import Studies
 
-    return Studies(database.connect(url or database.default_url()))
+    return Studies(database.connect(url or database.default_url()), files())
 
 
 def _address(study: Study, number: int, address: str) -> str:
@@ -159,7 +160,7 @@ def _address(study: Study, number: int, address: str) -> str:
 
 def _answers(studies: Studies, study: Study, artists_only: bool) -> list[tuple[dict[str, Any], Rating]]:
     """Each answer as a row of the table, and as what the statistics take."""
-    from velatura.judges.study import LEVELS, Rating
+    from velatura.study.statistics import LEVELS, Rating
 
     found = []
     for rater, question, answer in studies.answers(study):
@@ -193,8 +194,8 @@ def _csv(answers: list[tuple[dict[str, Any], Rating]]) -> str:
 
 def _result(study: Study, ratings: list[Rating], artists_only: bool) -> Result:
     from velatura import __version__
-    from velatura.judges import study as statistics
     from velatura.reports.result import Result
+    from velatura.study import statistics
 
     rules = statistics.Rules()
     asked = {rating.rater: len(study.asked(int(rating.rater))) for rating in ratings}

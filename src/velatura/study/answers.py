@@ -1,4 +1,4 @@
-"""Studies and their answers, in the jobs' database; pictures lie under ``studies`` in the folder of files."""
+"""Studies and their answers, in tables of a database; pictures lie under ``studies`` in the folder of files."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from itsdangerous import BadSignature, Signer
 
 from velatura.errors import InputError
-from velatura.jobs.files import files
 
 metadata = sa.MetaData()
 studies = sa.Table(
@@ -52,6 +51,15 @@ BACKGROUNDS = {"professional": "I make art for a living", "artist": "I make art"
 INSTRUCTED, CHECKS = "instructed", ("instructed", "genuine", "foreign")
 
 
+class Place(Protocol):
+    """Where pictures lie, so that every machine finds them: ``jobs.files.Files`` is one."""
+
+    root: Path
+
+    def push(self, *paths: Path) -> None: ...
+    def remove(self, folder: Path) -> bool: ...
+
+
 @dataclass(frozen=True)
 class Question:
     """``real``, ``shown``: pictures by id. ``kind``: mimicry, or an attention check, passed by ``expected`` levels."""
@@ -78,10 +86,6 @@ class Study:
     synthetic: bool
     plan: dict[str, Any]
 
-    @property
-    def folder(self) -> Path:
-        return files().root / "studies" / self.id
-
     def link(self, number: int) -> str:
         """The part of an address that lets one rater in: signed, so that nobody can make up another."""
         return _signer(self.secret).sign(f"{self.id}.{number}").decode()
@@ -103,11 +107,15 @@ class Study:
 
 
 class Studies:
-    """All studies of a database."""
+    """All studies of a database, and ``place``, where their pictures lie."""
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: sa.Engine, place: Place) -> None:
+        self.engine, self.place = engine, place
         metadata.create_all(engine)
+
+    def folder(self, study: Study) -> Path:
+        """Where a study's pictures are."""
+        return folder_of(self.place, study.id)
 
     def add(self, title: str, plan: dict[str, Any], count: int, id: str) -> Study:
         row = {"id": id, "title": title, "plan": plan, "secret": secrets.token_hex(32), "created": time.time()}
@@ -220,11 +228,15 @@ class Studies:
 
     def delete(self, study: Study) -> None:
         """With all answers and pictures."""
-        files().remove(study.folder)
+        self.place.remove(self.folder(study))
         with self.engine.begin() as connection:
             connection.execute(ratings.delete().where(ratings.c.study == study.id))
             connection.execute(raters.delete().where(raters.c.study == study.id))
             connection.execute(studies.delete().where(studies.c.id == study.id))
+
+
+def folder_of(place: Place, id: str) -> Path:
+    return place.root / "studies" / id
 
 
 def _who(study: Study, number: int) -> sa.ColumnElement[bool]:

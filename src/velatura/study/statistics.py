@@ -1,4 +1,4 @@
-"""The artists' study: what people's ratings of mimicked pictures say. Statistics alone; the pages are ``server``'s.
+"""What people's ratings of mimicked pictures say.
 
 As in Glaze (Shan et al. 2023): a rater sees an artist's real works beside mimicked ones and says on five levels how
 successful the mimicry is. **PSR**, the protection success rate of an arm, is the share of ratings in the two lowest

@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("krippendorff", reason="needs the extra web")
 from velatura.errors import InputError
-from velatura.judges.study import LEVELS, Rating, Rules, agreement, evaluate
 from velatura.reports.result import Row
 from velatura.reports.statistics import clustered_share, wilson
+from velatura.study.statistics import LEVELS, Rating, Rules, agreement, evaluate
 
 
 def synthetic(

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from velatura.errors import InputError
-from velatura.jobs.files import files
-from velatura.server.studies import Question
+from velatura.study.answers import Place, Question, folder_of
 
 REAL = "original"
 SIDE = 768  # px, the longest that a picture is shown at
@@ -74,18 +73,18 @@ def _evaluated(folder: Path, pictures: Callable[[Path], Sequence[Path]]) -> Body
     return Body(str(load(folder / "result.json").settings["artist"]), real, arms)
 
 
-def plan(bodies: Sequence[Body], design: Design) -> tuple[str, dict[str, Any]]:
+def plan(bodies: Sequence[Body], design: Design, place: Place) -> tuple[str, dict[str, Any]]:
     """The id of a new study, whose pictures are written, and its plan, as :meth:`Studies.add` takes it."""
     if twice := {b.artist for b in bodies if sum(o.artist == b.artist for o in bodies) > 1}:
         raise InputError(f"study: expected each artist once, got {sorted(twice)[0]} twice: name the folders apart")
     draw = random.Random(design.seed)
     id = secrets.token_hex(6)
-    album = _Album(files().root / "studies" / id)
+    album = _Album(place, id)
     try:
         mimicry = [q for one in bodies for q in _questions(one, design, draw, album)]
         questions = _dealt(mimicry, draw) + _checks(bodies, design, draw, album, mimicry)
     except BaseException:  # a picture that cannot be read: nothing is left of the study
-        files().remove(album.folder)
+        place.remove(album.folder)
         raise
     each = min(design.each or len(mimicry), len(mimicry))
     tree = {"questions": [asdict(question) for question in questions], "each": each, "seed": design.seed}
@@ -156,9 +155,9 @@ def _dealt(questions: Sequence[Question], draw: random.Random) -> list[Question]
 class _Album:
     """Pictures of a study: lossless, without metadata, under names that tell nothing, all of one coarseness."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(mode=0o700, parents=True)
+    def __init__(self, place: Place, id: str) -> None:
+        self.place, self.folder = place, folder_of(place, id)
+        self.folder.mkdir(mode=0o700, parents=True)
         self.sources: dict[str, dict[str, str]] = {}
         self.known: dict[tuple[Path, int], str] = {}
 
@@ -182,7 +181,7 @@ class _Album:
         id = secrets.token_hex(8)
         target = self.folder / f"{id}.webp"
         image.rint().cast("uchar").copy(interpretation="srgb").webpsave(str(target), lossless=True, keep="none")
-        files().push(target)
+        self.place.push(target)
         self.known[path, side] = id
         self.sources[id] = {"name": path.name, "sha256": sha256(path.read_bytes()).hexdigest()}
         return id
