@@ -43,9 +43,11 @@ class Wish(BaseModel):
         list(get_args(Family)), min_length=1, description="Families of models that mimics use; all by default."
     )
     models: list[str] = Field(
-        ["auto"], min_length=1, max_length=5,
+        ["auto"],
+        min_length=1,
+        max_length=5,
         description="Names of models to cloak on; auto is the best one that is here for each family.",
-    )  # fmt: skip
+    )
     resolution: int | None = Field(None, description="Short side (px) at which mimics train; the model's own if none.")
     strip_gps: bool = Field(False, description="Leave out of the file where it was made.")
     do_not_train: bool = Field(False, description="Write a reservation against training into its metadata.")
