@@ -47,9 +47,14 @@ def study_group() -> None:
 @ADDRESS
 @DATABASE
 def new_command(
-    folders: tuple[Path, ...], title: str, raters: int, questions: int | None, address: str, database: str | None,
+    folders: tuple[Path, ...],
+    title: str,
+    raters: int,
+    questions: int | None,
+    address: str,
+    database: str | None,
     **design: Any,
-) -> None:  # fmt: skip
+) -> None:
     """Make a blinded study of FOLDERS, one an artist, and print a link a rater.
 
     A FOLDER is an output folder of `velatura evaluate`, or holds `original` (real works) beside a folder an arm of
@@ -163,19 +168,15 @@ def _answers(studies: Studies, study: Study, artists_only: bool) -> list[tuple[d
     from velatura.study.statistics import LEVELS, Rating
 
     found = []
-    for rater, question, answer in studies.answers(study):
+    for rater, q, answer in studies.answers(study):
         if artists_only and rater.background == "other":
             continue
-        rating = Rating(
-            str(rater.number), question.id, question.artist, question.arm, answer.level, answer.seconds,
-            question.expected,
-        )  # fmt: skip
-        row = {
-            "study": study.id, "synthetic": study.synthetic, "rater": rater.number, "background": rater.background,
-            "question": question.id, "kind": question.kind, "artist": question.artist, "arm": question.arm,
-            "level": answer.level, "words": LEVELS[answer.level - 1], "seconds": round(answer.seconds, 2),
-            "passed": "" if not question.expected else not rating.failed,
-        }  # fmt: skip
+        rating = Rating(str(rater.number), q.id, q.artist, q.arm, answer.level, answer.seconds, q.expected)
+        row: dict[str, Any] = {"study": study.id, "synthetic": study.synthetic}
+        row |= {"rater": rater.number, "background": rater.background}
+        row |= {"question": q.id, "kind": q.kind, "artist": q.artist, "arm": q.arm}
+        row |= {"level": answer.level, "words": LEVELS[answer.level - 1], "seconds": round(answer.seconds, 2)}
+        row["passed"] = "" if not q.expected else not rating.failed
         found.append((row, rating))
     return found
 
@@ -201,10 +202,18 @@ def _result(study: Study, ratings: list[Rating], artists_only: bool) -> Result:
     asked = {rating.rater: len(study.asked(int(rating.rater))) for rating in ratings}
     found = statistics.evaluate(ratings, asked, rules)
     settings = {
-        "study": study.id, "title": study.title, "synthetic": study.synthetic, "artists_only": artists_only,
-        "design": study.plan["design"], "rules": asdict(rules), "raters": found.raters, "excluded": found.excluded,
-        "krippendorff_alpha": found.alpha, "levels": statistics.LEVELS, "unsuccessful": statistics.UNSUCCESSFUL,
-    }  # fmt: skip
+        "study": study.id,
+        "title": study.title,
+        "synthetic": study.synthetic,
+        "artists_only": artists_only,
+        "design": study.plan["design"],
+        "rules": asdict(rules),
+        "raters": found.raters,
+        "excluded": found.excluded,
+        "krippendorff_alpha": found.alpha,
+        "levels": statistics.LEVELS,
+        "unsuccessful": statistics.UNSUCCESSFUL,
+    }
     flags = [*(["SYNTHETIC: no person gave these answers"] if study.synthetic else []), *found.flags]
     return Result("study", __version__, study.seed, "people", settings, {}, found.rows, flags)
 
