@@ -29,7 +29,7 @@ from velatura.protect.fitting import fitted_scale
 from velatura.protect.frame import Frame, frame
 from velatura.protect.panels import Protected
 from velatura.protect.settings import Settings
-from velatura.protect.trial import cloaks_from_home, seen, small
+from velatura.protect.trial import seen, small, style_shift_of_trial
 from velatura.protect.views import View, as_report, by_family, squares
 from velatura.protect.visibility import Bounds, Visibility, enlargement
 from velatura.reports.verdict import worth_it
@@ -147,7 +147,7 @@ class Protector:
         own = cache(lambda: seen(squares, self.style_model))
 
         def trial(style: Style) -> float:
-            found = cloaks_from_home(squares, own(), style.vector, self.style_model)
+            found = style_shift_of_trial(squares, own(), style.vector, self.style_model)
             if on_trial is not None:
                 on_trial()
             return found
