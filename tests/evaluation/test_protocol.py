@@ -220,7 +220,7 @@ def test_an_arm_may_name_its_effort(tiny_model: Path, art: list[Path], tmp_path:
     arms = [Arm("velatura", 0.1), *(Arm.parse(f"velatura:0.1 at {effort}") for effort in efforts[1:])]
     setup = Setup(Protocol(art, "ada", arms, model=str(tiny_model), **SMALL | {"effort": "default"}), tmp_path / "out")
     assert [setup.cloak_settings(arm).steps for arm in arms] == [EFFORTS[name].steps for name in efforts]
-    assert [setup.at_once(arm) for arm in arms] == [True, True, False]
+    assert [setup.warm_start(arm) for arm in arms] == [True, True, False]
     assert len({setup.protected(arm).name.rpartition("-")[2] for arm in arms}) == 3
     with pytest.raises(InputError, match="leave out 'at fast'"):
         Setup(replace(setup.protocol, effort="fast"), tmp_path / "out")
@@ -246,7 +246,7 @@ def test_cloaks_on_other_models_than_the_mimics_do_not_begin_from_what_knows_the
     arms = {Arm.parse(text): begun for text, begun in words.items()}
     protocol = Protocol(art, "ada", list(arms), **SMALL)
     setup = Setup(protocol, tmp_path / "out")
-    assert {arm: setup.at_once(arm) for arm in arms} == arms
+    assert {arm: setup.warm_start(arm) for arm in arms} == arms
     before = {arm: setup.protected(arm) for arm in arms}
     embedded = weights.sha256(weights.embedded("instant"))
     whole = weights.sha256
@@ -255,11 +255,11 @@ def test_cloaks_on_other_models_than_the_mimics_do_not_begin_from_what_knows_the
     velatura = [Arm.parse("velatura:0.1")]
     elsewhere = Setup(replace(protocol, arms=velatura, extractors=(str(tiny_model),)), tmp_path / "out")
     published = Setup(replace(protocol, arms=velatura, effort="paper"), tmp_path / "out")
-    assert not elsewhere.at_once(*velatura)
+    assert not elsewhere.warm_start(*velatura)
     asked = []
 
-    def noticed(*args: object, at_once: bool, **more: object) -> None:
-        asked.append(at_once)
+    def noticed(*args: object, warm_start: bool, **more: object) -> None:
+        asked.append(warm_start)
         raise Cancelled("seen")
 
     monkeypatch.setattr("velatura.evaluation.experiment.protect", noticed)
@@ -267,7 +267,7 @@ def test_cloaks_on_other_models_than_the_mimics_do_not_begin_from_what_knows_the
         with pytest.raises(Cancelled):
             protect_arm(made, velatura[0], lambda *_: None)
     assert asked == [True, False]
-    assert not published.at_once(*velatura)
+    assert not published.warm_start(*velatura)
 
 
 def test_words_are_looked_for_of_all_pictures_or_of_one(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:

@@ -37,12 +37,12 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("effort", "at_once", "begun"), [("fast", True, True), ("fast", False, False), ("paper", True, False)]
+    ("effort", "warm_start", "begun"), [("fast", True, True), ("fast", False, False), ("paper", True, False)]
 )
-def test_where_a_cloak_begins(make_scene, starts: list[Any], effort: str, at_once: bool, begun: bool) -> None:
+def test_where_a_cloak_begins(make_scene, starts: list[Any], effort: str, warm_start: bool, begun: bool) -> None:
     found = Protector(replace(SMALL, effort=effort))
     x, t = make_scene(64, 200), make_scene(64, 200, 5)
-    found.cloak(x, t, at_once=at_once)
+    found.cloak(x, t, warm_start=warm_start)
     assert len(starts) > 1, "a long picture has several windows"
     assert all((start is not None) == begun for start in starts)
     assert ("instant" in found.weights()) == (effort != "paper")
@@ -51,13 +51,13 @@ def test_where_a_cloak_begins(make_scene, starts: list[Any], effort: str, at_onc
 def test_a_start_is_worth_steps(make_scene) -> None:
     found = Protector(replace(SMALL, flip=0.5))
     left: dict[bool, float] = {}
-    for at_once in (True, False):
+    for warm_start in (True, False):
         for seed in range(3):
             x, t = make_scene(64, 72, seed), make_scene(64, 72, seed + 5)
-            y = x + found.cloak(x, t, at_once=at_once)
+            y = x + found.cloak(x, t, warm_start=warm_start)
             with torch.no_grad():
                 of, wanted, got = (found.style_model.encode(z) for z in (x, t, y))
-            left[at_once] = left.get(at_once, 0) + float((got - wanted).norm() / (of - wanted).norm())
+            left[warm_start] = left.get(warm_start, 0) + float((got - wanted).norm() / (of - wanted).norm())
     assert left[True] < 0.97 * left[False]
 
 
@@ -74,8 +74,8 @@ def test_a_start_is_worth_steps(make_scene) -> None:
 )
 def test_which_arms_begin_as_the_product_does(make_scene, starts: list[Any], method: str, begun: bool) -> None:
     pictures = [make_scene(64, 72, seed) for seed in range(2)]
-    for at_once in (True, False):
-        protect(Arm(method, 0.1), Protector(SMALL), pictures, 0, at_once=at_once)
+    for warm_start in (True, False):
+        protect(Arm(method, 0.1), Protector(SMALL), pictures, 0, warm_start=warm_start)
     assert [start is not None for start in starts] == [begun, begun, False, False]
 
 

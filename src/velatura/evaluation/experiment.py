@@ -140,7 +140,7 @@ def protect_arm(setup: Setup, arm: Arm, say: Say) -> list[dict[str, Any]]:
             )  # fmt: skip
             made = protect(
                 arm, Protector(settings), originals, 0, lambda done, total: say(doing, done, total),
-                eye=extractors.load(protocol.model, protocol.device), at_once=setup.at_once(arm),
+                eye=extractors.load(protocol.model, protocol.device), warm_start=setup.warm_start(arm),
             )  # fmt: skip
             files, figures, style = made.files, made.figures, made.style
         else:
@@ -252,7 +252,7 @@ def _settings(setup: Setup) -> dict[str, Any]:
         "pairs": len(setup.pairs) if protocol.pairs else 0,
         "targets": _targets(setup),
         "methods": _methods(setup),
-        "at_once": [arm.key for arm in protocol.arms if setup.at_once(arm)],
+        "at_once": [arm.key for arm in protocol.arms if setup.warm_start(arm)],
         "optimised_through": {arm.method: SEEN[arm.method] for arm in protocol.arms if arm.method in SEEN},
     }
 
@@ -283,7 +283,7 @@ def _weights(setup: Setup) -> dict[str, str]:
     if setup.protocol.genre is not None and (file := clip.weights_file(setup.protocol.clip)):
         digests["clip"] = weights.sha256(file)
     names = {name for arm in cloaked for name in setup.extractors(arm)} - {setup.protocol.model}
-    if any(map(setup.at_once, setup.protocol.arms)):
+    if any(map(setup.warm_start, setup.protocol.arms)):
         digests["instant"] = weights.sha256(weights.embedded("instant"))
     for words in {words for arm in setup.protocol.arms for words in (arm.then, arm.denoised) if words}:
         digests |= setup.attack(words).weights

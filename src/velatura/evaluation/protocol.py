@@ -222,7 +222,7 @@ class Setup:
         """Whether that effort makes all as in Glaze's paper (``Settings.as_published``)."""
         return Settings(effort=self.effort(arm)).as_published
 
-    def at_once(self, arm: Arm) -> bool:
+    def warm_start(self, arm: Arm) -> bool:
         """Whether the instant cloak has a part in an arm's.
 
         A cloak of the product begins from it only where it is made on the mimic's own model, as usual: with any other,
@@ -254,7 +254,7 @@ class Setup:
                 about.append(self.style(arm) or (BAND if as_glaze else ours))
             if self.side > CLOSEST * self.resolution:
                 about.append(CLOSEST)
-            if self.at_once(arm):
+            if self.warm_start(arm):
                 about.append(weights.sha256(weights.embedded("instant")))
             if arm.method in BOUNDED:
                 about.append(visible_bound(arm, self.as_published(arm)))

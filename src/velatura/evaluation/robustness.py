@@ -68,7 +68,7 @@ class Robustness:
     device: str = "cpu"
 
     @property
-    def at_once(self) -> bool:
+    def warm_start(self) -> bool:
         """Whether the cloaks begin from the instant one: those of the product, made on the mimic's own model."""
         return self.method in AS_PRODUCT and not self.cloak_models and not Settings(effort=self.effort).as_published
 
@@ -117,7 +117,7 @@ def run(plan: Robustness, out: Path | None = None, say: Say = lambda what, done,
             say(f"protecting: {arm.key}", done, total)
             files = kept.files(arm.key, len(originals))
             if files is None:
-                files = protect(arm, protector, originals, plan.seed, at_once=plan.at_once).files
+                files = protect(arm, protector, originals, plan.seed, warm_start=plan.warm_start).files
                 kept.add_files(arm.key, files)
             pictures = [working(read(data), plan.side) for data in files]
         for attack in (None, *attacks):
@@ -286,7 +286,7 @@ def _settings(
 
 def _weights(plan: Robustness, seen: Extractor, attacks: Sequence[Attack], judged: bool) -> dict[str, str]:
     names = ["lpips-alex", "lpips-vgg", "mini", *PAINTING, *(["judge-style"] if judged else [])]
-    names += ["instant"] if plan.at_once or plan.method == "instant" else []
+    names += ["instant"] if plan.warm_start or plan.method == "instant" else []
     digests = {name: weights.sha256(weights.embedded(name)) for name in names} | {seen.name: seen.sha256}
     own = plan.cloak_models or (plan.model,)
     digests |= {name: weights.sha256(place) for name in plan.cloak_models if (place := weights.locate(name))}

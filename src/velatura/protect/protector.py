@@ -266,17 +266,17 @@ class Protector:
         on_step: OnStep | None = None,
         about: Circumstances | None = None,
         *,
-        at_once: bool = True,
+        warm_start: bool = True,
         recipe: GlazeSettings | None = None,
     ) -> Tensor:
         """δ of a picture at the working resolution, window by window where it is long.
 
-        ``at_once``: begin from the instant cloak, where it knows the models and the effort is not as published.
+        ``warm_start``: begin from the instant cloak, where it knows the models and the effort is not as published.
         ``recipe``: another one than :meth:`recipe`'s.
         """
         about = about or Circumstances()
         settings, shown = recipe or self.recipe(about), about.shown
-        warm = at_once and self.warm
+        warm = warm_start and self.warm
 
         def window(pictures: Tensor, where: tuple[slice, slice], index: int, count: int) -> Tensor:
             def tell(step: Step) -> None:
