@@ -18,7 +18,7 @@ from velatura.jobs.records import Picture
 from velatura.server.app import _keep_a_worker
 from velatura.server.archive import distinct, zipped
 from velatura.server.catalogue import _swatches
-from velatura.server.schema import JobNews
+from velatura.server.schema import JobSummaryOut
 from velatura.server.uploads import shown
 from velatura.styles.catalogue import load
 
@@ -299,12 +299,12 @@ def test_news_counts_as_jobs_do(site) -> None:
     store.set_picture(first["id"], 1, state="working", seconds=10.0, step=9, steps=45)
     store.set_picture(first["id"], 2, state="failed", seconds=99.0)
     site.finish(second["id"])
-    told = [JobNews.of(summary).model_dump() for summary in store.summaries()]
-    counted = [JobNews.of(job).model_dump() for job in store.jobs()]
-    assert [news["id"] for news in told] == [third["id"], second["id"], first["id"]]
-    for news, expected in zip(told, counted, strict=True):
-        assert news.pop("seconds_left") == pytest.approx(expected.pop("seconds_left"))
-        assert news == expected
+    told = [JobSummaryOut.of(summary).model_dump() for summary in store.summaries()]
+    counted = [JobSummaryOut.of(job).model_dump() for job in store.jobs()]
+    assert [summary["id"] for summary in told] == [third["id"], second["id"], first["id"]]
+    for summary, expected in zip(told, counted, strict=True):
+        assert summary.pop("seconds_left") == pytest.approx(expected.pop("seconds_left"))
+        assert summary == expected
 
 
 def test_pages_show_how_things_stand(site) -> None:

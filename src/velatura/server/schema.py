@@ -167,7 +167,7 @@ class JobOut(BaseModel):
         )
 
 
-class JobNews(BaseModel):
+class JobSummaryOut(BaseModel):
     """A job in brief."""
 
     id: str
@@ -179,7 +179,7 @@ class JobNews(BaseModel):
     seconds_left: float | None
 
     @classmethod
-    def of(cls, job: Job | JobSummary) -> JobNews:
+    def of(cls, job: Job | JobSummary) -> JobSummaryOut:
         if isinstance(job, JobSummary):
             counts = {name: getattr(job, name) for name in ("pictures", "done", "failed")}
         else:

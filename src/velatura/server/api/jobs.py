@@ -17,7 +17,7 @@ from velatura.jobs.records import Picture, Upload
 from velatura.server.api.parts import NOT_FOUND, REFUSED, Before, Key, Uuid, job_of, settings_of
 from velatura.server.job_events import TICK, listening
 from velatura.server.policy import Queue, Rules, Who
-from velatura.server.schema import PANELS, JobNews, JobOut, JobWish, Problem
+from velatura.server.schema import PANELS, JobOut, JobSummaryOut, JobWish, Problem
 
 
 def add_jobs(api: APIRouter) -> None:
@@ -91,7 +91,9 @@ def add_events(api: APIRouter) -> None:
                 last = now
                 jobs = await run_in_threadpool(queue.store.summaries, told)
                 told = [job.id for job in jobs]
-                yield ServerSentEvent(event="jobs", raw_data=json.dumps([JobNews.of(job).model_dump() for job in jobs]))
+                yield ServerSentEvent(
+                    event="jobs", raw_data=json.dumps([JobSummaryOut.of(job).model_dump() for job in jobs])
+                )
             await asyncio.sleep(TICK)
 
 
