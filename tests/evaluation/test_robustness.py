@@ -17,8 +17,8 @@ from torch import Tensor
 from velatura.cli.report import report_command
 from velatura.cli.robustness import robustness_command
 from velatura.countermeasures import COUNTERMEASURES
-from velatura.countermeasures.attack import prepare
 from velatura.countermeasures.purifier import Network, Purifier
+from velatura.countermeasures.treatment import prepare
 from velatura.diffusion import extractors
 from velatura.errors import Cancelled, InputError
 from velatura.evaluation import robustness

@@ -1,4 +1,4 @@
-"""Attacks with a whole diffusion model: it repaints what noise has covered, as it knows pictures to be."""
+"""Countermeasures with a whole diffusion model: it repaints what noise has covered, as it knows pictures to be."""
 
 from __future__ import annotations
 

@@ -16,10 +16,10 @@ import torch
 
 from velatura import judges, weights
 from velatura.cloaks.instant import check_known
-from velatura.countermeasures.attack import Attack, model_for, prepare
 from velatura.countermeasures.detect import FEWEST as FEWEST_CLEAN
 from velatura.countermeasures.detect import Features, features
 from velatura.countermeasures.pairs import Pair, each, in_folder
+from velatura.countermeasures.treatment import Treatment, model_for, prepare
 from velatura.diffusion import extractors
 from velatura.diffusion import pipeline as models
 from velatura.diffusion.device import pick_device
@@ -295,7 +295,7 @@ class Setup:
         )
         return clean_ones, cloaked_ones, artists
 
-    def attack(self, words: str) -> Attack:
+    def attack(self, words: str) -> Treatment:
         """The countermeasure of these words, with what it works with: purifier, upscaler or the mimic's own model."""
         name, changes = countermeasure(words)
         p = self.protocol

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from velatura.countermeasures.attack import Attack
+from velatura.countermeasures.treatment import Treatment
 from velatura.diffusion.extractors import Extractor
 from velatura.perception import lpips as distances
 
@@ -37,9 +37,9 @@ class Register:
         self.originals, self.targets, self.eye = originals, targets, eye
         self.goals = [eye.features(target) for target in targets]
         self.start = [eye.distance(x, goal) for x, goal in zip(originals, self.goals, strict=True)]
-        self._moved: dict[Attack, Register] = {}
+        self._moved: dict[Treatment, Register] = {}
 
-    def after(self, attack: Attack | None) -> Register:
+    def after(self, attack: Treatment | None) -> Register:
         """The same after an attack that moves pictures; after any other one, as it is."""
         if attack is None or not attack.moves:
             return self
@@ -49,6 +49,6 @@ class Register:
         return self._moved[attack]
 
 
-def applied(attack: Attack, pictures: Sequence[Tensor], device: str) -> list[Tensor]:
+def applied(attack: Treatment, pictures: Sequence[Tensor], device: str) -> list[Tensor]:
     """Each picture after the attack, with draws of its own."""
     return [attack(x.to(device), shift=i).cpu() for i, x in enumerate(pictures)]

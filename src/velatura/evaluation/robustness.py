@@ -15,7 +15,7 @@ from torch import Tensor
 
 from velatura import __version__, judges, weights
 from velatura.countermeasures import COUNTERMEASURES
-from velatura.countermeasures.attack import Attack, model_for, prepare
+from velatura.countermeasures.treatment import Treatment, model_for, prepare
 from velatura.diffusion import extractors
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError, WeightsError
@@ -156,7 +156,7 @@ class _Measure:
         self.eye = Eye(seen, plan.device)
         self.register = Register(originals, targets, self.eye)
 
-    def __call__(self, arm: Arm, attack: Attack | None, pictures: Sequence[Tensor]) -> tuple[list[Row], list[float]]:
+    def __call__(self, arm: Arm, attack: Treatment | None, pictures: Sequence[Tensor]) -> tuple[list[Row], list[float]]:
         """Rows of ``pictures`` after the attack, and the decoded shift of each."""
         countermeasure = NONE if attack is None else attack.name
         changed = list(pictures) if attack is None else applied(attack, pictures, self.plan.device)
@@ -195,7 +195,7 @@ class _Measure:
         return rows
 
 
-def _attacks(plan: Robustness) -> tuple[list[Attack], list[str]]:
+def _attacks(plan: Robustness) -> tuple[list[Treatment], list[str]]:
     """Those that can run; of "all", each other one leaves a flag, a named one is an error."""
     found, flags = [], []
     for name in plan.countermeasures or COUNTERMEASURES:
@@ -272,7 +272,7 @@ def _warnings(plan: Robustness, rows: Sequence[Row]) -> list[str]:
 
 
 def _settings(
-    plan: Robustness, chosen: Sequence[Path], others: Sequence[Path], style: str, attacks: Sequence[Attack]
+    plan: Robustness, chosen: Sequence[Path], others: Sequence[Path], style: str, attacks: Sequence[Treatment]
 ) -> dict[str, Any]:
     kept = {key: value for key, value in asdict(plan).items() if key not in ("art", "purifier")}
     return {
@@ -284,7 +284,7 @@ def _settings(
     }
 
 
-def _weights(plan: Robustness, seen: Extractor, attacks: Sequence[Attack], judged: bool) -> dict[str, str]:
+def _weights(plan: Robustness, seen: Extractor, attacks: Sequence[Treatment], judged: bool) -> dict[str, str]:
     names = ["lpips-alex", "lpips-vgg", "mini", *PAINTING, *(["judge-style"] if judged else [])]
     names += ["instant"] if plan.warm_start or plan.method == "instant" else []
     digests = {name: weights.sha256(weights.embedded(name)) for name in names} | {seen.name: seen.sha256}

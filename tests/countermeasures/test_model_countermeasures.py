@@ -1,4 +1,4 @@
-"""Attacks with a model: on the miniature's autoencoder, and on Stable Diffusion's own layout (tiny, random weights)."""
+"""Countermeasures with a model: the miniature's autoencoder, and Stable Diffusion's layout (tiny, random weights)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from velatura.countermeasures.attack import prepare
+from velatura.countermeasures.treatment import prepare
 from velatura.diffusion import extractors
 from velatura.diffusion import pipeline as models
 from velatura.errors import InputError, WeightsError
@@ -51,16 +51,16 @@ def tiny_upscaler(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def test_any_stable_diffusion_folder_will_do(name: str, tiny_model: Path, make_scene: Callable[..., Tensor]) -> None:
     pictures = torch.cat([make_scene(37, 45, seed) for seed in (1, 2)])  # no multiple of anything
     changes = {"vae": {}, "impress": {"steps": "3"}}.get(name, QUICK)
-    attack = prepare(name, changes, model=str(tiny_model))
-    first, second = attack(pictures), attack(pictures)
+    treatment = prepare(name, changes, model=str(tiny_model))
+    first, second = treatment(pictures), treatment(pictures)
     assert first.shape == pictures.shape
     assert first.dtype == torch.float32
     assert not first.requires_grad
     assert torch.equal(first, second)
     assert (first - pictures).abs().mean() > 1e-3
-    assert attack.weights
+    assert treatment.weights
     if name != "vae":
-        assert not torch.equal(first, attack(pictures, shift=7)), "the seed matters"
+        assert not torch.equal(first, treatment(pictures, shift=7)), "the seed matters"
 
 
 def test_an_upscaler_is_used_as_one(tiny_upscaler: Path, tiny_model: Path, make_scene: Callable[..., Tensor]) -> None:
@@ -80,17 +80,17 @@ def test_what_the_model_believes_replaces_the_noise(
     """A model to which all pictures are one picture must give back that one: the sampler does denoise."""
     picture, belief = make_scene(32, 32, 3), make_scene(32, 32, 9)
     seen = extractors.load(tiny_model)
-    attack = prepare(name, {"steps": "40", "strength": "0.6"}, model=str(tiny_model))
+    treatment = prepare(name, {"steps": "40", "strength": "0.6"}, model=str(tiny_model))
     latents = seen.encode(belief) * seen.scaling_factor * 5  # beyond [-1, 1], where nothing may be clipped
-    alphas = attack.model.scheduler.alphas_cumprod
+    alphas = treatment.model.scheduler.alphas_cumprod
 
     def ideal(noisy: Tensor, time: Tensor, **rest: object) -> tuple[Tensor]:
         alpha = alphas[int(time)]
         return ((noisy - alpha.sqrt() * latents) / (1 - alpha).sqrt(),)
 
-    monkeypatch.setattr(attack.model.unet, "forward", ideal)
+    monkeypatch.setattr(treatment.model.unet, "forward", ideal)
     wanted = seen.decode(latents / seen.scaling_factor)
-    found = attack(picture)
+    found = treatment(picture)
     # The last step of Stable Diffusion's sampler leaves a little noise.
     assert float((found - wanted).abs().mean()) < 0.02
     assert float((seen.view(picture) - wanted).abs().mean()) > 0.08

@@ -1,4 +1,4 @@
-"""Attacks without a model, each against another library's implementation of the same thing, or a property."""
+"""Countermeasures without a model, each against another library's implementation of the same thing, or a property."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from velatura.cloaks import NoiseSettings as NoiseControl
 from velatura.cloaks import noise
 from velatura.countermeasures import COUNTERMEASURES
-from velatura.countermeasures.attack import prepare
+from velatura.countermeasures.treatment import prepare
 from velatura.errors import ContractError, InputError, MissingExtra
 from velatura.perception.pixels import psnr
 
@@ -24,7 +24,7 @@ ndimage = pytest.importorskip("scipy.ndimage")
 pytest.importorskip("cv2")
 skimage = pytest.importorskip("skimage.restoration")
 PIXEL = [name for name, row in COUNTERMEASURES.items() if row.needs == "nothing"]
-# A change of each attack's main strength, weaker and stronger.
+# A change of each countermeasure's main strength, weaker and stronger.
 STRENGTHS = {
     "noise": ("sigma", 0.02, 0.1),
     "jpeg": ("quality", 90, 20),
@@ -43,7 +43,7 @@ STRENGTHS = {
 }
 
 
-def attack(name: str, pictures: Tensor, **changes: Any) -> Tensor:
+def treated(name: str, pictures: Tensor, **changes: Any) -> Tensor:
     return prepare(name, {key: str(value) for key, value in changes.items()})(pictures)
 
 
@@ -66,12 +66,12 @@ def test_same_shape_in_range_repeatable_and_stronger_changes_more(name: str, mak
     key, weak, strong = STRENGTHS[name]
     far = []
     for value in (weak, strong):
-        changed = attack(name, pictures, **{key: value})
+        changed = treated(name, pictures, **{key: value})
         assert changed.shape == pictures.shape
         assert changed.dtype == torch.float32
         assert changed.min() >= 0
         assert changed.max() <= 1
-        assert torch.equal(changed, attack(name, pictures, **{key: value}))
+        assert torch.equal(changed, treated(name, pictures, **{key: value}))
         far.append(float(psnr(pictures, changed).mean()))
     assert far[0] > far[1] + 1
     assert far[1] > 10, "it is still the picture"
@@ -80,7 +80,7 @@ def test_same_shape_in_range_repeatable_and_stronger_changes_more(name: str, mak
 def test_pictures_of_a_batch_are_changed_alone(make_scene: Callable[..., Tensor]) -> None:
     pictures = torch.cat([make_scene(48, 56, seed) for seed in (1, 2)])
     for name in PIXEL:
-        assert torch.allclose(attack(name, pictures)[:1], attack(name, pictures[:1]), atol=1e-6), name
+        assert torch.allclose(treated(name, pictures)[:1], treated(name, pictures[:1]), atol=1e-6), name
 
 
 @pytest.mark.parametrize(("name", "format", "options"), [
@@ -89,7 +89,7 @@ def test_pictures_of_a_batch_are_changed_alone(make_scene: Callable[..., Tensor]
     ("avif", "AVIF", {"quality": 40}),
 ])  # fmt: skip
 def test_compression_against_pillow(name: str, format: str, options: dict[str, Any], picture: Tensor) -> None:
-    ours = attack(name, picture, quality=40)
+    ours = treated(name, picture, quality=40)
     file = io.BytesIO()
     Image.fromarray((array(picture) * 255).round().astype("uint8")).save(file, format, **options)
     theirs = tensor(np.asarray(Image.open(file).convert("RGB")) / 255)
@@ -100,7 +100,7 @@ def test_compression_against_pillow(name: str, format: str, options: dict[str, A
 
 @pytest.mark.parametrize("kernel", ["bilinear", "bicubic"])
 def test_resizing_against_torch(kernel: str, picture: Tensor) -> None:
-    ours = attack("resize", picture, factor=0.5, down=kernel, up=kernel)
+    ours = treated("resize", picture, factor=0.5, down=kernel, up=kernel)
     small = F.interpolate(picture, (36, 45), mode=kernel, antialias=True)
     theirs = F.interpolate(small, picture.shape[-2:], mode=kernel, antialias=True).clamp(0, 1)
     assert (ours - theirs).abs().max() < 2e-3
@@ -108,19 +108,19 @@ def test_resizing_against_torch(kernel: str, picture: Tensor) -> None:
 
 def test_crop_against_pillow(picture: Tensor) -> None:
     settings: Any = prepare("crop", {"keep": "0.75"}).settings
-    ours = attack("crop", picture, keep=0.75)
+    ours = treated("crop", picture, keep=0.75)
     across, down = torch.rand(2, generator=torch.Generator().manual_seed(settings.seed)).tolist()
     left, top = across * 0.25 * 90, down * 0.25 * 72
     whole = Image.fromarray((array(picture) * 255).round().astype("uint8"))
     theirs = whole.resize((90, 72), Image.Resampling.LANCZOS, (left, top, left + 67.5, top + 54))
     assert (ours - tensor(np.asarray(theirs) / 255)).abs().max() < 0.02
-    assert not torch.equal(ours, attack("crop", picture, keep=0.75, seed=5))
+    assert not torch.equal(ours, treated("crop", picture, keep=0.75, seed=5))
 
 
 @pytest.mark.parametrize("degrees", [4, -7])
 def test_rotation_against_scipy(degrees: float, make_scene: Callable[..., Tensor]) -> None:
-    smooth = attack("blur", make_scene(80, 80, 4), sigma=3)
-    ours = attack("rotate", smooth, degrees=degrees)
+    smooth = treated("blur", make_scene(80, 80, 4), sigma=3)
+    ours = treated("rotate", smooth, degrees=degrees)
     turned = ndimage.rotate(array(smooth), degrees, axes=(0, 1), reshape=False, order=3, mode="mirror")
     angle = np.deg2rad(abs(degrees))
     side = 80 / (np.cos(angle) + np.sin(angle))
@@ -133,10 +133,10 @@ def test_rotation_against_scipy(degrees: float, make_scene: Callable[..., Tensor
 
 def test_blur_and_median_against_scipy(picture: Tensor) -> None:
     blurred = ndimage.gaussian_filter(array(picture), (1.5, 1.5, 0), mode="mirror", truncate=4)
-    assert (attack("blur", picture, sigma=1.5) - tensor(blurred)).abs().max() < 2e-3
+    assert (treated("blur", picture, sigma=1.5) - tensor(blurred)).abs().max() < 2e-3
     for size, close in ((3, 1e-6), (7, 0.003)):  # beyond 5, in 8 bits
         middle = ndimage.median_filter(array(picture), (size, size, 1), mode="nearest")
-        assert (attack("median", picture, size=size) - tensor(middle)).abs().max() < close
+        assert (treated("median", picture, size=size) - tensor(middle)).abs().max() < close
 
 
 def test_bilateral_against_its_equation(picture: Tensor) -> None:
@@ -151,7 +151,7 @@ def test_bilateral_against_its_equation(picture: Tensor) -> None:
                 apart = np.abs(other - x).sum(-1, keepdims=True)
                 weight = np.exp(-(dy * dy + dx * dx) / (2 * space**2) - apart**2 / (2 * colour**2))
                 total, weights = total + weight * other, weights + weight
-    ours = attack("bilateral", picture, rounds=1, diameter=9, colour=colour, space=space)
+    ours = treated("bilateral", picture, rounds=1, diameter=9, colour=colour, space=space)
     assert (ours - tensor(total / weights)).abs().max() < 1e-4
     assert (ours - picture).abs().max() > 0.1
 
@@ -164,16 +164,16 @@ def test_guided_filter_against_its_equations(picture: Tensor) -> None:
     a = np.linalg.solve(outer + epsilon**2 * np.eye(3), outer)  # one column for each output channel
     b = mean(x) - np.einsum("hwi,hwij->hwj", mean(x), a)
     theirs = np.einsum("hwi,hwij->hwj", x, mean(a)) + mean(b)
-    ours = array(attack("guided", picture, radius=radius, epsilon=epsilon))
+    ours = array(treated("guided", picture, radius=radius, epsilon=epsilon))
     inside = (slice(radius * 2, -radius * 2),) * 2
     assert np.abs(ours - theirs)[inside].max() < 5e-3
     assert np.abs(theirs - x)[inside].max() > 0.02
 
 
 def test_adverse_cleaner_is_its_recipe(picture: Tensor) -> None:
-    smooth = attack("bilateral", picture, rounds=64, diameter=5, colour=8 / 255, space=8)
-    assert (attack("adverse-cleaner", picture, guided=0) - smooth).abs().max() < 1e-3
-    whole = attack("adverse-cleaner", picture)
+    smooth = treated("bilateral", picture, rounds=64, diameter=5, colour=8 / 255, space=8)
+    assert (treated("adverse-cleaner", picture, guided=0) - smooth).abs().max() < 1e-3
+    whole = treated("adverse-cleaner", picture)
     assert float(psnr(whole, smooth)) > float(psnr(picture, smooth)), "the guided passes bring little back"
 
 
@@ -185,16 +185,21 @@ def test_total_variation_minimises_its_model(picture: Tensor) -> None:
         dy, dx = (F.pad(torch.diff(y, dim=d), (0, d == -1, 0, d == -2)) for d in (-2, -1))
         return float(0.5 * (y - picture).pow(2).sum() + weight * (dy.pow(2) + dx.pow(2)).sqrt().sum())
 
-    found = attack("tv", picture, weight=weight)
+    found = treated("tv", picture, weight=weight)
     grey = ndimage.gaussian_filter(array(picture), (1, 1, 0))
-    others = [picture, tensor(grey), attack("tv", picture, weight=weight / 3), attack("tv", picture, weight=3 * weight)]
+    others = [
+        picture,
+        tensor(grey),
+        treated("tv", picture, weight=weight / 3),
+        treated("tv", picture, weight=3 * weight),
+    ]
     assert all(energy(found) < 0.99 * energy(other) for other in others)
 
 
 def test_non_local_means_denoises_as_scikit_image_does(make_scene: Callable[..., Tensor]) -> None:
-    clean = attack("blur", make_scene(64, 64, 5), sigma=2)
-    noisy = attack("noise", clean, sigma=0.03)
-    ours = attack("nlm", noisy)
+    clean = treated("blur", make_scene(64, 64, 5), sigma=2)
+    noisy = treated("noise", clean, sigma=0.03)
+    ours = treated("nlm", noisy)
     theirs = tensor(skimage.denoise_nl_means(array(noisy), h=0.03, sigma=0.03, channel_axis=-1))
     before = float(psnr(clean, noisy))
     for denoised in (ours, theirs):
@@ -203,7 +208,7 @@ def test_non_local_means_denoises_as_scikit_image_does(make_scene: Callable[...,
 
 def test_noise_has_its_deviation_and_follows_the_seed(make_scene: Callable[..., Tensor]) -> None:
     grey = torch.full((2, 3, 64, 64), 0.5)
-    noise = attack("noise", grey, sigma=0.05) - grey
+    noise = treated("noise", grey, sigma=0.05) - grey
     assert float(noise.std()) == pytest.approx(0.05, rel=0.05)
     assert (noise[0] * noise[1]).mean().abs() < 2e-4
     first = prepare("noise", seed=3)
@@ -240,7 +245,7 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         prepare("blur")(torch.rand(1, 3, 16, 16))
 
 
-def test_an_attack_does_not_draw_the_noise_of_the_control_again(make_scene: Callable[..., Tensor]) -> None:
+def test_a_countermeasure_does_not_draw_the_noise_of_the_control_again(make_scene: Callable[..., Tensor]) -> None:
     """Equal seeds would add to the control's noise along itself, and the control would seem to survive."""
     picture = 0.5 + 0 * make_scene(64, 64, 1)
     control = noise(picture, settings=NoiseControl(0.05, seed=3)).delta

@@ -18,7 +18,7 @@ from velatura.errors import InputError, WeightsError
 
 
 @dataclass(frozen=True, eq=False)
-class Attack:
+class Treatment:
     """A function of pictures. ``weights``: sha256 by name of the networks in it; ``model`` is None where none is."""
 
     name: str
@@ -57,11 +57,11 @@ def model_for(name: str, model: str, purifier: Path | None = None, upscaler: str
 
 def prepare(
     name: str, changes: Mapping[str, str] | None = None, *, model: str = "mini", device: str = "cpu", seed: int = 0
-) -> Attack:
-    """The attack of a name with ``changes`` to its settings.
+) -> Treatment:
+    """The countermeasure of a name with ``changes`` to its settings.
 
-    ``model``: name, hub id or folder of what the attack needs: an autoencoder, a text-to-image model (or an upscaler),
-    or the file of a purifier.
+    ``model``: name, hub id or folder of what it needs: an autoencoder, a text-to-image model (or an upscaler), or the
+    file of a purifier.
     """
     if name not in COUNTERMEASURES:
         raise InputError(f"countermeasure {name!r}: expected one of {', '.join(COUNTERMEASURES)}")
@@ -69,20 +69,20 @@ def prepare(
     drawn = {"seed": str(seed)} if any(found.name == "seed" for found in fields(row.settings)) else {}
     settings = parse(row.settings, {**drawn, **(changes or {})})
     if row.needs == "nothing":
-        return Attack(name, settings, None, {})
+        return Treatment(name, settings, None, {})
     if row.needs == "autoencoder":
         extractor = _extractor(model, device)
-        return Attack(name, settings, extractor, {extractor.name: extractor.sha256})
+        return Treatment(name, settings, extractor, {extractor.name: extractor.sha256})
     if row.needs == "purifier":
         if weights.lookup(model) is not None:
             raise InputError(
                 f"{name}: expected a purifier's file as model, got {model!r}; no purifier is shipped, make one with "
                 "`velatura purify train CLOAKED CLEAN -o FILE`"
             )
-        return Attack(
+        return Treatment(
             name, settings, purifier.load(model, device), {"purifier": weights.sha256(weights.local_path(model))}
         )
-    return Attack(name, settings, _pipeline(model, device, row.needs != "diffusion model"), _digests(model))
+    return Treatment(name, settings, _pipeline(model, device, row.needs != "diffusion model"), _digests(model))
 
 
 @lru_cache(maxsize=4)
