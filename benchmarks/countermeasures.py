@@ -20,8 +20,8 @@ import torch
 
 from velatura import __version__, weights
 from velatura.countermeasures import COUNTERMEASURES
-from velatura.countermeasures.attack import prepare
 from velatura.countermeasures.purifier import Network, Purifier
+from velatura.countermeasures.treatment import prepare
 from velatura.images import read, working
 from velatura.reports.result import Result, Row
 

@@ -1,4 +1,4 @@
-"""Mutated files through the decoder, in processes with the limits of velatura.images.worker.
+"""Mutated files through the decoder, in processes with the limits of velatura.images.sandbox_process.
 
 python benchmarks/fuzz_decoder.py -n 100000 --seed 1 -o results/fuzz-decoder.json
 
@@ -27,7 +27,7 @@ from velatura import __version__
 from velatura.errors import VelaturaError
 from velatura.images import encode, read
 from velatura.images.formats import WRITTEN
-from velatura.images.worker import limit
+from velatura.images.sandbox_process import limit
 from velatura.reports.result import Result, Row
 
 PART = 250  # files a process

@@ -19,7 +19,7 @@ from cloaks import TUNING, pictures, square
 from torch import Tensor
 
 from velatura import __version__
-from velatura.countermeasures.attack import prepare
+from velatura.countermeasures.treatment import prepare
 from velatura.diffusion import extractors
 from velatura.evaluation import Arm
 from velatura.evaluation.methods import METHODS

@@ -23,9 +23,9 @@ from torch import Tensor
 
 from velatura import __version__, weights
 from velatura.countermeasures import COUNTERMEASURES
-from velatura.countermeasures.attack import Attack, prepare
 from velatura.countermeasures.pairs import in_folder, opened
 from velatura.countermeasures.purifier import load
+from velatura.countermeasures.treatment import Treatment, prepare
 from velatura.diffusion import extractors
 from velatura.perception.lpips import lpips
 from velatura.perception.pixels import psnr
@@ -37,7 +37,7 @@ LEFT_OUT = ["noise", "upscale", "diffuse"]  # what adds to the picture, and is m
 AS_IT_CAME = "none"
 
 
-def attacks(purifier: Path, without: Sequence[str]) -> list[Attack]:
+def attacks(purifier: Path, without: Sequence[str]) -> list[Treatment]:
     left_out = [*LEFT_OUT, *without]
     names = [name for name, row in COUNTERMEASURES.items() if not row.moves and name not in left_out]
     return [

@@ -29,12 +29,12 @@ from pathlib import Path
 from typing import Any
 
 from velatura import __version__
-from velatura.jobs import heart
-from velatura.jobs.desk import Desk
+from velatura.jobs import heartbeat
 from velatura.jobs.files import files
-from velatura.jobs.hold import Hold
+from velatura.jobs.lease import Lease
+from velatura.jobs.queue import JobQueue
 from velatura.jobs.records import Job, Picture
-from velatura.jobs.worker import Manner, work
+from velatura.jobs.worker import WorkerOptions, work
 
 RESULT = Path(__file__).parents[1] / "results/workers.json"
 BEAT, DEAD = 1.0, 20.0  # seconds; the command's own are 5 and 60
@@ -51,15 +51,15 @@ class Sleeper:
     def choose(self, job: Job) -> dict[str, Any]:
         return {"style": {"name": "none"}}
 
-    def protect(self, job: Job, picture: Picture, hold: Hold) -> dict[str, Any]:
-        if picture.output.exists():  # as the studio recognises what it delivered
+    def protect(self, job: Job, picture: Picture, lease: Lease) -> dict[str, Any]:
+        if picture.output.exists():  # as ``ModelTasks`` recognises what it delivered
             return {}
         for step in range(STEPS):
             time.sleep(self.seconds / STEPS)
-            hold(step + 1, STEPS)
+            lease(step + 1, STEPS)
         if picture.name == "freeze.png" and picture.attempts == 0:
             os.kill(os.getpid(), signal.SIGSTOP)
-        with hold.claim():
+        with lease.claim():
             arriving = picture.output.with_name(f".{uuid.uuid4().hex}")
             arriving.write_text(f"{os.getpid()} {uuid.uuid4()}")
             os.replace(arriving, picture.output)
@@ -115,11 +115,11 @@ def postgres() -> Iterator[str]:
 
 @dataclass
 class Shop:
-    """A desk, the workers of its database, and an observer of what is delivered."""
+    """A queue, the workers of its database, and an observer of what is delivered."""
 
     url: str
     folder: Path
-    desk: Desk = field(init=False)
+    queue: JobQueue = field(init=False)
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     seen: dict[Path, list[str]] = field(default_factory=dict)  # every content that a file ever had
     closed: threading.Event = field(default_factory=threading.Event)
@@ -127,7 +127,7 @@ class Shop:
 
     def __post_init__(self) -> None:
         os.environ["VELATURA_DATA"] = str(self.folder)
-        self.desk = Desk(self.url)
+        self.queue = JobQueue(self.url)
         self.out = files().root / "out"
         self.out.mkdir(parents=True, exist_ok=True)
         threading.Thread(target=self._observe, daemon=True).start()
@@ -148,30 +148,30 @@ class Shop:
             command = [sys.executable, __file__, "--worker", self.url, str(seconds), str(self.dead)]
             self.workers.append(subprocess.Popen(command))
         running = sum(worker.poll() is None for worker in self.workers)
-        self.until(lambda: len(heart.living(self.desk.engine)) >= running)
+        self.until(lambda: len(heartbeat.living(self.queue.engine)) >= running)
         time.sleep(1.5)  # until their queues are listened to
 
     def order(self, *names: str) -> Job:
         source = files().root / "source.png"
         source.touch()
         pictures = [Picture(i, name, source, self.out / f"{uuid.uuid4()}.png", "x") for i, name in enumerate(names)]
-        return self.desk.submit(pictures, {"settings": {}})
+        return self.queue.submit(pictures, {"settings": {}})
 
     def counts(self) -> dict[str, int]:
         found: dict[str, int] = {}
-        for job in self.desk.ledger.jobs():
+        for job in self.queue.store.jobs():
             found[job.state] = found.get(job.state, 0) + 1
         return found
 
     def under_way(self) -> int:
         """Pictures that are being worked on."""
-        return sum(picture.state == "working" for job in self.desk.ledger.unfinished() for picture in job.pictures)
+        return sum(picture.state == "working" for job in self.queue.store.unfinished() for picture in job.pictures)
 
     def until(self, true: Any, pause: float = 0.1) -> None:
         end = time.monotonic() + PATIENCE
         while not true():
             if time.monotonic() > end:
-                raise AssertionError(f"waited {PATIENCE} s in vain: {self.counts()}, {self.desk.ledger.jobs()[:2]}")
+                raise AssertionError(f"waited {PATIENCE} s in vain: {self.counts()}, {self.queue.store.jobs()[:2]}")
             time.sleep(pause)
 
     def close(self) -> None:
@@ -179,7 +179,7 @@ class Shop:
         for worker in self.workers:
             worker.kill()
             worker.wait()
-        self.desk.engine.dispose()
+        self.queue.engine.dispose()
 
 
 def kill_two_of_three(shop: Shop, jobs: int = 40, seconds: float = 1.0) -> dict[str, Any]:
@@ -193,12 +193,12 @@ def kill_two_of_three(shop: Shop, jobs: int = 40, seconds: float = 1.0) -> dict[
     at_work = shop.under_way()
     for worker in shop.workers[:2]:
         worker.send_signal(signal.SIGKILL)
-    shop.until(lambda: shop.counts().get("done", 0) >= jobs or not shop.desk.ledger.is_busy())
+    shop.until(lambda: shop.counts().get("done", 0) >= jobs or not shop.queue.store.is_busy())
     whole = time.monotonic() - started
     time.sleep(shop.dead + 5)  # what would come a second time has come by then
     shop.look()
-    rows = [len(shop.desk.ledger.deliveries(job.id)) for job in ordered]
-    attempts = [shop.desk.ledger.job(job.id).pictures[0].attempts for job in ordered]  # type: ignore[union-attr]
+    rows = [len(shop.queue.store.deliveries(job.id)) for job in ordered]
+    attempts = [shop.queue.store.job(job.id).pictures[0].attempts for job in ordered]  # type: ignore[union-attr]
     return {
         "jobs": jobs, "workers": 3, "killed": 2, "seconds_a_job": seconds, "dead_after_seconds": shop.dead,
         "under_way_when_killed": at_work, "done": shop.counts().get("done", 0), "files": len(shop.seen),
@@ -256,6 +256,6 @@ def main() -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--worker"]:
         seconds, dead = map(float, sys.argv[3:5])
-        work(sys.argv[2], Sleeper(seconds), Manner(idle=None, pause=0.1, beat=BEAT, dead=dead, alone=False))
+        work(sys.argv[2], Sleeper(seconds), WorkerOptions(idle=None, pause=0.1, beat=BEAT, dead=dead, alone=False))
     else:
         main()

@@ -95,7 +95,7 @@ def test_another_hub_id_is_not_taken_for_a_typing_error() -> None:
 def test_embedded_files_and_the_missing_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert weights.embedded("lpips-alex").is_file()
     assert weights.fetch("lpips-alex") == weights.locate("lpips-alex") == weights.embedded("lpips-alex")
-    monkeypatch.setattr(weights, "DATA", tmp_path)
+    monkeypatch.setattr(weights.table, "DATA", tmp_path)
     assert weights.locate("mini") is None
     for ask in (weights.embedded, weights.require, weights.fetch):
         with pytest.raises(WeightsError, match="missing"):

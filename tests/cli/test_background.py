@@ -18,8 +18,8 @@ from velatura.cli.protect import protect_command
 from velatura.cli.watch import Watch, watch_command
 from velatura.errors import InputError
 from velatura.images import save
-from velatura.jobs import desk as desks
-from velatura.jobs.desk import Desk
+from velatura.jobs import queue as queues
+from velatura.jobs.queue import JobQueue
 from velatura.protect.panels import png
 from velatura.reports.places import report_at
 
@@ -35,8 +35,8 @@ def _own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """No worker is started: orders stay where they are."""
-    monkeypatch.setattr(desks.Desk, "call_worker", lambda self: None)
-    monkeypatch.setattr(desks.Desk, "ensure_worker", lambda self: None)
+    monkeypatch.setattr(queues.JobQueue, "call_worker", lambda self: None)
+    monkeypatch.setattr(queues.JobQueue, "ensure_worker", lambda self: None)
 
 
 @pytest.fixture
@@ -93,9 +93,9 @@ def test_watch_waits_until_a_file_is_complete(art: Path, tmp_path: Path, idle: N
     out = art / "protected"  # inside the folder that is watched
     background = Background(None, Settings(), out, {"keep_target": False, "force": False})
     watch = Watch(background, art, out, settle=0.2)
-    ledger = background.desk.ledger
+    store = background.queue.store
     assert not watch.look()
-    assert ledger.jobs() == []  # seen once: may be growing still
+    assert store.jobs() == []  # seen once: may be growing still
     with (art / "late.png").open("wb") as file:
         file.write(b"half")
         file.flush()
@@ -103,17 +103,17 @@ def test_watch_waits_until_a_file_is_complete(art: Path, tmp_path: Path, idle: N
         watch.look()
         file.write(b" and half")
     watch.look()
-    assert [len(job.pictures) for job in ledger.jobs()] == [3]  # those that had been there; late.png had grown
+    assert [len(job.pictures) for job in store.jobs()] == [3]  # those that had been there; late.png had grown
     time.sleep(0.25)
     watch.look()
-    assert [p.name for p in ledger.jobs()[0].pictures] == ["late.png"]
+    assert [p.name for p in store.jobs()[0].pictures] == ["late.png"]
     watch.look()
     fresh = Watch(background, art, out, settle=0)
     fresh.look()
-    assert len(ledger.jobs()) == 2  # nothing twice, not even by another watch
+    assert len(store.jobs()) == 2  # nothing twice, not even by another watch
     (art / "late.png").write_bytes(b"changed")
     fresh.look()
-    assert len(ledger.jobs()) == 3
+    assert len(store.jobs()) == 3
 
 
 def test_watch_again_does_what_failed_was_deleted_or_is_asked_otherwise(
@@ -130,23 +130,23 @@ def test_watch_again_does_what_failed_was_deleted_or_is_asked_otherwise(
 
     first = watch(Settings())
     first.look()
-    ledger = first.background.desk.ledger
-    job = ledger.jobs()[0]
+    store = first.background.queue.store
+    job = store.jobs()[0]
     for picture, state in zip(job.pictures, ("done", "done", "failed"), strict=True):
         picture.output.parent.mkdir(parents=True, exist_ok=True)
         picture.output.write_bytes(b"protected")
         summary = {"verdict": {"sentence": "protected"}}
-        ledger.set_picture(job.id, picture.number, state=state, error="broken" * (state == "failed"), summary=summary)
-    ledger.set_job(job.id, 1, state="done")
+        store.set_picture(job.id, picture.number, state=state, error="broken" * (state == "failed"), summary=summary)
+    store.set_job(job.id, 1, state="done")
     assert first.look()  # what failed is not queued at every look
-    assert len(ledger.jobs()) == 1
+    assert len(store.jobs()) == 1
     assert capsys.readouterr().err.count("drawing.kra") == 1
     job.pictures[0].output.unlink()
     again = watch(Settings(device="cpu"))
     again.look()
-    assert [p.name for p in ledger.jobs()[0].pictures] == [job.pictures[0].name, job.pictures[2].name]
+    assert [p.name for p in store.jobs()[0].pictures] == [job.pictures[0].name, job.pictures[2].name]
     watch(Settings(budget=0.05)).look()
-    assert [len(job.pictures) for job in ledger.jobs()] == [3, 2, 3]
+    assert [len(job.pictures) for job in store.jobs()] == [3, 2, 3]
 
 
 def test_a_report_is_read_again_only_when_it_has_changed(
@@ -173,26 +173,26 @@ def test_watch_needs_a_folder_to_write_to(art: Path) -> None:
 
 def test_killed_in_earnest_and_resumed(art: Path, tmp_path: Path) -> None:
     """The real thing: three pictures, SIGKILL in the middle of the second, all three the same as without it."""
-    desk = Desk()
+    queue = JobQueue()
     done = run(protect_command, art, "-o", tmp_path / "out", *TINY, "--background", "-q")
     id = done.stdout.strip()
     end = time.monotonic() + PATIENCE
 
     def wait(until) -> None:  # type: ignore[no-untyped-def]
-        while not until(desk.ledger.find(id)):
-            assert time.monotonic() < end, desk.ledger.find(id)
+        while not until(queue.store.find(id)):
+            assert time.monotonic() < end, queue.store.find(id)
             time.sleep(0.02)
 
     wait(lambda job: job.count("done") == 1 and job.pictures[1].state == "working")
     first = (tmp_path / "out/a.png").stat().st_mtime_ns
     log = (tmp_path / "data/worker.log").read_text()
     os.kill(worker_pid(), signal.SIGKILL)
-    assert desk.ledger.find(id).unfinished
+    assert queue.store.find(id).unfinished
     assert run(jobs_group, "resume", id[:8]).exit_code == 0  # starts another worker
     wait(lambda job: not job.unfinished)
     worker = worker_pid()
     try:
-        job = desk.ledger.find(id)
+        job = queue.store.find(id)
         assert [p.state for p in job.pictures] == ["done"] * 3, (job, log)
         assert (tmp_path / "out/a.png").stat().st_mtime_ns == first  # what was done stayed
         reports = [json.loads(p.read_text()) for p in (tmp_path / "out").rglob("*.report.json")]
@@ -204,8 +204,8 @@ def test_killed_in_earnest_and_resumed(art: Path, tmp_path: Path) -> None:
         seen = run(watch_command, art, "-o", tmp_path / "out", *TINY, "--once", "--settle", "0")
         assert seen.exit_code == 0, seen.output
         assert "d.png: " in seen.stdout
-        assert len(desk.ledger.jobs()) == 2
-        assert [len(j.pictures) for j in desk.ledger.jobs()] == [1, 3]
+        assert len(queue.store.jobs()) == 2
+        assert [len(j.pictures) for j in queue.store.jobs()] == [1, 3]
         assert json.loads((tmp_path / "out/d.report.json").read_text())["style"]["name"] == reports[0]["style"]["name"]
     finally:
         os.kill(worker, signal.SIGTERM)

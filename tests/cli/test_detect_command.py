@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from torch import Tensor
 
 from velatura.cli.detect import detect_command
-from velatura.countermeasures.attack import prepare
+from velatura.countermeasures.treatment import prepare
 from velatura.errors import InputError
 from velatura.images import save
 from velatura.protect.panels import png

@@ -206,8 +206,8 @@ def test_a_locked_folder_costs_one_line(locked_out, quick):
 def test_a_folder_of_hostile_files_costs_a_line_each_and_leaves_nothing(tmp_path, quick, monkeypatch, capsys):
     """Truncated, mislabelled, bomb-like, empty: the corpora of tests/images, and one good picture among them."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "images"))
-    from test_guarded import HOSTILE
     from test_image_errors import BAD
+    from test_sandbox import HOSTILE
 
     monkeypatch.setattr("velatura.protect.results.read_guarded", read)  # a process a file would be most of the time
     source, out = art(tmp_path / "art", 1), tmp_path / "out"

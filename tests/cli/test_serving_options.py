@@ -34,7 +34,7 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
             found.places.append(listener.getsockname())
             listener.close()
 
-    def make(desk: Any, launch: Any) -> str:
+    def make(queue: Any, launch: Any) -> str:
         found.made = launch
         return "an application"
 
@@ -44,8 +44,8 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
     monkeypatch.setattr("webbrowser.open", found.opened.append)
     monkeypatch.setattr("velatura.server.app.create_app", make)
     with contextlib.suppress(ImportError):  # the extra serve; its tests are skipped
-        monkeypatch.setattr("velatura.server.shared.serving.create_shared_app", lambda *a: (make(*a), accounts))
-        monkeypatch.setattr("velatura.server.shared.journal.log_lines", lambda: None)
+        monkeypatch.setattr("velatura.server.shared.create_app.create_shared_app", lambda *a: (make(*a), accounts))
+        monkeypatch.setattr("velatura.server.shared.logging_metrics.log_lines", lambda: None)
     return found
 
 

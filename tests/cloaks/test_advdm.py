@@ -36,7 +36,7 @@ def pictures(make_scene) -> Tensor:
 
 
 def error(model: Any, pictures: Tensor) -> float:
-    """Mean denoising loss over a fixed set of times and noises that no attack has drawn."""
+    """Mean denoising loss over a fixed set of times and noises that no cloak has drawn."""
     scheduler, states = denoising.training_scheduler(model), denoising.context(model, ["a"] * len(pictures))
     losses = []
     for seed in range(40):

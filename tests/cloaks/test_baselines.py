@@ -1,4 +1,4 @@
-"""Published attacks: each does what its paper says, within an L∞ ball that is as large as LPIPS allows."""
+"""Published cloaks: each does what its paper says, within an L∞ ball that is as large as LPIPS allows."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from velatura.cloaks import (
     noise,
     styleguard,
 )
-from velatura.cloaks.ball import bisect
 from velatura.cloaks.budget import as_8_bit
 from velatura.cloaks.cloak import goals
+from velatura.cloaks.linf import bisect
 from velatura.cloaks.styleguard import Moments
 from velatura.diffusion import denoising, extractors, pipeline
 from velatura.diffusion.extractors import Extractor
@@ -82,19 +82,19 @@ def test_the_radius_grows_as_far_as_the_budget_allows(make_scene: Callable[..., 
     pictures = [make_scene(64, 64, 1), make_scene(64, 64, 2)]
     tried: list[list[float]] = []
 
-    def attack(radius: Tensor, tell: object) -> list[Tensor]:
+    def make(radius: Tensor, tell: object) -> list[Tensor]:
         tried.append((radius * 255).tolist())
         return [r * torch.sign(torch.randn(x.shape, generator=torch.Generator().manual_seed(0)))
                 for r, x in zip(radius, pictures, strict=True)]  # fmt: skip
 
-    _, radii = bisect(pictures, attack, 0.5, steps=1, rounds=7, first=2 / 255, on_step=None)
+    _, radii = bisect(pictures, make, 0.5, steps=1, rounds=7, first=2 / 255, on_step=None)
     assert tried[0] == pytest.approx([2, 2])
     assert tried[1] == pytest.approx([4, 4]), "doubled until it is too much"
     assert all(float(r) * 255 > 16 for r in radii)
-    _, least = bisect(pictures, attack, 1e-5, steps=1, rounds=4, first=2 / 255, on_step=None)
+    _, least = bisect(pictures, make, 1e-5, steps=1, rounds=4, first=2 / 255, on_step=None)
     assert all(float(r) * 255 < 1 for r in least)
     for delta, x in zip(
-        bisect(pictures, attack, 0.1, steps=1, rounds=9, first=2 / 255, on_step=None)[0], pictures, strict=True
+        bisect(pictures, make, 0.1, steps=1, rounds=9, first=2 / 255, on_step=None)[0], pictures, strict=True
     ):
         assert 0.08 < float(lpips(x, as_8_bit(x + delta))) <= 0.1
 
@@ -122,7 +122,7 @@ def test_aspl_raises_the_loss_more_than_noise_and_leaves_the_model_alone(model: 
 
 
 def _error(model: Any, picture: Tensor) -> float:
-    """Mean denoising loss of the model as it is, over times and noises that no attack has drawn."""
+    """Mean denoising loss of the model as it is, over times and noises that no cloak has drawn."""
     scheduler, states = denoising.training_scheduler(model), denoising.context(model, ["a"])
     losses = []
     for seed in range(12):

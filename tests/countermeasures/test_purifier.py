@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from velatura.countermeasures import purifier_training as training
-from velatura.countermeasures.attack import prepare
 from velatura.countermeasures.purifier import LearnedSettings, Network, learned, load
+from velatura.countermeasures.treatment import prepare
 from velatura.errors import Cancelled, InputError, VelaturaError, WeightsError
 from velatura.perception.pixels import psnr
 
@@ -44,10 +44,10 @@ def test_it_learns_to_undo_a_rule_and_does_so_for_new_pictures(
     assert made.facts["psnr_after"] > made.facts["psnr_before"] + 3
     assert made.facts["held_out"] == 1
     new = make_scene(48, 60, 77)
-    attack = prepare("learned", model=str(trained))
-    assert float(psnr(new, attack(cloaked(new)))) > float(psnr(new, cloaked(new))) + 3
+    treatment = prepare("learned", model=str(trained))
+    assert float(psnr(new, treatment(cloaked(new)))) > float(psnr(new, cloaked(new))) + 3
     half = prepare("learned", {"strength": "0.5"}, model=str(trained))
-    assert float(psnr(half(new), new)) > float(psnr(attack(new), new))
+    assert float(psnr(half(new), new)) > float(psnr(treatment(new), new))
     assert trained.stat().st_size < 2_000_000
     assert not list(trained.parent.glob("*.partial"))
 

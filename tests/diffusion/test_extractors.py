@@ -235,7 +235,7 @@ def put_surrogate(folder: Path) -> Surrogate:
 
 
 def test_auto_is_the_best_of_each_family_and_never_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "DATA", tmp_path / "data")
+    monkeypatch.setattr(weights.table, "DATA", tmp_path / "data")
     assert extractors.available() == []
     with pytest.raises(WeightsError, match="embedded file of 'surrogate' is missing"):
         extractors.resolve(["auto"])
@@ -271,7 +271,7 @@ def test_a_hint_for_those_who_protect_with_the_miniature() -> None:
 def test_the_surrogate_stands_for_the_families_that_nothing_else_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture: Tensor
 ) -> None:
-    monkeypatch.setattr(weights, "DATA", tmp_path / "data")
+    monkeypatch.setattr(weights.table, "DATA", tmp_path / "data")
     module = put_surrogate(tmp_path / "data" / "surrogate")
     whole = extractors.load("surrogate")
     assert [family for family, _ in whole.parts] == list(weights.FAMILIES) == list(HEADS)
@@ -292,7 +292,7 @@ def test_the_surrogate_stands_for_the_families_that_nothing_else_does(
 def test_distances_are_taken_by_family_and_the_rest_of_the_latents_do_not_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture: Tensor
 ) -> None:
-    monkeypatch.setattr(weights, "DATA", tmp_path / "data")
+    monkeypatch.setattr(weights.table, "DATA", tmp_path / "data")
     put_surrogate(tmp_path / "data" / "surrogate")
     extractor = extractors.load("surrogate", families=["sdxl", "flux2"])
     goal = Goal(extractor, picture, picture.flip(-1))

@@ -238,7 +238,7 @@ def test_an_arm_may_name_its_effort(tiny_model: Path, art: list[Path], tmp_path:
         Experiment(art, "ada", arms, model=str(tiny_model), **SMALL | {"effort": "default"}), tmp_path / "out"
     )
     assert [setup.experiment.settings(arm).cloak.steps for arm in arms] == [EFFORTS[name].steps for name in efforts]
-    assert [setup.experiment.settings(arm).at_once for arm in arms] == [True, True, False]
+    assert [setup.experiment.settings(arm).warm_start for arm in arms] == [True, True, False]
     assert len({setup.folders.protected(arm).name.rpartition("-")[2] for arm in arms}) == 3
     with pytest.raises(InputError, match="leave out 'at fast'"):
         Setup(replace(setup.experiment, effort="fast"), tmp_path / "out")
@@ -264,7 +264,7 @@ def test_cloaks_on_other_models_than_the_mimics_do_not_begin_from_what_knows_the
     arms = {Arm.parse(text): begun for text, begun in words.items()}
     experiment = Experiment(art, "ada", list(arms), **SMALL)
     setup = Setup(experiment, tmp_path / "out")
-    assert {arm: setup.experiment.settings(arm).at_once for arm in arms} == arms
+    assert {arm: setup.experiment.settings(arm).warm_start for arm in arms} == arms
     before = {arm: setup.folders.protected(arm) for arm in arms}
     embedded = weights.sha256(weights.embedded("instant"))
     whole = weights.sha256
@@ -273,11 +273,11 @@ def test_cloaks_on_other_models_than_the_mimics_do_not_begin_from_what_knows_the
     velatura = [Arm.parse("velatura:0.1")]
     elsewhere = Setup(replace(experiment, arms=velatura, extractors=(str(tiny_model),)), tmp_path / "out")
     published = Setup(replace(experiment, arms=velatura, effort="paper"), tmp_path / "out")
-    assert not elsewhere.experiment.settings(*velatura).at_once
+    assert not elsewhere.experiment.settings(*velatura).warm_start
     asked = []
 
-    def noticed(*args: object, at_once: bool, **more: object) -> None:
-        asked.append(at_once)
+    def noticed(*args: object, warm_start: bool, **more: object) -> None:
+        asked.append(warm_start)
         raise Cancelled("seen")
 
     monkeypatch.setattr("velatura.evaluation.protecting.protect", noticed)
@@ -285,7 +285,7 @@ def test_cloaks_on_other_models_than_the_mimics_do_not_begin_from_what_knows_the
         with pytest.raises(Cancelled):
             protect_arm(made, velatura[0], lambda *_: None)
     assert asked == [True, False]
-    assert not published.experiment.settings(*velatura).at_once
+    assert not published.experiment.settings(*velatura).warm_start
 
 
 def test_words_are_looked_for_of_all_pictures_or_of_one(tiny_model: Path, art: list[Path], tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from velatura import plugins
 from velatura.cli.evaluate import evaluate_command
 from velatura.cli.purify import purify_command
 from velatura.countermeasures import plugged as countermeasures
-from velatura.countermeasures.attack import prepare
+from velatura.countermeasures.treatment import prepare
 from velatura.diffusion import extractors
 from velatura.errors import InputError
 from velatura.evaluation import Arm, Experiment, Setup, plugged, robustness, run

@@ -17,8 +17,8 @@ from torch import Tensor
 from velatura.cli.report import report_command
 from velatura.cli.robustness import robustness_command
 from velatura.countermeasures import COUNTERMEASURES
-from velatura.countermeasures.attack import prepare
 from velatura.countermeasures.purifier import Network, Purifier
+from velatura.countermeasures.treatment import prepare
 from velatura.diffusion import extractors
 from velatura.errors import Cancelled, InputError
 from velatura.evaluation import robustness
@@ -253,8 +253,8 @@ def test_what_a_product_cloak_begins_from_is_part_of_its_result(
 ) -> None:
     asked = []
 
-    def noticed(*args: object, at_once: bool, **more: object) -> None:
-        asked.append(at_once)
+    def noticed(*args: object, warm_start: bool, **more: object) -> None:
+        asked.append(warm_start)
         raise Cancelled("seen")
 
     monkeypatch.setattr(robustness, "protect", noticed)
@@ -265,10 +265,10 @@ def test_what_a_product_cloak_begins_from_is_part_of_its_result(
             run(replace(small, cloak_models=models))
     assert asked == [True, False]
     own = Robustness(art, "ada", model="mini")
-    assert own.at_once
+    assert own.warm_start
     assert "instant" in robustness._weights(own, extractors.load("mini"), [], False)
     others = ({"method": "glaze"}, {"effort": "paper"}, {"cloak_models": ("another",)})
     for changes in others:
         plan = Robustness(art, "ada", model="mini", **changes)
-        assert not plan.at_once
+        assert not plan.warm_start
         assert "instant" not in robustness._weights(plan, extractors.load("mini"), [], False)

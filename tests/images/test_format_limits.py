@@ -9,8 +9,9 @@ import pytest
 import pyvips
 
 from velatura.errors import ImageError
-from velatura.images import Delivery, as_saved, encode, exif, prepared, read
-from velatura.images.containers import Metadata
+from velatura.images import Delivery, as_saved, encode, prepared, read
+from velatura.images.metadata import exif
+from velatura.images.metadata.containers import Metadata
 
 
 @pytest.mark.parametrize(("format", "most"), [("jpeg", 65500), ("webp", 16383), ("avif", 16384)])

@@ -12,9 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from velatura.images import apply, exif, metadata, photoshop, read, resize_delta, working, working_size, xmp
-from velatura.images.containers import Metadata
+from velatura.images import apply, metadata, read, resize_delta, working, working_size
 from velatura.images.contract import check_pictures
+from velatura.images.metadata import exif, photoshop, xmp
+from velatura.images.metadata.containers import Metadata
 
 few = settings(max_examples=40, deadline=None)
 side = st.integers(1, 150)

@@ -15,7 +15,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from velatura.errors import ImageError
-from velatura.images import Delivery, color, encode, photoshop, prepared, read, xmp
+from velatura.images import Delivery, color, encode, prepared, read
+from velatura.images.metadata import photoshop, xmp
 
 IPTC = b"Photoshop 3.0\0" + photoshop.with_iptc(b"", b"\x1c\x02\x19\0\3sea")
 XMP, XMP_MORE = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"

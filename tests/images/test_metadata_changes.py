@@ -15,7 +15,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from velatura.errors import ImageError, InputError
-from velatura.images import Delivery, encode, exif, iptc, prepared, read, xmp
+from velatura.images import Delivery, encode, prepared, read
+from velatura.images.metadata import exif, iptc, xmp
 
 KINDS = ["png", "jpeg", "webp", "tiff", "avif"]
 WORDS = {"do_not_train": True, "rights": "© Ada & <Sons>, all rights reserved"}

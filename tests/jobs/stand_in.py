@@ -52,13 +52,13 @@ class StandIn:
 
     preview = protect
 
-    def experiment(self, job: Job, part: Picture, hold: Callable[[int, int], None]) -> dict[str, Any]:
+    def experiment(self, job: Job, part: Picture, lease: Callable[[int, int], None]) -> dict[str, Any]:
         self.note(f"begin {part.name}")
         if part.name == "bad" and not self.diary.with_name("mended").exists():
             raise ImageError("bad: the model is not here")
         for step in range(STEPS):
             time.sleep(0.6 if part.name == "slow" else 0.02)
-            hold(step + 1, STEPS)
+            lease(step + 1, STEPS)
         self.note(f"end {part.name}")
         return {}
 

@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("dbos", reason="needs the extra web")
 from velatura.errors import InputError
-from velatura.jobs.desk import Desk
+from velatura.jobs.queue import JobQueue
 from velatura.jobs.records import Job, Picture
 
 PATIENCE = 300.0
@@ -30,10 +30,10 @@ AFTER = {
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobQueue]:
     monkeypatch.setenv("VELATURA_DATA", str(tmp_path / "data"))
-    desk = Desk()
-    yield desk
+    queue = JobQueue()
+    yield queue
     for worker in WORKERS:
         worker.kill()
         worker.wait()
@@ -43,21 +43,21 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
 WORKERS: list[subprocess.Popen[bytes]] = []
 
 
-def start(desk: Desk, *command: object) -> subprocess.Popen[bytes]:
+def start(queue: JobQueue, *command: object) -> subprocess.Popen[bytes]:
     WORKERS.append(subprocess.Popen([sys.executable, *map(str, command)]))
     return WORKERS[-1]
 
 
-def order(desk: Desk, folder: Path, after: dict[str, list[str]]) -> Job:
+def order(queue: JobQueue, folder: Path, after: dict[str, list[str]]) -> Job:
     numbers = {name: number for number, name in enumerate(after)}
     parts = [Picture(number, name, folder, folder, "result") for name, number in numbers.items()]
-    return desk.submit(parts, {"after": [[numbers[n] for n in needs] for needs in after.values()]}, kind="evaluate")
+    return queue.submit(parts, {"after": [[numbers[n] for n in needs] for needs in after.values()]}, kind="evaluate")
 
 
-def wait(desk: Desk, job: Job, until: Callable[[Job], bool] = lambda job: not job.unfinished) -> Job:
+def wait(queue: JobQueue, job: Job, until: Callable[[Job], bool] = lambda job: not job.unfinished) -> Job:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
-        now = desk.ledger.job(job.id)
+        now = queue.store.job(job.id)
         assert now is not None
         if until(now):
             return now
@@ -65,16 +65,16 @@ def wait(desk: Desk, job: Job, until: Callable[[Job], bool] = lambda job: not jo
     raise AssertionError(f"waited {PATIENCE} s in vain: {now}")
 
 
-def test_parts_come_after_what_they_need_and_once_whatever_happens(desk: Desk, tmp_path: Path) -> None:
+def test_parts_come_after_what_they_need_and_once_whatever_happens(queue: JobQueue, tmp_path: Path) -> None:
     diary = tmp_path / "diary"
     script = Path(__file__).with_name("stand_in.py")
-    job = order(desk, tmp_path, AFTER)
-    worker = start(desk, script, desk.url, diary)
-    wait(desk, job, lambda job: any(p.name == "slow" and p.step >= 1 for p in job.pictures))
+    job = order(queue, tmp_path, AFTER)
+    worker = start(queue, script, queue.url, diary)
+    wait(queue, job, lambda job: any(p.name == "slow" and p.step >= 1 for p in job.pictures))
     worker.kill()
     worker.wait()
-    start(desk, script, desk.url, diary)
-    done = wait(desk, job)
+    start(queue, script, queue.url, diary)
+    done = wait(queue, job)
     assert done.state == "done"
     notes = diary.read_text().splitlines()
     for name, needs in AFTER.items():
@@ -84,22 +84,22 @@ def test_parts_come_after_what_they_need_and_once_whatever_happens(desk: Desk, t
             assert notes.index(f"end {needed}") < notes.index(f"begin {name}")
 
 
-def test_a_part_that_fails_ends_the_plan_and_resume_goes_on(desk: Desk, tmp_path: Path) -> None:
+def test_a_part_that_fails_ends_the_plan_and_resume_goes_on(queue: JobQueue, tmp_path: Path) -> None:
     diary = tmp_path / "diary"
-    job = order(desk, tmp_path, {"a": [], "bad": ["a"], "end": ["bad"]})
-    start(desk, Path(__file__).with_name("stand_in.py"), desk.url, diary).wait(PATIENCE)
-    failed = wait(desk, job)
+    job = order(queue, tmp_path, {"a": [], "bad": ["a"], "end": ["bad"]})
+    start(queue, Path(__file__).with_name("stand_in.py"), queue.url, diary).wait(PATIENCE)
+    failed = wait(queue, job)
     assert failed.state == "failed"
     assert "the model is not here" in failed.reason
     assert [p.state for p in failed.pictures] == ["done", "failed", "waiting"]
     (tmp_path / "mended").touch()
-    assert desk.resume(job.id)
-    start(desk, Path(__file__).with_name("stand_in.py"), desk.url, diary)
-    assert wait(desk, job).state == "done"
+    assert queue.resume(job.id)
+    start(queue, Path(__file__).with_name("stand_in.py"), queue.url, diary)
+    assert wait(queue, job).state == "done"
     assert diary.read_text().splitlines().count("begin a") == 1
 
 
-def test_every_path_of_a_protocol_is_kept_as_json(desk: Desk, tmp_path: Path) -> None:
+def test_every_path_of_a_protocol_is_kept_as_json(queue: JobQueue, tmp_path: Path) -> None:
     from velatura.evaluation import Arm, Experiment
     from velatura.jobs import experiments
 
@@ -111,7 +111,7 @@ def test_every_path_of_a_protocol_is_kept_as_json(desk: Desk, tmp_path: Path) ->
 
 
 def test_a_plug_in_that_is_another_on_this_machine_is_refused(
-    desk: Desk, tmp_path: Path, tiny_model: Path, make_scene: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    queue: JobQueue, tmp_path: Path, tiny_model: Path, make_scene: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from velatura import plugins
     from velatura.evaluation import Arm, Experiment, Setup, plugged
@@ -127,7 +127,7 @@ def test_a_plug_in_that_is_another_on_this_machine_is_refused(
         save(png(make_scene(64, 72, 20 + i)), path)
     arms = [Arm.parse("ordered.py:make:0.1")]
     setup = Setup(Experiment(art, "ada", arms, model=str(tiny_model), training=4), tmp_path / "out")
-    job = experiments.order(desk, setup)
+    job = experiments.order(queue, setup)
     whole = experiments._parts(job)
     assert [part.what for part in whole] == [picture.name for picture in job.pictures]
     file.write_text(f"{file.read_text()}\n# of another day\n")
@@ -139,7 +139,7 @@ def test_a_plug_in_that_is_another_on_this_machine_is_refused(
 
 @pytest.mark.slow
 def test_a_plan_of_the_evaluation_in_earnest(
-    desk: Desk, tmp_path: Path, tiny_model: Path, make_scene: Callable[..., Any]
+    queue: JobQueue, tmp_path: Path, tiny_model: Path, make_scene: Callable[..., Any]
 ) -> None:
     from velatura.evaluation import Arm, Experiment, Setup
     from velatura.evaluation.plan import carry_out
@@ -159,14 +159,14 @@ def test_a_plan_of_the_evaluation_in_earnest(
         ),
         tmp_path / "out",
     )  # fmt: skip
-    job = order_plan(desk, setup)
+    job = order_plan(queue, setup)
     assert [part.name.split(":")[0] for part in job.pictures] == [
         *("generating", "fine-tuning", "generating"),
         *("protecting", "treating", "fine-tuning", "generating", "judging"),
     ]
     assert job.order["after"] == [[], [], [1], [], [3], [4], [5], list(range(7))]
-    start(desk, "-m", "velatura.jobs.worker")
-    done = wait(desk, job)
+    start(queue, "-m", "velatura.jobs.worker")
+    done = wait(queue, job)
     assert (done.state, done.reason) == ("done", "")
     tree = json.loads((tmp_path / "out/result.json").read_text())
     assert {row["arm"] for row in tree["rows"]} >= {"base", "real", "clean", "noise"}

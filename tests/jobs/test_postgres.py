@@ -17,10 +17,9 @@ import pytest
 
 pytest.importorskip("dbos", reason="needs the extra web")
 from velatura.errors import InputError
-from velatura.jobs import heart
-from velatura.jobs.desk import local_queue
-from velatura.jobs.fairness import after_picture
+from velatura.jobs import heartbeat
 from velatura.jobs.files import MARK, Files, files
+from velatura.jobs.queue import after_picture, local_queue
 from velatura.jobs.records import Picture
 
 spec = importlib.util.spec_from_file_location("bench_workers", Path(__file__).parents[2] / "benchmarks/workers.py")
@@ -57,55 +56,55 @@ def test_death_around_the_moment_of_delivery(shop: Any, name: str) -> None:
     """Killed with the file written and the delivery not entered yet, or entered and the picture not done yet."""
     shop.start(2, 0.1)
     job = shop.order("a.png", name, "b.png")
-    shop.until(lambda: not shop.desk.ledger.job(job.id).unfinished)
+    shop.until(lambda: not shop.queue.store.job(job.id).unfinished)
     shop.look()
-    done = shop.desk.ledger.job(job.id)
+    done = shop.queue.store.job(job.id)
     assert [p.state for p in done.pictures] == ["done"] * 3
     assert [p.attempts for p in done.pictures] == [1, 2, 1]
     assert sum(worker.poll() is not None for worker in shop.workers) == 1
     assert all(len(contents) == 1 for contents in shop.seen.values())
-    numbers = [number for number, _ in shop.desk.ledger.deliveries(job.id)]
+    numbers = [number for number, _ in shop.queue.store.deliveries(job.id)]
     assert len(numbers) == len(set(numbers))
 
 
 def test_a_worker_that_was_frozen_delivers_nothing_when_it_wakes(shop: Any) -> None:
     shop.start(2, 0.1)
     job = shop.order("a.png", "freeze.png", "b.png")
-    shop.until(lambda: not shop.desk.ledger.job(job.id).unfinished)
+    shop.until(lambda: not shop.queue.store.job(job.id).unfinished)
     frozen = [worker for worker in shop.workers if _state(worker.pid) == "T"]
     assert len(frozen) == 1
-    assert len(heart.living(shop.desk.engine)) == 1
+    assert len(heartbeat.living(shop.queue.engine)) == 1
     os.kill(frozen[0].pid, signal.SIGCONT)
-    assert frozen[0].wait(bench.PATIENCE) == heart.STRUCK_OFF
+    assert frozen[0].wait(bench.PATIENCE) == heartbeat.STRUCK_OFF
     shop.look()
     assert all(len(contents) == 1 for contents in shop.seen.values())
-    assert len(shop.desk.ledger.deliveries(job.id)) == 3
-    assert {p.state for p in shop.desk.ledger.job(job.id).pictures} == {"done"}
+    assert len(shop.queue.store.deliveries(job.id)) == 3
+    assert {p.state for p in shop.queue.store.job(job.id).pictures} == {"done"}
 
 
 def test_a_worker_that_is_told_to_stop_hands_over_at_once(shop: Any) -> None:
     shop.start(1, 30.0)
     job = shop.order("a.png")
-    shop.until(lambda: shop.desk.ledger.job(job.id).pictures[0].step >= 1)
+    shop.until(lambda: shop.queue.store.job(job.id).pictures[0].step >= 1)
     shop.workers[0].terminate()
     assert shop.workers[0].wait(bench.PATIENCE) == 0
-    assert heart.living(shop.desk.engine) == []
+    assert heartbeat.living(shop.queue.engine) == []
     shop.start(1, 0.1)
-    shop.until(lambda: not shop.desk.ledger.job(job.id).unfinished)
-    assert shop.desk.ledger.job(job.id).pictures[0].attempts == 1  # being asked to stop is no attempt
+    shop.until(lambda: not shop.queue.store.job(job.id).unfinished)
+    assert shop.queue.store.job(job.id).pictures[0].attempts == 1  # being asked to stop is no attempt
 
 
 def test_files_that_others_cannot_see_stay_with_this_machine(shop: Any, tmp_path: Path) -> None:
     source = tmp_path / "mine.png"
     source.touch()
-    job = shop.desk.submit([Picture(0, "mine.png", source, tmp_path / "out.png", "x")], {"settings": {}})
-    (waiting,) = shop.desk.client.list_workflows(workflow_id_prefix=job.id)
+    job = shop.queue.submit([Picture(0, "mine.png", source, tmp_path / "out.png", "x")], {"settings": {}})
+    (waiting,) = shop.queue.client.list_workflows(workflow_id_prefix=job.id)
     assert waiting.queue_name == local_queue("batches")
     shared = shop.order("a.png")
-    (waiting,) = shop.desk.client.list_workflows(workflow_id_prefix=shared.id)
+    (waiting,) = shop.queue.client.list_workflows(workflow_id_prefix=shared.id)
     assert waiting.queue_name == "batches"
     shop.start(1, 0.1)
-    shop.until(lambda: not shop.desk.ledger.is_busy())
+    shop.until(lambda: not shop.queue.store.is_busy())
     assert (tmp_path / "out.png").exists()
 
 
@@ -114,21 +113,21 @@ def test_users_take_turns_here_too(shop: Any) -> None:
 
     def order(owner: str, count: int) -> str:
         pictures = [Picture(i, "a", files().root / "a", shop.out / f"{owner}{i}", "a") for i in range(count)]
-        return str(shop.desk.of(owner).submit(pictures, {"settings": {}}).id)
+        return str(shop.queue.of(owner).submit(pictures, {"settings": {}}).id)
 
     many, few, more = order("anna", 3), order("bo", 2), order("anna", 1)
-    queued = {w.workflow_id.partition(":")[0]: w.priority for w in shop.desk.client.list_workflows()}
+    queued = {w.workflow_id.partition(":")[0]: w.priority for w in shop.queue.client.list_workflows()}
     assert queued == {many: 1, few: 1, more: 4}
-    assert after_picture(shop.desk.engine, many) == 2
-    assert after_picture(shop.desk.engine, few) is None
+    assert after_picture(shop.queue.engine, many) == 2
+    assert after_picture(shop.queue.engine, few) is None
 
 
 def test_a_machine_with_another_folder_is_refused(shop: Any, tmp_path: Path) -> None:
-    files().check(shop.desk.engine)
+    files().check(shop.queue.engine)
     assert (files().root / MARK).exists()
-    files().check(shop.desk.engine)
+    files().check(shop.queue.engine)
     with pytest.raises(InputError, match="mount it"):
-        Files(str(tmp_path)).check(shop.desk.engine)
+        Files(str(tmp_path)).check(shop.queue.engine)
 
 
 def _state(pid: int) -> str:
@@ -136,9 +135,9 @@ def _state(pid: int) -> str:
 
 
 def test_the_clock_is_the_databases(shop: Any) -> None:
-    beating = heart.Heart(shop.desk.engine, "someone")
+    beating = heartbeat.Heartbeat(shop.queue.engine, "someone")
     beating.start()
-    (name, ago), *_ = heart.living(shop.desk.engine)
+    (name, ago), *_ = heartbeat.living(shop.queue.engine)
     assert name == "someone"
     assert 0 <= ago < 60
     beating.stop()

@@ -14,7 +14,7 @@ from torch import Tensor
 from velatura.diffusion import denoising
 from velatura.diffusion import pipeline as models
 from velatura.errors import Cancelled, InputError, VelaturaError, WeightsError
-from velatura.mimicry import finetune, generate, trainees
+from velatura.mimicry import checkpoint, finetune, generate, trainees
 
 pytest.importorskip("transformers")
 METHODS = ("full", "lora", "dreambooth", "textual-inversion", "pez")
@@ -98,7 +98,7 @@ def test_what_a_run_left_is_not_mixed_with_another(
     tiny_model: Path, art: list[Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(finetune, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(finetune, "_write", lambda *_: None)
+    monkeypatch.setattr(checkpoint, "write_model", lambda *_: None)
     train(tiny_model, art, tmp_path / "out")
     for other in ({"seed": 1}, {"method": "pez"}):
         with pytest.raises(InputError, match="other pictures or settings"):

@@ -16,7 +16,7 @@ from velatura.evaluation import Arm
 from velatura.evaluation.protecting import protect
 from velatura.images import read
 from velatura.jobs.records import Job, Picture
-from velatura.jobs.studio import Studio
+from velatura.jobs.tasks import ModelTasks
 from velatura.perception.lpips import lpips
 from velatura.protect import Protector, Settings, protector
 from velatura.protect.panels import png
@@ -38,12 +38,12 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("effort", "at_once", "begun"), [("fast", True, True), ("fast", False, False), ("paper", True, False)]
+    ("effort", "warm_start", "begun"), [("fast", True, True), ("fast", False, False), ("paper", True, False)]
 )
-def test_where_a_cloak_begins(make_scene, starts: list[Any], effort: str, at_once: bool, begun: bool) -> None:
+def test_where_a_cloak_begins(make_scene, starts: list[Any], effort: str, warm_start: bool, begun: bool) -> None:
     found = Protector(replace(SMALL, effort=effort))
     x, t = make_scene(64, 200), make_scene(64, 200, 5)
-    found.cloak(x, t, at_once=at_once)
+    found.cloak(x, t, warm_start=warm_start)
     assert len(starts) > 1, "a long picture has several windows"
     assert all((start is not None) == begun for start in starts)
     assert ("instant" in found.weights()) == (effort != "paper")
@@ -52,13 +52,13 @@ def test_where_a_cloak_begins(make_scene, starts: list[Any], effort: str, at_onc
 def test_a_start_is_worth_steps(make_scene) -> None:
     found = Protector(replace(SMALL, flip=0.5))
     left: dict[bool, float] = {}
-    for at_once in (True, False):
+    for warm_start in (True, False):
         for seed in range(3):
             x, t = make_scene(64, 72, seed), make_scene(64, 72, seed + 5)
-            y = x + found.cloak(x, t, at_once=at_once)
+            y = x + found.cloak(x, t, warm_start=warm_start)
             with torch.no_grad():
                 of, wanted, got = (found.style_model.encode(z) for z in (x, t, y))
-            left[at_once] = left.get(at_once, 0) + float((got - wanted).norm() / (of - wanted).norm())
+            left[warm_start] = left.get(warm_start, 0) + float((got - wanted).norm() / (of - wanted).norm())
     assert left[True] < 0.97 * left[False]
 
 
@@ -75,8 +75,8 @@ def test_a_start_is_worth_steps(make_scene) -> None:
 )
 def test_which_arms_begin_as_the_product_does(make_scene, starts: list[Any], method: str, begun: bool) -> None:
     pictures = [make_scene(64, 72, seed) for seed in range(2)]
-    for at_once in (True, False):
-        protect(Arm(method, 0.1), Protector(SMALL), pictures, 0, at_once=at_once)
+    for warm_start in (True, False):
+        protect(Arm(method, 0.1), Protector(SMALL), pictures, 0, warm_start=warm_start)
     assert [start is not None for start in starts] == [begun, begun, False, False]
 
 
@@ -113,7 +113,7 @@ def test_where_steps_are_small_there_is_less_of_the_start(make_scene) -> None:
     assert kept[1.0].max() <= start.max() + 1e-3, "nowhere more than it was"
 
 
-class _Hold:
+class _Lease:
     hurry = True
 
     def __call__(self, step: int, steps: int) -> None:
@@ -131,6 +131,6 @@ def test_a_preview_of_no_budget_is_a_copy(make_scene, tmp_path: Path, budget: fl
     order["settings"] |= {"style": "Aubrey Beardsley"}
     job = Job("1", "preview", 1, "working", order, 0.0, 1e12)
     picture = Picture(0, "a.png", source, tmp_path / "out/a.after.png", "a")
-    Studio().preview(job, picture, _Hold())  # type: ignore[arg-type]
+    ModelTasks().preview(job, picture, _Lease())  # type: ignore[arg-type]
     before, after = (read(place).image for place in (picture.task.beside("before.png"), picture.output))
     assert (before.numpy() == after.numpy()).all() == (budget == 0)

@@ -14,7 +14,7 @@ from velatura.perception.style import style_change
 from velatura.protect import Protector, Settings
 from velatura.protect import protector as protector_module
 from velatura.protect.panels import png
-from velatura.protect.trial import MOST_PICTURES, SETTINGS, cloaked, cloaks_from_home, from_home, seen, small
+from velatura.protect.trial import MOST_PICTURES, SETTINGS, cloaked, from_home, seen, small, style_shift_of_trial
 from velatura.styles import catalogue, choose, transfer
 
 
@@ -33,9 +33,9 @@ def test_a_trial_tells_a_far_style_from_ones_own(painted: list[Tensor]) -> None:
     own = torch.cat([transfer.style_vector(square) for square in squares]).mean(0).tolist()
     far = catalogue.load().find("wang-ximeng").vector
     home = seen(squares, eye)
-    assert cloaks_from_home(squares, home, far, eye) > 1.2 * cloaks_from_home(squares, home, own, eye) > 0
+    assert style_shift_of_trial(squares, home, far, eye) > 1.2 * style_shift_of_trial(squares, home, own, eye) > 0
     many = squares * MOST_PICTURES
-    assert cloaks_from_home(many, home, own, eye) == cloaks_from_home(many[:MOST_PICTURES], home, own, eye), (
+    assert style_shift_of_trial(many, home, own, eye) == style_shift_of_trial(many[:MOST_PICTURES], home, own, eye), (
         "a few are enough"
     )
 
@@ -46,11 +46,11 @@ def test_a_trial_asks_how_far_from_all_of_the_artists_pictures_not_from_the_few_
     eye, square = extractors.load("surrogate"), painted[0]
     vector = catalogue.load().find("wang-ximeng").vector
     aim = transfer.paint(square, torch.tensor([vector]))
-    near = cloaks_from_home([square], seen([square, aim, aim], eye), vector, eye)
+    near = style_shift_of_trial([square], seen([square, aim, aim], eye), vector, eye)
     own = seen([square], eye)
-    assert near < cloaks_from_home([square], own, vector, eye)
+    assert near < style_shift_of_trial([square], own, vector, eye)
     cloak = seen([cloaked(square, aim, eye, SETTINGS)], eye)
-    assert cloaks_from_home([square], own, vector, eye) == from_home(own, cloak) == float(style_change(own, cloak))
+    assert style_shift_of_trial([square], own, vector, eye) == from_home(own, cloak) == float(style_change(own, cloak))
 
 
 def test_a_protector_keeps_the_style_of_the_best_trial(make_scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,9 +60,9 @@ def test_a_protector_keeps_the_style_of_the_best_trial(make_scene, monkeypatch: 
     tried: dict[tuple[float, ...], float] = {}
 
     def watched(squares: Any, home: Any, vector: Any, eye: Any) -> float:
-        return tried.setdefault(tuple(vector), cloaks_from_home(squares, home, vector, eye))
+        return tried.setdefault(tuple(vector), style_shift_of_trial(squares, home, vector, eye))
 
-    monkeypatch.setattr(protector_module, "cloaks_from_home", watched)
+    monkeypatch.setattr(protector_module, "style_shift_of_trial", watched)
     choice = protector.choose(looks, on_trial=lambda: done.append(1))
     assert len(done) == len(tried) == 3
     assert "farthest in a trial of 3" in choice.reason

@@ -17,9 +17,9 @@ from velatura.cli.compare import compare_command
 from velatura.cli.inspect import inspect_command
 from velatura.cli.protect import protect_command
 from velatura.errors import ImageError
-from velatura.images import Delivery, guarded
+from velatura.images import Delivery, sandbox
 from velatura.jobs.records import Job, Picture
-from velatura.jobs.studio import Studio
+from velatura.jobs.tasks import ModelTasks
 from velatura.protect import Protector, Settings, protect
 from velatura.protect.panels import png
 
@@ -40,7 +40,7 @@ QUICK = [
 ]
 
 
-class Hold:
+class Lease:
     def __call__(self, step: int, steps: int) -> None: ...
 
     claim = suppress  # a context that holds nothing
@@ -67,7 +67,7 @@ def by_command(source: Path, out: Path, delivery: Delivery) -> bytes:
 def by_job(source: Path, out: Path, delivery: Delivery) -> bytes:
     order = {"settings": asdict(replace(SETTINGS, delivery=delivery))}
     picture = Picture(0, source.name, source, out / source.name, source.stem)
-    Studio().protect(Job("1", "protect", 1, "working", order, 0.0, 1e12), picture, Hold())  # type: ignore[arg-type]
+    ModelTasks().protect(Job("1", "protect", 1, "working", order, 0.0, 1e12), picture, Lease())  # type: ignore[arg-type]
     return picture.output.read_bytes()
 
 
@@ -110,13 +110,13 @@ def test_no_way_in_decodes_in_a_process_without_limits(
         "compare": lambda: run(compare_command, [str(located), str(located)]).exception,
         "a call": lambda: protect(whole, SETTINGS),
         "a job": lambda: by_job(located, tmp_path / "out", Delivery()),
-        "a preview": lambda: Studio().preview(
+        "a preview": lambda: ModelTasks().preview(
             Job("1", "preview", 1, "working", {"x": 0.5, "y": 0.5, "settings": asdict(SETTINGS)}, 0.0, 1e12),
             Picture(0, "a.jpg", located, tmp_path / "p/a.png", "a"),
-            Hold(),  # type: ignore[arg-type]
+            Lease(),  # type: ignore[arg-type]
         ),
     }
-    monkeypatch.setattr(guarded, "_asked", refuse)
+    monkeypatch.setattr(sandbox, "_asked", refuse)
     assert Protector(SETTINGS).look_at(located) is None, "the choice of T"
     for way, begin in ways.items():
         try:
@@ -131,7 +131,7 @@ def test_a_job_of_copies_without_a_cloak_chooses_no_style(located: Path, monkeyp
     picture = Picture(0, located.name, located, located.with_name("out.jpg"), located.stem)
     order = {"settings": asdict(replace(SETTINGS, style=None))}
     job = Job("1", "protect", 1, "working", order, 0.0, 1e12, pictures=[picture])
-    assert Studio().choose(job) == {}
-    told = Studio().protect(job, picture, Hold())  # type: ignore[arg-type]
+    assert ModelTasks().choose(job) == {}
+    told = ModelTasks().protect(job, picture, Lease())  # type: ignore[arg-type]
     assert told["verdict"]["word"] == "copied"
     assert (told["style"], told["families"], told["models"], told["unknown"]) == (None, {}, [], None)

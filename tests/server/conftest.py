@@ -15,7 +15,7 @@ pytest.importorskip("dbos", reason="needs the extra web")
 from fastapi.testclient import TestClient
 
 from velatura.images import read
-from velatura.jobs.desk import Desk
+from velatura.jobs.queue import JobQueue
 from velatura.protect.panels import png
 from velatura.server.app import Launch, create_app
 from velatura.server.schema import PANELS
@@ -47,10 +47,10 @@ SUMMARY = {
 
 @dataclass
 class Site:
-    """The application, a client that has the token, and a desk to look behind the counter."""
+    """The application, a client that has the token, and the queue behind it."""
 
     client: TestClient
-    desk: Desk
+    queue: JobQueue
     picture: bytes
     data: Path
 
@@ -69,7 +69,7 @@ class Site:
 
     def finish(self, id: str) -> None:
         """What a worker would leave."""
-        job = self.desk.ledger.job(id)
+        job = self.queue.store.job(id)
         assert job is not None
         for picture in job.pictures:
             picture.output.parent.mkdir(parents=True)
@@ -77,9 +77,9 @@ class Site:
             for kind in PANELS:
                 picture.task.beside(kind).write_bytes(self.picture)
             picture.task.beside("report.json").write_text(json.dumps({"velatura": "x"}))
-            self.desk.ledger.set_picture(id, picture.number, state="done", summary=SUMMARY, seconds=2.0)
+            self.queue.store.set_picture(id, picture.number, state="done", summary=SUMMARY, seconds=2.0)
         choice = {"style": SUMMARY["style"], "reason": "drawn with seed 0"}
-        self.desk.ledger.set_job(id, 1, state="done", choice=choice, finished=1.0)
+        self.queue.store.set_job(id, 1, state="done", choice=choice, finished=1.0)
 
     def files(self) -> list[str]:
         kept = ("jobs.sqlite", "worker")
@@ -110,14 +110,14 @@ class Shared(Site):
         return client
 
     def as_user(self, client: TestClient) -> Site:
-        return Site(client, self.desk, self.picture, self.data)
+        return Site(client, self.queue, self.picture, self.data)
 
 
 @pytest.fixture(scope="session")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with all its tables, made once."""
     path = tmp_path_factory.mktemp("empty") / "jobs.sqlite"
-    Desk(f"sqlite:///{path}").engine.dispose()
+    JobQueue(f"sqlite:///{path}").engine.dispose()
     return path
 
 
@@ -126,11 +126,11 @@ def site(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_scen
     monkeypatch.setenv("VELATURA_DATA", str(tmp_path / "data"))
     (tmp_path / "data").mkdir()
     shutil.copy(empty, tmp_path / "data/jobs.sqlite")
-    desk = Desk()
+    queue = JobQueue()
     launch = Launch(PORT, TOKEN, worker=False, limits=replace(Limits(), bytes=200_000, pixels=40_000, pictures=5))
-    client = TestClient(create_app(desk, launch), base_url=f"http://{HOST}", follow_redirects=False)
+    client = TestClient(create_app(queue, launch), base_url=f"http://{HOST}", follow_redirects=False)
     client.headers["Authorization"] = f"Bearer {TOKEN}"
-    return Site(client, desk, png(make_scene(60, 80, 1)), tmp_path / "data")
+    return Site(client, queue, png(make_scene(60, 80, 1)), tmp_path / "data")
 
 
 @pytest.fixture
@@ -138,21 +138,21 @@ def shared(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_sc
     pytest.importorskip("argon2", reason="needs the extra serve")
     from argon2 import PasswordHasher
 
+    from velatura.server.shared.create_app import ServerOptions, create_shared_app
     from velatura.server.shared.quotas import Quota
-    from velatura.server.shared.serving import Serving, create_shared_app
 
     monkeypatch.setenv("VELATURA_DATA", str(tmp_path / "data"))
     # Another process for each picture takes time; test_app_api.py has it, and test_security.py.
     monkeypatch.setattr("velatura.images.read_guarded", read)
     (tmp_path / "data").mkdir()
     shutil.copy(empty, tmp_path / "data/jobs.sqlite")
-    desk = Desk()
+    queue = JobQueue()
     limits = replace(Limits(), bytes=200_000, pixels=40_000, pictures=5, days=1.0)
     quota, trusted = Quota(pictures=8, kept=6, bytes=120_000), frozenset({"127.0.0.1"})
-    serving = Serving([ORIGIN], limits, quota, trusted=trusted, worker=False)
-    app, accounts = create_shared_app(desk, serving)
+    options = ServerOptions([ORIGIN], limits, quota, trusted=trusted, worker=False)
+    app, accounts = create_shared_app(queue, options)
     accounts.hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # many users in a moment
     picture = png(make_scene(60, 80, 1))
-    site = Shared(TestClient(app), desk, picture, tmp_path / "data", accounts, app, serving.pace)
+    site = Shared(TestClient(app), queue, picture, tmp_path / "data", accounts, app, options.pace)
     site.client = site.join("Ada", admin=True)
     return site

@@ -13,12 +13,12 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra web")
 from PIL import Image
 
-from velatura.jobs.desk import Desk, folder_of
+from velatura.jobs.queue import JobQueue, folder_of
 from velatura.jobs.records import Picture
 from velatura.server.app import _keep_a_worker
 from velatura.server.archive import distinct, zipped
 from velatura.server.catalogue import _swatches
-from velatura.server.schema import JobNews
+from velatura.server.schema import JobSummaryOut
 from velatura.server.uploads import shown
 from velatura.styles.catalogue import load
 
@@ -103,7 +103,7 @@ def test_browsers_keep_what_never_changes(site) -> None:
     site.finish(job["id"])
     assert site.client.get(f"{base}/after").headers["cache-control"] == kept
     assert site.client.get(f"{base}/result").headers["cache-control"] == "no-store"
-    site.desk.ledger.set_picture(job["id"], 0, state="working")  # written, and may be written again
+    site.queue.store.set_picture(job["id"], 0, state="working")  # written, and may be written again
     assert site.client.get(f"{base}/after").headers["cache-control"] == "no-store"
 
 
@@ -117,7 +117,7 @@ def test_ordering_and_the_idempotency_key(site) -> None:
     other = site.client.post("/api/jobs", json=wish)
     assert other.json()["id"] != first.json()["id"]
     assert len(site.client.get("/api/jobs").json()) == 2
-    job = site.desk.ledger.job(first.json()["id"])
+    job = site.queue.store.job(first.json()["id"])
     assert job is not None
     assert (job.order["settings"]["budget"], job.order["settings"]["style"]) == (0.05, "caravaggio")
     assert site.client.delete(f"/api/pictures/{picture}").status_code == 409  # needed
@@ -149,7 +149,7 @@ def test_wrong_orders_are_refused_before_anything_is_queued(site, wish: dict) ->
     preview = {"picture": picture, **{k: v for k, v in wish.items() if k != "pictures"}}
     if "pictures" not in wish:
         assert site.client.post("/api/previews", json=preview).status_code == 422
-    assert site.desk.ledger.unfinished() == []
+    assert site.queue.store.unfinished() == []
 
 
 def test_too_many_pictures_and_too_much_json(site) -> None:
@@ -166,7 +166,7 @@ def test_cancel_resume_delete(site) -> None:
     assert site.client.post(f"/api/jobs/{id}/cancel").json()["state"] == "cancelled"
     assert site.client.post(f"/api/jobs/{id}/cancel").status_code == 409
     assert site.client.post(f"/api/jobs/{id}/resume").json()["state"] == "waiting"
-    site.desk.ledger.set_job(id, 2, state="done")
+    site.queue.store.set_job(id, 2, state="done")
     assert site.files() != []
     assert site.client.delete(f"/api/jobs/{id}").status_code == 204
     assert site.client.get(f"/api/jobs/{id}").status_code == 404
@@ -291,34 +291,34 @@ def test_the_api_describes_all_that_the_pages_do(site) -> None:
 
 
 def test_news_counts_as_jobs_do(site) -> None:
-    assert site.desk.ledger.briefs() == []
+    assert site.queue.store.summaries() == []
     first, second, third = site.order("a.png", "b.png", "c.png", "d.png"), site.order(), site.order()
-    ledger = site.desk.ledger
-    ledger.set_job(first["id"], 1, state="working")
-    ledger.set_picture(first["id"], 0, state="done", seconds=30.0, step=45, steps=45)
-    ledger.set_picture(first["id"], 1, state="working", seconds=10.0, step=9, steps=45)
-    ledger.set_picture(first["id"], 2, state="failed", seconds=99.0)
+    store = site.queue.store
+    store.set_job(first["id"], 1, state="working")
+    store.set_picture(first["id"], 0, state="done", seconds=30.0, step=45, steps=45)
+    store.set_picture(first["id"], 1, state="working", seconds=10.0, step=9, steps=45)
+    store.set_picture(first["id"], 2, state="failed", seconds=99.0)
     site.finish(second["id"])
-    told = [JobNews.of(brief).model_dump() for brief in ledger.briefs()]
-    counted = [JobNews.of(job).model_dump() for job in ledger.jobs()]
-    assert [news["id"] for news in told] == [third["id"], second["id"], first["id"]]
-    for news, expected in zip(told, counted, strict=True):
-        assert news.pop("seconds_left") == pytest.approx(expected.pop("seconds_left"))
-        assert news == expected
+    told = [JobSummaryOut.of(summary).model_dump() for summary in store.summaries()]
+    counted = [JobSummaryOut.of(job).model_dump() for job in store.jobs()]
+    assert [summary["id"] for summary in told] == [third["id"], second["id"], first["id"]]
+    for summary, expected in zip(told, counted, strict=True):
+        assert summary.pop("seconds_left") == pytest.approx(expected.pop("seconds_left"))
+        assert summary == expected
 
 
 def test_pages_show_how_things_stand(site) -> None:
     assert "Nothing here yet" in site.client.get("/queue").text
     job = site.order("Girl & pearl.png", "b.png")
     assert "Girl &amp; pearl.png" in site.client.get("/queue").text
-    site.desk.ledger.set_job(job["id"], 1, state="working")
-    site.desk.ledger.set_picture(job["id"], 0, state="working", step=9, steps=45, seconds=10.0)
+    site.queue.store.set_job(job["id"], 1, state="working")
+    site.queue.store.set_picture(job["id"], 0, state="working", step=9, steps=45, seconds=10.0)
     page = site.client.get(f"/jobs/{job['id']}/list").text
     assert "step 9 of 45" in page
     assert "Cancel" in page
-    site.desk.ledger.set_picture(job["id"], 0, state="failed", error="cannot be decoded")
+    site.queue.store.set_picture(job["id"], 0, state="failed", error="cannot be decoded")
     assert "cannot be decoded" in site.client.get(f"/jobs/{job['id']}").text
-    site.desk.ledger.set_job(job["id"], 1, state="done")
+    site.queue.store.set_job(job["id"], 1, state="done")
     assert "Try again" in site.client.get(f"/jobs/{job['id']}").text
     assert site.client.get(f"/jobs/{job['id']}/1").status_code == 404
     other = site.order()
@@ -339,20 +339,20 @@ def test_pages_show_how_things_stand(site) -> None:
     assert "0.120" in page
     assert page.count("What is not known: how the full autoencoders see it.") == 1
     figures = {"lpips": 0.1, "psnr_db": 24.0, "colour_cast": 4.0}  # of a file that is not larger, and of older results
-    record = site.desk.ledger.job(other["id"])
+    record = site.queue.store.job(other["id"])
     assert record is not None
     since = ("notes", "families", "kind", "unknown")
     older = {key: value for key, value in record.pictures[0].summary.items() if key not in since}
     older |= {"figures": figures, "verdict": {"word": "fair", "sentence": "fair; measured on mini", "advice": ""}}
-    site.desk.ledger.set_picture(other["id"], 0, state="done", summary=older)
+    site.queue.store.set_picture(other["id"], 0, state="done", summary=older)
     page = site.client.get(f"/jobs/{other['id']}/0").text
     assert "Fair; measured on mini." in page
     assert "More visible than asked for" in page
     assert "from close by" not in page
     copied = {"verdict": {"word": "copied", "sentence": "a copy without a cloak (intensity 0)", "advice": ""}}
     copied |= {"flags": [], "notes": [], "figures": {"lpips": 0.0, "flip": 0.0}, "style": None, "families": {}}
-    site.desk.ledger.set_picture(other["id"], 0, state="done", summary=copied | {"kind": "line art", "models": []})
-    site.desk.ledger.set_job(other["id"], 1, choice={})
+    site.queue.store.set_picture(other["id"], 0, state="done", summary=copied | {"kind": "line art", "models": []})
+    site.queue.store.set_job(other["id"], 1, choice={})
     page = site.client.get(f"/jobs/{other['id']}/0").text
     assert "A copy without a cloak (intensity 0)." in page
     for words in ("What a model sees", "Target", "What is not known", "A viewer"):
@@ -388,10 +388,10 @@ def test_a_worker_that_cannot_be_started_is_tried_again(site, monkeypatch, caplo
         return worker
 
     monkeypatch.setattr("velatura.server.app.LOOK_AFTER", 0.01)
-    monkeypatch.setattr(Desk, "ensure_worker", start)
+    monkeypatch.setattr(JobQueue, "ensure_worker", start)
 
     async def live() -> None:
-        task = asyncio.create_task(_keep_a_worker(site.desk))
+        task = asyncio.create_task(_keep_a_worker(site.queue))
         while len(tries) < 2:
             await asyncio.sleep(0.01)
         task.cancel()
@@ -416,7 +416,7 @@ def test_a_zip_is_made_in_pieces(tmp_path) -> None:
 def test_a_job_of_the_command_line_is_shown_without_the_panels_that_it_lacks(site, tmp_path) -> None:
     (tmp_path / "a.png").write_bytes(site.picture)
     picture = Picture(0, "a.png", tmp_path / "a.png", tmp_path / "out/a.png", "a")
-    id = site.desk.submit([picture], {"settings": {}, "panels": ["sheet.png"]}).id
+    id = site.queue.submit([picture], {"settings": {}, "panels": ["sheet.png"]}).id
     site.finish(id)
     page = site.client.get(f"/jobs/{id}/0").text
     assert "Before and after" in page

@@ -89,7 +89,7 @@ def test_the_address_of_the_launch_sets_a_cookie_and_hides_the_token(site) -> No
 @pytest.mark.parametrize("late", [False, True])
 def test_the_address_that_a_browser_is_started_with_lets_in_once_and_for_a_minute(site, late: bool) -> None:
     launch = Launch(PORT, TOKEN, worker=False)
-    client = type(site.client)(create_app(site.desk, launch), base_url=f"http://{HOST}", follow_redirects=False)
+    client = type(site.client)(create_app(site.queue, launch), base_url=f"http://{HOST}", follow_redirects=False)
     assert launch.opening != launch.address
     if late:
         launch.ticket.until -= TICKET_SECONDS

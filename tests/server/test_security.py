@@ -14,7 +14,7 @@ pytest.importorskip("argon2", reason="needs the extra serve")
 from fastapi.testclient import TestClient
 from itsdangerous import URLSafeSerializer
 
-from velatura.images import guarded
+from velatura.images import sandbox
 from velatura.server.shared import accounts as of_accounts
 from velatura.server.shared import webhooks
 
@@ -184,7 +184,7 @@ HOSTILE = [
 
 
 def test_hostile_pictures_are_refused_and_not_kept(shared, monkeypatch) -> None:
-    monkeypatch.setattr("velatura.images.read_guarded", guarded.read_guarded)  # the real one
+    monkeypatch.setattr("velatura.images.read_guarded", sandbox.read_guarded)  # the real one
     for data, status in HOSTILE:
         answer = shared.client.post("/api/pictures", params={"name": "art.png"}, content=data)
         assert answer.status_code == status, (data[:20], answer.text)
@@ -257,7 +257,7 @@ def test_a_name_that_turns_inward_is_not_called(shared, monkeypatch: pytest.Monk
     answers = [(2, 1, 6, "", ("93.184.216.34", 443)), (2, 1, 6, "", ("127.0.0.1", 443))]
     monkeypatch.setattr(webhooks.socket, "getaddrinfo", lambda *a, **k: asked.append(a) or answers)
     monkeypatch.setattr(webhooks.socket, "create_connection", lambda *a: called.append(a))
-    caller = shared.app.state.house.expect.__self__
+    caller = shared.app.state.policy.expect.__self__
     assert not caller.deliver(job["id"], 0)
     assert asked
     assert not called

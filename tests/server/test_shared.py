@@ -21,15 +21,15 @@ import pytest
 pytest.importorskip("argon2", reason="needs the extra serve")
 from limits import parse
 
+from velatura.jobs.expiry import sweep
 from velatura.jobs.files import files
-from velatura.jobs.ledger import Ledger
-from velatura.jobs.workflows import sweep
-from velatura.server.house import Visitor
+from velatura.jobs.store import Store
+from velatura.server.policy import Visitor
 from velatura.server.shared import tables, webhooks
 from velatura.server.shared.accounts import Accounts
-from velatura.server.shared.entrance import own
+from velatura.server.shared.create_app import ServerOptions
+from velatura.server.shared.login_pages import own
 from velatura.server.shared.quotas import MOST_ARRIVING, Quota, TooMuch
-from velatura.server.shared.serving import Serving
 
 ORIGIN, PASSWORD = "https://studio.example", "correct horse battery"
 
@@ -147,13 +147,13 @@ def test_the_room_that_is_left_bounds_an_upload(shared) -> None:
 
 
 def test_two_orders_at_once_cannot_both_have_the_last(shared) -> None:
-    house, user = shared.app.state.house, shared.accounts.users()[0].id
-    house = replace(house, quota=Quota(pictures=10))
+    policy, user = shared.app.state.policy, shared.accounts.users()[0].id
+    policy = replace(policy, quota=Quota(pictures=10))
     done: list[bool] = []
 
     def order() -> None:
         try:
-            house.spend(user, 3)
+            policy.spend(user, 3)
             done.append(True)
         except TooMuch:
             done.append(False)
@@ -165,7 +165,7 @@ def test_two_orders_at_once_cannot_both_have_the_last(shared) -> None:
         thread.join()
     assert len(done) == 8
     assert sum(done) == 3
-    assert house.spent(user) == 9
+    assert policy.spent(user) == 9
 
 
 def test_pace(shared) -> None:
@@ -189,11 +189,11 @@ def test_everything_goes_at_a_click_and_in_its_time(shared) -> None:
     anna.client.post("/api/previews", json={"picture": anna.hand_in("e.png")["id"]})
     assert anna.client.delete("/api/account/pictures").status_code == 204
     assert anna.client.get("/api/jobs").json() == []
-    assert shared.desk.ledger.job(waiting["id"]) is None
+    assert shared.queue.store.job(waiting["id"]) is None
     assert [path.split("/")[0] for path in shared.files()] == ["server.secret", "uploads", "uploads"]
     bo.finish(kept["id"])
-    assert sweep(shared.desk.ledger, time.time() + 23 * 3600) == (0, 0)
-    assert sweep(shared.desk.ledger, time.time() + 25 * 3600) == (1, 1)
+    assert sweep(shared.queue.store, time.time() + 23 * 3600) == (0, 0)
+    assert sweep(shared.queue.store, time.time() + 25 * 3600) == (1, 1)
     assert shared.files() == ["server.secret"]
 
 
@@ -241,12 +241,12 @@ def test_artists_of_two_users_are_two(shared) -> None:
 
     anna, bo = (shared.as_user(shared.join(name)) for name in ("Anna", "Bo"))
     job = anna.order("a.png", "b.png", "c.png", artist="J. Doe")
-    settings = shared.desk.ledger.job(job["id"]).order["settings"]
+    settings = shared.queue.store.job(job["id"]).order["settings"]
     book = load()
     places = {n: [v + 0.1 * n for v in book.styles[0].centroid] for n in range(3)}
     choice = choose(book, places[1], name="caravaggio", reason="")
     remember(settings["artist"], choice, 0)
-    shared.desk.ledger.set_job(job["id"], 1, choice={"places": places})
+    shared.queue.store.set_job(job["id"], 1, choice={"places": places})
     assert anna.client.get("/api/artists").json() == ["J. Doe"]
     told = anna.client.get("/api/artist?name=J. Doe").json()
     assert (told["style"]["name"], told["measured"], len(told["pictures"])) == ("caravaggio", 3, 3)
@@ -291,7 +291,7 @@ def test_a_webhook_is_called_when_a_job_is_over_until_it_is_answered(shared) -> 
     listener = Listener(500, 302, 204)
     anna = shared.as_user(shared.join("Anna"))
     job = anna.order("private name.png", webhook=listener.url)
-    caller = shared.app.state.house.expect.__self__
+    caller = shared.app.state.policy.expect.__self__
     assert caller.due() == []
     anna.finish(job["id"])
     assert caller.due() == [(job["id"], 0)]
@@ -331,7 +331,7 @@ def test_a_host_that_answers_byte_by_byte_is_given_up(shared, monkeypatch: pytes
         anna = shared.as_user(shared.join("Anna"))
         job = anna.order("a.png", webhook=f"http://127.0.0.1:{server.getsockname()[1]}/")
         anna.finish(job["id"])
-        assert not shared.app.state.house.expect.__self__.deliver(job["id"], 0)
+        assert not shared.app.state.policy.expect.__self__.deliver(job["id"], 0)
         assert ended.wait(60)
         quiet.set()
 
@@ -358,7 +358,7 @@ def test_a_call_that_never_comes_back_holds_up_no_other(shared, monkeypatch: pyt
     listener, anna = Listener(204), shared.as_user(shared.join("Anna"))
     slow = anna.order("a.png", webhook="https://example.com/")
     anna.finish(slow["id"])
-    caller = shared.app.state.house.expect.__self__
+    caller = shared.app.state.policy.expect.__self__
     stuck, deliver = threading.Event(), type(caller).deliver
     held = lambda self, id, n: stuck.wait() if id == slow["id"] else deliver(self, id, n)  # noqa: E731
     monkeypatch.setattr(type(caller), "deliver", held)
@@ -391,8 +391,8 @@ def test_previews_which_go_first_are_not_without_number(shared) -> None:
 
 def test_room_is_asked_for_again_when_a_picture_is_there(shared, monkeypatch: pytest.MonkeyPatch) -> None:
     anna = shared.as_user(shared.join("Anna"))
-    house, rooms = shared.app.state.house, [10**6, 10]  # bytes
-    monkeypatch.setattr(type(house), "room", lambda *_: rooms.pop(0))
+    policy, rooms = shared.app.state.policy, [10**6, 10]  # bytes
+    monkeypatch.setattr(type(policy), "room", lambda *_: rooms.pop(0))
     answer = anna.client.post("/api/pictures", content=shared.picture)
     assert (answer.status_code, rooms) == (413, [])
     assert not [name for name in anna.files() if name.startswith("uploads")]
@@ -428,44 +428,44 @@ def test_the_same_order_twice_at_once_is_paid_for_once(shared, monkeypatch: pyte
     wish = {"pictures": [anna.hand_in()["id"]], "webhook": "https://example.com/"}
     headers = {"Idempotency-Key": "1"}
     first = anna.client.post("/api/jobs", json=wish, headers=headers)
-    known, calls = Ledger.by_key, []
+    known, calls = Store.by_key, []
     # The second has looked before the first was entered.
     late = lambda self, key: calls.append(key) or (known(self, key) if len(calls) > 1 else None)  # noqa: E731
-    monkeypatch.setattr(Ledger, "by_key", late)
+    monkeypatch.setattr(Store, "by_key", late)
     second = anna.client.post("/api/jobs", json=wish, headers=headers)
     assert (first.status_code, second.status_code, len(calls)) == (201, 200, 2)
     assert first.json()["id"] == second.json()["id"]
     assert anna.client.get("/api/account").json()["pictures_today"] == 1
     refused = {"pictures": [anna.hand_in()["id"]], "webhook": "https://10.0.0.1/"}
     assert anna.client.post("/api/jobs", json=refused).status_code == 422
-    object.__setattr__(shared.app.state.house, "quota", Quota(pictures=1))
+    object.__setattr__(shared.app.state.policy, "quota", Quota(pictures=1))
     assert anna.client.post("/api/jobs", json=refused | {"webhook": "https://example.com/"}).status_code == 429
     assert anna.client.get("/api/account").json()["pictures_today"] == 1
-    with shared.desk.engine.connect() as connection:
+    with shared.queue.engine.connect() as connection:
         assert [row.job for row in connection.execute(tables.webhooks.select())] == [first.json()["id"]]
 
 
 def test_pictures_on_their_way_are_counted(shared) -> None:
     anna = shared.as_user(shared.join("Anna"))
-    house, who = shared.app.state.house, Visitor(shared.accounts.users()[1].id)
-    free = house.room(who)
+    policy, who = shared.app.state.policy, Visitor(shared.accounts.users()[1].id)
+    free = policy.room(who)
     with contextlib.ExitStack() as stack:
-        arrivals = [stack.enter_context(house.arriving(who)) for _ in range(MOST_ARRIVING)]
+        arrivals = [stack.enter_context(policy.arriving(who)) for _ in range(MOST_ARRIVING)]
         refused = anna.client.post("/api/pictures", content=shared.picture)
         assert (refused.status_code, "8 may be on their way" in refused.text) == (429, True)
         shared.as_user(shared.join("Bo")).hand_in()
         arrivals[0].size = 1000
-        assert (house.room(who), house.room(who, arrivals[0])) == (free - 1000, free)
+        assert (policy.room(who), policy.room(who, arrivals[0])) == (free - 1000, free)
         arrivals[1].size = 120_000
         with pytest.raises(TooMuch, match="are kept at a time"):
-            house.room(who)
-    assert house.room(who) == free
+            policy.room(who)
+    assert policy.room(who) == free
     anna.hand_in()
 
 
 def test_older_jobs_are_reached_page_by_page(shared, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("velatura.server.pages.PAGE", 2)
-    monkeypatch.setattr(Ledger.jobs, "__kwdefaults__", Ledger.jobs.__kwdefaults__ | {"most": 2})
+    monkeypatch.setattr(Store.jobs, "__kwdefaults__", Store.jobs.__kwdefaults__ | {"most": 2})
     anna = shared.as_user(shared.join("Anna"))
     jobs = [anna.order(f"{n}.png") for n in range(4)][::-1]
     for job in jobs:
@@ -489,7 +489,7 @@ def test_a_zip_fetches_what_lies_elsewhere(shared, monkeypatch: pytest.MonkeyPat
     job = anna.order("a.png", "b.png")
     anna.finish(job["id"])
     assert anna.client.get(f"/api/jobs/{job['id']}/zip").status_code == 200
-    for picture in shared.desk.ledger.job(job["id"]).pictures:
+    for picture in shared.queue.store.job(job["id"]).pictures:
         if picture.number:
             files().push(picture.output)
         picture.output.unlink()
@@ -502,8 +502,8 @@ def test_waiting_pages_are_counted_and_are_not_endless(shared) -> None:
 
     from fastapi import HTTPException
 
-    from velatura.server.house import VISITOR, Visitor
-    from velatura.server.news import MOST_OPEN, listening
+    from velatura.server.job_events import MOST_OPEN, listening
+    from velatura.server.policy import VISITOR, Visitor
 
     async def wait() -> int:
         request = SimpleNamespace(app=shared.app, scope={VISITOR: Visitor("anna")})
@@ -515,7 +515,7 @@ def test_waiting_pages_are_counted_and_are_not_endless(shared) -> None:
         with pytest.raises(StopAsyncIteration):  # one is closed
             await anext(pages[0])
         await anext(listening(request))
-        return shared.app.state.news.open["anna"]
+        return shared.app.state.events.open["anna"]
 
     assert asyncio.run(wait()) <= MOST_OPEN
 
@@ -530,7 +530,7 @@ def test_logs_hold_routes_and_no_names(
 ) -> None:
     import logging
 
-    from velatura.server.shared.journal import log_lines
+    from velatura.server.shared.logging_metrics import log_lines
 
     # What follows must not log to this test's closed stream.
     monkeypatch.setattr(logging.root, "handlers", [*logging.root.handlers])
@@ -558,11 +558,11 @@ def test_one_is_sent_on_to_this_server_alone(path: str) -> None:
 )
 def test_an_origin_is_encrypted_and_nothing_else(origin: str) -> None:
     with pytest.raises(ValueError, match="origin"):
-        Serving([origin])
+        ServerOptions([origin])
 
 
 def test_an_invitation_survives_a_restart(shared) -> None:
     token = shared.accounts.invite()
-    again = Accounts(shared.desk.engine, (shared.data / "server.secret").read_text())
+    again = Accounts(shared.queue.engine, (shared.data / "server.secret").read_text())
     assert again.invitation(token).user is None
     assert (shared.data / "server.secret").stat().st_mode & 0o077 == 0

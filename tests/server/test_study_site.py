@@ -15,7 +15,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from velatura.cli.study import study_group
-from velatura.server.studies import Studies, Study
+from velatura.jobs.files import files
+from velatura.study.answers import Studies, Study
 
 HOST = "127.0.0.1:8377"  # conftest's
 TEXT = {"Accept": "text/html"}
@@ -54,7 +55,7 @@ def new(art: list[Path], *options: object) -> list[str]:
 
 
 def study_of(site: Any, link: str) -> tuple[Studies, Study, int]:
-    studies = Studies(site.desk.engine)
+    studies = Studies(site.queue.engine, files())
     found = studies.rater_of(link.removeprefix("/study/"))
     assert found is not None
     return studies, *found
@@ -107,7 +108,7 @@ def test_from_folders_to_figures(site: Any, art: list[Path], tmp_path: Path) -> 
     assert f"{study.id}  45 answers, 3 of 3 raters" in run("list")
     assert run("links", study.id, "--more", 1).count("15 of 15") == 3
     run("delete", study.id, "--yes")
-    assert not study.folder.exists()
+    assert not studies.folder(study).exists()
     assert site.client.get(links[0]).status_code == 404
 
 

@@ -34,14 +34,14 @@ def app_command(port: int | None, no_browser: bool, keep_days: float, database: 
     from velatura.server.app import Launch, create_app  # isort: skip
     import uvicorn
 
-    from velatura.jobs.desk import Desk
+    from velatura.jobs.queue import JobQueue
     from velatura.server.uploads import Limits
 
     if keep_days <= 0:
         raise InputError(f"keep-days: expected more than 0, got {keep_days:g}")
     listener = _listener(port)
     launch = Launch(listener.getsockname()[1], secrets.token_urlsafe(24), limits=Limits(days=keep_days))
-    app = create_app(Desk(database), launch)
+    app = create_app(JobQueue(database), launch)
     click.echo(f"Velatura is at {launch.address}\nCtrl-C ends it.", err=True)
     if not no_browser:
         threading.Timer(0.5, webbrowser.open, [launch.opening]).start()

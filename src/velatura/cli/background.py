@@ -21,9 +21,9 @@ class Background:
     """Jobs of one setting into one folder, in the database of ``url``."""
 
     def __init__(self, url: str | None, settings: Settings, output: Path, options: dict[str, Any]) -> None:
-        from velatura.jobs.desk import Desk
+        from velatura.jobs.queue import JobQueue
 
-        self.desk, self.settings = Desk(url), settings
+        self.queue, self.settings = JobQueue(url), settings
         # The worker runs elsewhere: paths must not hang on where this command was called.
         catalogue = str(settings.catalogue.resolve()) if settings.catalogue else None
         # What the table knows wins over a folder of that name, as it does in the foreground; painters are in no table.
@@ -44,8 +44,8 @@ class Background:
         for number, task in enumerate(todo):
             name, source, output = printable(Path(task.source.name)), task.source.resolve(), task.output.resolve()
             pictures.append(Picture(number, name, source, output, task.name, stamp(source)))
-        job = self.desk.submit(pictures, self.order)
-        self.desk.call_worker()
+        job = self.queue.submit(pictures, self.order)
+        self.queue.call_worker()
         return job
 
 

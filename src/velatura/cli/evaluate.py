@@ -166,15 +166,15 @@ def evaluate_command(
 
 def _queue(setups: Sequence[Setup], database: str | None) -> None:
     """A job an artist, whose parts spread over the workers; one is started here if this machine has none."""
-    from velatura.jobs.desk import Desk
     from velatura.jobs.experiments import order
+    from velatura.jobs.queue import JobQueue
 
-    desk = Desk(database)
+    queue = JobQueue(database)
     for setup in setups:
-        job = order(desk, setup)
+        job = order(queue, setup)
         click.echo(job.id)
         click.echo(f"queued {len(job.pictures)} parts; velatura jobs show {job.id[:8]} tells how it stands", err=True)
-    desk.call_worker()
+    queue.call_worker()
 
 
 def _experiment(

@@ -123,6 +123,20 @@ def opened(paths: Sequence[Path], side: int, *, on_picture: Callable[[Path, str 
     return found
 
 
+def opened_at(paths: Sequence[Path], side: int) -> tuple[list[Path], list[Tensor]]:
+    """The pictures that can be read, at the short side ``side``; a line for each that cannot."""
+    from velatura.images.formats import READ
+
+    def on_picture(path: Path, reason: str | None) -> None:
+        if reason is not None:
+            click.echo(f"left out: {reason}", err=True)
+
+    found = opened(paths, side, on_picture=on_picture)
+    if not found:
+        raise InputError(f"expected pictures ({READ}), found none that can be read")
+    return list(found), list(found.values())
+
+
 def artist_of(art: Sequence[Path]) -> str:
     """An artist's name by the folder of the pictures: ``ada-lovelace/`` is ada lovelace."""
     first = art[0].resolve()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
-from tqdm import tqdm
 
+from velatura.cli import progress
 from velatura.cli.files import new_file, pictures
 from velatura.cli.options import DEVICE, SEED
 from velatura.errors import Cancelled, VelaturaError
@@ -64,7 +63,7 @@ def invert_command(
         except (OSError, VelaturaError) as error:
             click.echo(f"left out: {error}", err=True)
     settings = PezSettings(**given)
-    with tqdm(total=settings.steps, unit="step", disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
+    with progress.bar(settings.steps, "step") as bar:
 
         def on_step(done: int, total: int, loss: float) -> None:
             bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)

@@ -14,7 +14,7 @@ from velatura.cli.options import DATABASE
 from velatura.errors import InputError
 
 if TYPE_CHECKING:
-    from velatura.jobs.desk import Desk
+    from velatura.jobs.queue import JobQueue
     from velatura.jobs.records import Job
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
@@ -33,8 +33,8 @@ def jobs_group() -> None:
 @AS_JSON
 def list_command(database: str | None, as_json: bool) -> None:
     """All jobs, newest first: state, pictures (of an experiment: parts) done, failed, time left, folder."""
-    ledger = _desk(database).ledger
-    kinds = [ledger.jobs(kind=kind, most=100_000) for kind in ("protect", "evaluate")]
+    store = _queue(database).store
+    kinds = [store.jobs(kind=kind, most=100_000) for kind in ("protect", "evaluate")]
     jobs = sorted(chain(*kinds), key=lambda job: -job.created)
     if as_json:
         click.echo(json.dumps([_tree(job) for job in jobs], indent=1))
@@ -52,7 +52,7 @@ def list_command(database: str | None, as_json: bool) -> None:
 @AS_JSON
 def show_command(job: str, database: str | None, as_json: bool) -> None:
     """One JOB with all its pictures."""
-    found = _desk(database).ledger.find(job)
+    found = _queue(database).store.find(job)
     if as_json:
         click.echo(json.dumps(_tree(found), indent=1))
         return
@@ -72,9 +72,9 @@ def show_command(job: str, database: str | None, as_json: bool) -> None:
 @DATABASE
 def cancel_command(job: str, database: str | None) -> None:
     """Stop a JOB at its next step; pictures that are done stay."""
-    desk = _desk(database)
-    found = desk.ledger.find(job)
-    if not desk.cancel(found.id):
+    queue = _queue(database)
+    found = queue.store.find(job)
+    if not queue.cancel(found.id):
         raise InputError(f"job {found.id[:8]}: is {found.state}; only what is waiting or working can be cancelled")
     click.echo(f"cancelled; velatura jobs resume {found.id[:8]} takes it up again", err=True)
 
@@ -84,19 +84,19 @@ def cancel_command(job: str, database: str | None) -> None:
 @DATABASE
 def resume_command(job: str, database: str | None) -> None:
     """Take up a cancelled JOB again, or the failed pictures of one that is over; start a worker if none is there."""
-    desk = _desk(database)
-    found = desk.ledger.find(job)
+    queue = _queue(database)
+    found = queue.store.find(job)
     # A job that is waiting may have lost its worker, when the machine was switched off, say.
-    if not found.unfinished and not desk.resume(found.id):
+    if not found.unfinished and not queue.resume(found.id):
         raise InputError(f"job {found.id[:8]}: all its pictures are done; nothing is left to resume")
-    desk.call_worker()
+    queue.call_worker()
     click.echo(f"queued; velatura jobs show {found.id[:8]} tells how it stands", err=True)
 
 
-def _desk(url: str | None) -> Desk:
-    from velatura.jobs.desk import Desk
+def _queue(url: str | None) -> JobQueue:
+    from velatura.jobs.queue import JobQueue
 
-    return Desk(url)
+    return JobQueue(url)
 
 
 def _counts(job: Job) -> str:

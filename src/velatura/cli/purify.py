@@ -19,7 +19,7 @@ from velatura.cli.purify_train import train_command
 from velatura.errors import Cancelled, ContractError, ImageError, InputError, VelaturaError
 
 if TYPE_CHECKING:
-    from velatura.countermeasures.attack import Attack
+    from velatura.countermeasures.treatment import Treatment
 
 LEDGER = "purified.json"
 
@@ -80,21 +80,21 @@ def purify_command(
         return
     if not files or name is None:
         raise click.UsageError("expected FILES and --with NAME; --list shows the names")
-    from velatura.countermeasures.attack import prepare
+    from velatura.countermeasures.treatment import prepare
     from velatura.diffusion.device import pick_device
 
     device = pick_device(options["device"])
-    attack = prepare(name, _pairs(changes), model=options["model"], device=device, seed=options["seed"])
-    failed = Run(attack, output, device, options).over(files)
+    treatment = prepare(name, _pairs(changes), model=options["model"], device=device, seed=options["seed"])
+    failed = Run(treatment, output, device, options).over(files)
     raise click.exceptions.Exit(1 if failed else 0)
 
 
 class Run:
-    """Pictures through one attack into one folder, whose ledger says which file is whose and how it was made."""
+    """Pictures through one countermeasure into one folder. Its ledger says which file is whose and how it was made."""
 
-    def __init__(self, attack: Attack, output: Path, device: str, options: dict[str, Any]) -> None:
-        self.attack, self.output, self.device, self.options = attack, output, device, options
-        self.plan = {**attack.describe(), "resolution": options["resolution"], "weights": attack.weights}
+    def __init__(self, treatment: Treatment, output: Path, device: str, options: dict[str, Any]) -> None:
+        self.treatment, self.output, self.device, self.options = treatment, output, device, options
+        self.plan = {**treatment.describe(), "resolution": options["resolution"], "weights": treatment.weights}
         self.done: dict[str, dict[str, Any]] = self._read()
         self.made = self.skipped = self.failed = 0
 
@@ -120,7 +120,7 @@ class Run:
         if not self.options["quiet"]:
             counts = ((self.skipped, "done before"), (self.failed, "failed"))
             rest = "".join(f", {count} {what}" for count, what in counts if count)
-            tqdm.write(f"{self.made} changed by {self.attack.name}{rest}: {self.output}", file=sys.stderr)
+            tqdm.write(f"{self.made} changed by {self.treatment.name}{rest}: {self.output}", file=sys.stderr)
         return self.failed
 
     def _one(self, index: int, source: Path, name: str) -> None:
@@ -162,7 +162,7 @@ class Run:
         digest = sha256(source.read_bytes()).hexdigest()
         if entry is not None and (entry["source_sha256"], entry["sha256"]) == (digest, before):
             return False
-        data = purify(artwork, self.attack, device=self.device, short_side=self.options["resolution"], shift=index)
+        data = purify(artwork, self.treatment, device=self.device, short_side=self.options["resolution"], shift=index)
         path.parent.mkdir(parents=True, exist_ok=True)
         # The ledger first, with both digests: a run killed in between knows its own file again.
         self.done[name] = {

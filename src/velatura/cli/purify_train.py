@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
-from tqdm import tqdm
 
+from velatura.cli import progress
 from velatura.cli.files import new_file
 from velatura.cli.options import DEVICE, SEED
 from velatura.errors import Cancelled, InputError
@@ -51,7 +50,7 @@ def train_command(cloaked: Path, clean: Path, output: Path, resolution: int, dev
     if len(pairs) < 2:
         raise InputError(f"expected two pictures or more in {cloaked} with namesakes in {clean}, got {len(pairs)}")
     click.echo(f"{len(pairs)} pairs, {settings.steps} steps of {settings.batch}", err=True)
-    with tqdm(total=settings.steps, unit="step", disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
+    with progress.bar(settings.steps, "step") as bar:
 
         def on_step(step: training.Step) -> None:
             bar.set_postfix_str(f"loss {step.loss:.4f}", refresh=False)

@@ -129,10 +129,16 @@ def robustness_command(
     name = artist or artist_of(art)
     paths = readable(pictures(art), f"of {name}")
     plan = Robustness(
-        paths, name, budgets=tuple(intensity(text) for text in budgets),
-        countermeasures=() if "all" in names else names, changes=_changes(changes), pictures=count, side=resolution,
-        device=pick_device(device), **settings,
-    )  # fmt: skip
+        paths,
+        name,
+        budgets=tuple(intensity(text) for text in budgets),
+        countermeasures=() if "all" in names else names,
+        changes=_changes(changes),
+        pictures=count,
+        side=resolution,
+        device=pick_device(device),
+        **settings,
+    )
     with tqdm(disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
 
         def say(what: str, done: int, total: int) -> None:

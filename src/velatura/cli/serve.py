@@ -53,11 +53,11 @@ def serve_command(
     (docs/deploy.md); logs are lines of JSON on standard error.
     """
     # The package first: it says what is missing.
-    from velatura.server.shared.serving import Serving, create_shared_app  # isort: skip
+    from velatura.server.shared.create_app import ServerOptions, create_shared_app  # isort: skip
     import uvicorn
 
-    from velatura.jobs.desk import Desk
-    from velatura.server.shared.journal import log_lines
+    from velatura.jobs.queue import JobQueue
+    from velatura.server.shared.logging_metrics import log_lines
     from velatura.server.shared.quotas import Quota
     from velatura.server.uploads import Limits
 
@@ -65,7 +65,7 @@ def serve_command(
         raise InputError(f"origin: expected with --host {host}; how do browsers name this server?")
     local = [f"http://127.0.0.1:{port}", f"http://localhost:{port}"]
     limits = Limits(int(1e6 * most_mb), int(1e6 * most_megapixels), quota_pictures, keep_hours / 24)
-    serving = Serving(
+    options = ServerOptions(
         origins=local if origin is None else [origin],
         limits=limits,
         quota=Quota(pictures=quota_pictures, bytes=int(1e6 * quota_mb)),
@@ -74,11 +74,11 @@ def serve_command(
     )
     listener = _listener(host, port)  # whoever opens the address as soon as it is printed waits, and is not refused
     log_lines()
-    app, accounts = create_shared_app(Desk(database), serving)
+    app, accounts = create_shared_app(JobQueue(database), options)
     if invite_admin or accounts.is_empty():
-        link = f"{serving.origins[0]}/join?invitation={accounts.invite(admin=True)}"
+        link = f"{options.origins[0]}/join?invitation={accounts.invite(admin=True)}"
         click.echo(f"An invitation for an administrator, for seven days: {link}", err=True)
-    click.echo(f"Velatura serves {serving.origins[0]}\nCtrl-C ends it.", err=True)
+    click.echo(f"Velatura serves {options.origins[0]}\nCtrl-C ends it.", err=True)
     # No access log: it would hold the names of pictures. The address of whoever asks is the proxy's to tell, if it is
     # on this machine, or is named in FORWARDED_ALLOW_IPS.
     quiet: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False, "proxy_headers": True}

@@ -15,9 +15,9 @@ from velatura.cli.options import DATABASE
 from velatura.errors import InputError
 
 if TYPE_CHECKING:
-    from velatura.judges.study import Rating
     from velatura.reports.result import Result
-    from velatura.server.studies import Studies, Study
+    from velatura.study.answers import Studies, Study
+    from velatura.study.statistics import Rating
 
 ADDRESS = click.option(
     "--address",
@@ -47,20 +47,25 @@ def study_group() -> None:
 @ADDRESS
 @DATABASE
 def new_command(
-    folders: tuple[Path, ...], title: str, raters: int, questions: int | None, address: str, database: str | None,
+    folders: tuple[Path, ...],
+    title: str,
+    raters: int,
+    questions: int | None,
+    address: str,
+    database: str | None,
     **design: Any,
-) -> None:  # fmt: skip
+) -> None:
     """Make a blinded study of FOLDERS, one an artist, and print a link a rater.
 
     A FOLDER is an output folder of `velatura evaluate`, or holds `original` (real works) beside a folder an arm of
     mimicked pictures, such as clean, noise and cloaked.
     """
-    from velatura.server import study_design
+    from velatura.study.design import Design, body, plan
 
     studies = _studies(database)
-    bodies = [study_design.body(folder, lambda path: pictures([path])) for folder in folders]
-    id, plan = study_design.plan(bodies, study_design.Design(each=questions, **design))
-    study = studies.add(title, plan, raters, id)
+    bodies = [body(folder, lambda path: pictures([path])) for folder in folders]
+    id, planned = plan(bodies, Design(each=questions, **design), studies.place)
+    study = studies.add(title, planned, raters, id)
     asked = study.asked(1)
     checks = sum(question.kind != "mimicry" for question in asked)
     click.echo(f"study {id}: {len(asked)} questions a rater, {checks} of them attention checks", err=True)
@@ -148,9 +153,10 @@ def delete_command(study: str, database: str | None) -> None:
 
 def _studies(url: str | None) -> Studies:
     from velatura.jobs import database
-    from velatura.server.studies import Studies
+    from velatura.jobs.files import files
+    from velatura.study.answers import Studies
 
-    return Studies(database.connect(url or database.default_url()))
+    return Studies(database.connect(url or database.default_url()), files())
 
 
 def _address(study: Study, number: int, address: str) -> str:
@@ -159,22 +165,18 @@ def _address(study: Study, number: int, address: str) -> str:
 
 def _answers(studies: Studies, study: Study, artists_only: bool) -> list[tuple[dict[str, Any], Rating]]:
     """Each answer as a row of the table, and as what the statistics take."""
-    from velatura.judges.study import LEVELS, Rating
+    from velatura.study.statistics import LEVELS, Rating
 
     found = []
-    for rater, question, answer in studies.answers(study):
+    for rater, q, answer in studies.answers(study):
         if artists_only and rater.background == "other":
             continue
-        rating = Rating(
-            str(rater.number), question.id, question.artist, question.arm, answer.level, answer.seconds,
-            question.expected,
-        )  # fmt: skip
-        row = {
-            "study": study.id, "synthetic": study.synthetic, "rater": rater.number, "background": rater.background,
-            "question": question.id, "kind": question.kind, "artist": question.artist, "arm": question.arm,
-            "level": answer.level, "words": LEVELS[answer.level - 1], "seconds": round(answer.seconds, 2),
-            "passed": "" if not question.expected else not rating.failed,
-        }  # fmt: skip
+        rating = Rating(str(rater.number), q.id, q.artist, q.arm, answer.level, answer.seconds, q.expected)
+        row: dict[str, Any] = {"study": study.id, "synthetic": study.synthetic}
+        row |= {"rater": rater.number, "background": rater.background}
+        row |= {"question": q.id, "kind": q.kind, "artist": q.artist, "arm": q.arm}
+        row |= {"level": answer.level, "words": LEVELS[answer.level - 1], "seconds": round(answer.seconds, 2)}
+        row["passed"] = "" if not q.expected else not rating.failed
         found.append((row, rating))
     return found
 
@@ -193,17 +195,25 @@ def _csv(answers: list[tuple[dict[str, Any], Rating]]) -> str:
 
 def _result(study: Study, ratings: list[Rating], artists_only: bool) -> Result:
     from velatura import __version__
-    from velatura.judges import study as statistics
     from velatura.reports.result import Result
+    from velatura.study import statistics
 
     rules = statistics.Rules()
     asked = {rating.rater: len(study.asked(int(rating.rater))) for rating in ratings}
     found = statistics.evaluate(ratings, asked, rules)
     settings = {
-        "study": study.id, "title": study.title, "synthetic": study.synthetic, "artists_only": artists_only,
-        "design": study.plan["design"], "rules": asdict(rules), "raters": found.raters, "excluded": found.excluded,
-        "krippendorff_alpha": found.alpha, "levels": statistics.LEVELS, "unsuccessful": statistics.UNSUCCESSFUL,
-    }  # fmt: skip
+        "study": study.id,
+        "title": study.title,
+        "synthetic": study.synthetic,
+        "artists_only": artists_only,
+        "design": study.plan["design"],
+        "rules": asdict(rules),
+        "raters": found.raters,
+        "excluded": found.excluded,
+        "krippendorff_alpha": found.alpha,
+        "levels": statistics.LEVELS,
+        "unsuccessful": statistics.UNSUCCESSFUL,
+    }
     flags = [*(["SYNTHETIC: no person gave these answers"] if study.synthetic else []), *found.flags]
     return Result("study", __version__, study.seed, "people", settings, {}, found.rows, flags)
 

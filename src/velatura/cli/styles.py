@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
+from velatura.cli import progress
 from velatura.cli.files import new_or_ours
 from velatura.cli.options import DEVICE
 from velatura.errors import Cancelled
@@ -100,12 +100,12 @@ def build_command(
     output.parent.mkdir(parents=True, exist_ok=True)
     journal = output.with_name(output.name + ".journal")
     total = sum(len(group.paths) for group in groups)
-    with tqdm(total=total, unit="picture", disable=not sys.stderr.isatty(), dynamic_ncols=True) as bar:
+    with progress.bar(total, "picture") as bar:
 
         def on_picture(done: int, total: int, path: Path, error: str | None) -> None:
             bar.update(1)
             if error is not None:
-                tqdm.write(f"left out: {error}", file=sys.stderr)
+                bar.write(f"left out: {error}", file=sys.stderr)
 
         try:
             catalogue = build(groups, extractors.load(space.MODEL, pick_device(device)), journal, on_picture=on_picture)

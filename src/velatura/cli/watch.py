@@ -82,7 +82,7 @@ class Watch:
         from velatura.cli.background import stamp
 
         wanted = _settings(self.background.order)
-        known = self.background.desk.ledger.stamps(self.output.resolve(), lambda order: _settings(order) == wanted)
+        known = self.background.queue.store.stamps(self.output.resolve(), lambda order: _settings(order) == wanted)
         known |= self.asked
         ready, unsettled, now = [], False, time.monotonic()
         asked = self.background.settings
@@ -106,7 +106,7 @@ class Watch:
 
     def _tell(self) -> None:
         for id, told in list(self.told.items()):
-            job = self.background.desk.ledger.job(id)
+            job = self.background.queue.store.job(id)
             for picture in job.pictures if job else ():
                 if picture.number in told or picture.state not in ("done", "failed"):
                     continue
@@ -120,7 +120,7 @@ class Watch:
                     click.echo(f"error: {job.reason}", err=True)
                 del self.told[id]
         if self.told:
-            self.background.desk.ensure_worker()
+            self.background.queue.ensure_worker()
 
 
 def _settings(order: dict[str, Any]) -> Any:

@@ -27,8 +27,8 @@ def worker_command(database: str | None, files: str | None, idle: float | None, 
     minute; what it was at is done again by another, and nothing is delivered twice. One worker a device is right.
     """
     from velatura.jobs import database as databases
-    from velatura.jobs.heart import living
-    from velatura.jobs.worker import Manner, work
+    from velatura.jobs.heartbeat import living
+    from velatura.jobs.worker import WorkerOptions, work
 
     url = database or databases.default_url()
     if files is not None:
@@ -41,5 +41,5 @@ def worker_command(database: str | None, files: str | None, idle: float | None, 
             click.echo("no worker; start one: velatura worker --database postgresql://HOST/NAME", err=True)
         return
     click.echo("at work; Ctrl-C stops, and others go on where this one was", err=True)
-    if not work(url, manner=Manner(idle=idle, alone=False)):
+    if not work(url, options=WorkerOptions(idle=idle, alone=False)):
         raise InputError("database: a SQLite file takes one worker, and another is at work; use a PostgreSQL for more")

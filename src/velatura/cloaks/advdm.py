@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from velatura.cloaks.ball import BallSettings, in_ball
 from velatura.cloaks.cloak import Cloak, OnStep, goals, mean_remaining
+from velatura.cloaks.linf import LinfSettings, linf_cloak
 from velatura.diffusion import denoising
 from velatura.diffusion.extractors import Extractor
 
@@ -23,7 +23,7 @@ MIST = 4 * 64 * 64 / 1e4
 
 
 @dataclass(frozen=True)
-class AdvDMSettings(BallSettings):
+class AdvDMSettings(LinfSettings):
     """budget: LPIPS to reach. steps: of PGD at each radius (both papers: 100). rounds: of bisection over the radius.
 
     texture: weight of the textural term, 0 for AdvDM, 1 for Mist. draws: times and noises a step; the loss is their
@@ -73,7 +73,7 @@ def advdm(
         return found, float(loss.detach()) / len(pictures), float(remaining.detach().mean())
 
     # Both papers: steps of 1/17 to 1/16 of the radius.
-    return in_ball("mist" if settings.texture else "advdm", pictures, gradient, settings, (0.06, 0.06), on_step)
+    return linf_cloak("mist" if settings.texture else "advdm", pictures, gradient, settings, (0.06, 0.06), on_step)
 
 
 def texture(pictures: Tensor) -> Tensor:

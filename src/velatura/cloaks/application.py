@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from velatura.cloaks.ball import BallSettings, in_ball, towards
 from velatura.cloaks.cloak import Cloak, OnStep, goals, latent
+from velatura.cloaks.linf import LinfSettings, linf_cloak, towards
 from velatura.diffusion.extractors import Extractor
 
 
 @dataclass(frozen=True)
-class ApplicationSettings(BallSettings):
+class ApplicationSettings(LinfSettings):
     """budget: LPIPS to reach. steps: of signed gradients at each radius; 25 to 50 were seen. rounds: of bisection.
 
     The application fixes the radius: 3.2 to 12.75/255 of the [0, 1] picture, by default 4.8/255.
@@ -41,4 +41,4 @@ def application(
     gradient = towards(latent(goals(extractors, pictures, targets)))
     size = 2.5 / settings.steps
 
-    return in_ball("application", pictures, gradient, settings, (size, size), on_step)
+    return linf_cloak("application", pictures, gradient, settings, (size, size), on_step)

@@ -1,7 +1,7 @@
-"""Anti-DreamBooth's ASPL (Van Le et al., ICCV 2023, eq. 6 and Algorithm 1): an attack on a model that keeps learning.
+"""Anti-DreamBooth's ASPL (Van Le et al., ICCV 2023, eq. 6 and Algorithm 1): a cloak against a model that learns on.
 
-AdvDM attacks a fixed model. A mimic's is another one after fine-tuning: here a surrogate is fine-tuned on the
-protected pictures between attacks, and each attack is on a copy that has just learned from the clean ones.
+AdvDM works against a fixed model. A mimic's is another one after fine-tuning: here a surrogate is fine-tuned on the
+protected pictures between the cloak's turns, and each turn is against a copy that has just learned from clean ones.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from velatura.cloaks.ball import bisect
 from velatura.cloaks.cloak import Cloak, OnStep, Step
+from velatura.cloaks.linf import bisect
 from velatura.diffusion import denoising
 from velatura.diffusion.pipeline import is_full_size
 from velatura.errors import InputError
@@ -24,10 +24,11 @@ from velatura.images.contract import check_pictures
 
 @dataclass(frozen=True)
 class ASPLSettings:
-    """budget: LPIPS to reach. turns: of fine-tuning and attacking at each radius. rounds: of bisection over the radius.
+    """budget: LPIPS to reach. turns: of fine-tuning and cloaking at each radius. rounds: of bisection over the radius.
 
-    learn: steps of fine-tuning a turn, on clean and on protected pictures each; attack: of PGD a turn, each a tenth of
-    the radius; rate: of AdamW; None: that of the DreamBooth which it attacks, 5e-7 in the paper, 1e-4 on small models.
+    learn: steps of fine-tuning a turn, on clean and on protected pictures each; attack: steps of PGD a turn, each a
+    tenth of the radius, as Algorithm 1 calls them; rate: of AdamW; None: DreamBooth's, 5e-7 in the paper, 1e-4 on small
+    models.
     The paper: 50 turns of 3 and 6; its radius of 0.05 on [-1, 1] is 6.4/255 here.
     """
 
@@ -56,9 +57,8 @@ def aspl(
     for picture in pictures:
         check_pictures(picture, "pictures")
     rivals = _Rivals(pipeline, settings)
-    steps = settings.turns
 
-    def attack(radius: Tensor, tell: Callable[[Step], None]) -> Sequence[Tensor]:
+    def make(radius: Tensor, tell: Callable[[Step], None]) -> Sequence[Tensor]:
         surrogate, deltas = copy.deepcopy(pipeline.unet), [torch.zeros_like(x) for x in pictures]
         draws = torch.Generator().manual_seed(settings.seed)
         for turn in range(settings.turns):
@@ -66,17 +66,15 @@ def aspl(
             rivals.learn(clone, pictures, draws)
             losses = []
             for i, picture in enumerate(pictures):
-                deltas[i], loss = rivals.attack(clone, picture, deltas[i], float(radius[i]), draws)
+                deltas[i], loss = rivals.cloak(clone, picture, deltas[i], float(radius[i]), draws)
                 losses.append(loss)
             rivals.learn(surrogate, [x + d for x, d in zip(pictures, deltas, strict=True)], draws)
             nan = float("nan")
-            tell(Step(turn + 1, steps, -sum(losses) / len(losses), nan, nan, deltas[0]))
+            tell(Step(turn + 1, settings.turns, -sum(losses) / len(losses), nan, nan, deltas[0]))
         return deltas
 
-    deltas, radius = bisect(
-        pictures, attack, settings.budget, steps=steps, rounds=settings.rounds,
-        first=settings.first_radius, on_step=on_step,
-    )  # fmt: skip
+    counts = {"steps": settings.turns, "rounds": settings.rounds}
+    deltas, radius = bisect(pictures, make, settings.budget, **counts, first=settings.first_radius, on_step=on_step)
     total = settings.rounds * settings.turns * settings.attack
     return [Cloak(d, "aspl", total, {"radius_255": float(r * 255)}) for d, r in zip(deltas, radius, strict=True)]
 
@@ -107,7 +105,7 @@ class _Rivals:
             optimizer.step()
         unet.requires_grad_(False)
 
-    def attack(
+    def cloak(
         self, unet: Any, picture: Tensor, delta: Tensor, radius: float, draws: torch.Generator
     ) -> tuple[Tensor, float]:
         """δ after a few signed steps up the loss, within the radius and the box, and the last loss."""

@@ -1,4 +1,4 @@
-"""PhotoGuard's encoder attack (Salman et al., ICML 2023, eq. 4): projected gradient descent within an L∞ ball."""
+"""PhotoGuard's "encoder attack" (Salman et al., ICML 2023, eq. 4): projected gradient descent within an L∞ ball."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from velatura.cloaks.ball import BallSettings, in_ball, towards
 from velatura.cloaks.cloak import Cloak, OnStep, goals, latent
+from velatura.cloaks.linf import LinfSettings, linf_cloak, towards
 from velatura.diffusion.extractors import Extractor
 
 
 @dataclass(frozen=True)
-class PhotoGuardSettings(BallSettings):
+class PhotoGuardSettings(LinfSettings):
     """budget: LPIPS to reach. steps: of PGD at each radius. rounds: of bisection over the radius.
 
     The paper fixes the radius (its 0.06 on [-1, 1] is 7.7/255 here) and takes 200 steps.
@@ -38,4 +38,4 @@ def photoguard(
     gradient = towards(latent(goals(extractors, pictures, targets)))
 
     # The authors' code starts at a random place in the ball and shrinks the step from r/3 to r/300.
-    return in_ball("photoguard", pictures, gradient, settings, (1 / 3, 1 / 300), on_step, settings.seed)
+    return linf_cloak("photoguard", pictures, gradient, settings, (1 / 3, 1 / 300), on_step, settings.seed)

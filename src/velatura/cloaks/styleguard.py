@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from velatura.cloaks.ball import BallSettings, in_ball, towards
 from velatura.cloaks.cloak import Cloak, OnStep, goals
+from velatura.cloaks.linf import LinfSettings, linf_cloak, towards
 from velatura.diffusion.extractors import Extractor
 
 
 @dataclass(frozen=True)
-class StyleGuardSettings(BallSettings):
+class StyleGuardSettings(LinfSettings):
     """budget: LPIPS to reach. steps: of PGD at each radius. rounds: of bisection over the radius.
 
     away: weight of moving away from the clean picture's statistics beside moving to the target's. The paper fixes the
@@ -50,7 +50,7 @@ def styleguard(
         wanted = [aim.left(z) - settings.away * aim.moved(z) for _, aim, z in seen]
         return torch.stack(wanted).mean(0), torch.stack([goal.left(z) for goal, _, z in seen]).mean(0)
 
-    return in_ball("styleguard", pictures, towards(objective), settings, (0.1, 0.1), on_step)
+    return linf_cloak("styleguard", pictures, towards(objective), settings, (0.1, 0.1), on_step)
 
 
 class Moments:

@@ -1,6 +1,6 @@
 """What a mimic does to a picture first: one file a family, tensor to tensor of the same size.
 
-``COUNTERMEASURES`` names them all; :func:`velatura.countermeasures.attack.prepare` binds one to settings and a model.
+``COUNTERMEASURES`` names them all; ``treatment.prepare`` binds one to settings and a model.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ Needs = Literal["nothing", "autoencoder", "diffusion model", "diffusion model or
 
 @dataclass(frozen=True)
 class Countermeasure:
-    """An attack's settings, its function, a line about it, and what model it is given.
+    """A countermeasure's settings, its function, a line about it, and what model it is given.
 
     ``moves``: it gives the picture another framing, so that what it is compared with must be moved alike.
     """

@@ -1,4 +1,4 @@
-"""Attacks with the model's own autoencoder."""
+"""Countermeasures with the model's own autoencoder."""
 
 from __future__ import annotations
 

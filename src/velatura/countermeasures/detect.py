@@ -183,17 +183,15 @@ def _trained(
     return np.asarray(model.decision_function(suspects), dtype=float)
 
 
+_ALL = ("phi", "spectrum", "reconstruction")
 DETECTORS = {
     "reconstruction": Detector("LPIPS to the autoencoder's reconstruction", ("reconstruction",), _inconsistency),
     "spectrum": Detector("density of the power spectrum", ("spectrum",), _density),
     "density": Detector("density of Φ's statistics", ("phi",), _density),
     "one-class": Detector("one-class SVM on Φ's statistics", ("phi",), _usual(_one_class)),
-    "forest": Detector(
-        "isolation forest on everything", ("phi", "spectrum", "reconstruction"), _usual(_forest)
-    ),
+    "forest": Detector("isolation forest on everything", _ALL, _usual(_forest)),
     "neighbours": Detector("local outlier factor of Φ's statistics", ("phi",), _usual(_neighbours)),
     "trained": Detector(
-        "logistic regression on other artists' cloaked and clean pictures", ("phi", "spectrum", "reconstruction"),
-        _trained, trained=True,
+        "logistic regression on other artists' cloaked and clean pictures", _ALL, _trained, trained=True
     ),
-}  # fmt: skip
+}

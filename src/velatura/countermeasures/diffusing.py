@@ -1,4 +1,4 @@
-"""Attacks with a whole diffusion model: it repaints what noise has covered, as it knows pictures to be."""
+"""Countermeasures with a whole diffusion model: it repaints what noise has covered, as it knows pictures to be."""
 
 from __future__ import annotations
 
@@ -52,17 +52,19 @@ def upscale(pictures: Tensor, *, settings: UpscaleSettings, model: Any) -> Tenso
     noisy = add_noise(pictures, settings.noise, settings.seed)
     seeds, prompts = _seeds(settings.seed, pictures), [settings.prompt] * len(pictures)
     if type(model).__name__ != "StableDiffusionUpscalePipeline":
-        return repaint(
-            image_to_image(model), noisy, prompts, seeds,
-            strength=settings.strength, guidance=1.0, steps=settings.steps,
-        )  # fmt: skip
+        how: dict[str, Any] = {"strength": settings.strength, "guidance": 1.0, "steps": settings.steps}
+        return repaint(image_to_image(model), noisy, prompts, seeds, **how)
     height, width = pictures.shape[-2:]
     # Left alone, the pipeline would squeeze the picture to a multiple of its factor by nearest neighbour.
     large: Tensor = model(
-        prompt=prompts, image=padded(noisy, model.vae_scale_factor), noise_level=settings.level,
-        num_inference_steps=settings.steps, guidance_scale=settings.guidance,
-        generator=[torch.Generator().manual_seed(s) for s in seeds], output_type="pt",
-    ).images  # fmt: skip
+        prompt=prompts,
+        image=padded(noisy, model.vae_scale_factor),
+        noise_level=settings.level,
+        num_inference_steps=settings.steps,
+        guidance_scale=settings.guidance,
+        generator=[torch.Generator().manual_seed(s) for s in seeds],
+        output_type="pt",
+    ).images
     scale = large.shape[-1] / (width + -width % model.vae_scale_factor)
     large = large[..., : round(height * scale), : round(width * scale)]
     small = F.interpolate(large.to(pictures), (height, width), mode="bicubic", antialias=True)
@@ -82,11 +84,11 @@ def diffuse(pictures: Tensor, *, settings: DiffuseSettings, model: Any) -> Tenso
     # Its default clips to [-1, 1]: right for pixels, wrong for latents.
     sampler = DDPMScheduler.from_config(model.scheduler.config, clip_sample=False)
     painter = image_to_image(model, sampler)
+    how: dict[str, Any] = {"strength": settings.strength, "guidance": settings.guidance, "steps": settings.steps}
+    prompts = [settings.prompt] * len(pictures)
     for turn in range(settings.rounds):
-        pictures = repaint(
-            painter, pictures, [settings.prompt] * len(pictures), _seeds(settings.seed + 1000 * turn, pictures),
-            strength=settings.strength, guidance=settings.guidance, steps=settings.steps,
-        )  # fmt: skip
+        seeds = _seeds(settings.seed + 1000 * turn, pictures)
+        pictures = repaint(painter, pictures, prompts, seeds, **how)
     return pictures
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from velatura.countermeasures.settings import Settings, seed, setting
 from velatura.images.contract import check_pictures
 
-# An attack draws from streams of its own: the control arm "noise" has drawn with the same seeds (cloaks/noise.py).
+# A countermeasure draws from its own streams: the control arm "noise" has drawn with the same seeds (cloaks/noise.py).
 OWN_STREAM = 0x5EED_0001
 
 

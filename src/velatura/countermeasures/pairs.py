@@ -1,4 +1,4 @@
-"""Pairs of cloaked and clean pictures by other artists, found by name: what an attacker who learns learns from."""
+"""Pairs of cloaked and clean pictures by other artists, found by name: what a mimic who learns learns from."""
 
 from __future__ import annotations
 

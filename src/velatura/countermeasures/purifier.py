@@ -1,6 +1,6 @@
 """The learned purifier: a small U-Net that has seen pairs of cloaked and clean pictures. No weights of it are shipped.
 
-Whoever can run the cloak can make such pairs of art that is free to use: the cheapest strong attack there is.
+Whoever can run the cloak can make such pairs of art that is free to use: the cheapest strong countermeasure there is.
 """
 
 from __future__ import annotations

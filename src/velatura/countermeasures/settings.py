@@ -1,4 +1,4 @@
-"""How an attack declares its settings: a default, a line of help and the range, in one place."""
+"""How a countermeasure declares its settings: a default, a line of help and the range, in one place."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def setting(
 
 
 def seed() -> Any:
-    """The field of every attack that draws; picture i of a batch draws from seed + i."""
+    """The field of every countermeasure that draws; picture i of a batch draws from seed + i."""
     return setting(0, "of every random choice", 0, 2**62)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the settings of all attacks have in common: values out of their range are refused with one line."""
+    """What the settings of all countermeasures have in common: values out of their range are refused with one line."""
 
     def __post_init__(self) -> None:
         for found in fields(self):

@@ -17,7 +17,7 @@ from velatura.evaluation.arms import Arm
 from velatura.evaluation.cost import Task
 from velatura.evaluation.recipes import Way
 from velatura.evaluation.setup import Setup
-from velatura.mimicry import captions, finetune, generate, robust
+from velatura.mimicry import captions, finetune, generate, robust_base
 from velatura.protect import EFFORTS, Protector, Settings
 
 STEPS = 3  # that are timed, after one that warms up
@@ -77,7 +77,9 @@ def robust_training(setup: Setup, way: Way) -> float:
     picture = torch.full((1, 3, side, side), 0.5)
     pipeline = models.load(setup.experiment.model, setup.experiment.device)
     with suppress(Cancelled):
-        for step in robust.harden(pipeline.vae, [(picture, picture)], replace(way.robust_training, steps=STEPS + 2)):
+        for step in robust_base.adapt(
+            pipeline.vae, [(picture, picture)], replace(way.robust_training, steps=STEPS + 2)
+        ):
             watch(step)
     return (watch.seconds + training(setup, replace(way, settings=way.robust_training))) / 2
 

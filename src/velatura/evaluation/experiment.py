@@ -81,11 +81,11 @@ class Experiment:
         as_published = Settings(effort=effort).as_published
         row = arm.row
         if row is not None and row.as_product:
-            at_once = not arm.on and models == (self.model,) and not as_published
+            warm_start = not arm.on and models == (self.model,) and not as_published
         else:
-            at_once = row is not None and arm.method == "instant"
+            warm_start = row is not None and arm.method == "instant"
         cloak = None if row is None else row.settings(EFFORTS[effort], arm.budget or 0)
-        return ArmSettings(models, effort, arm.towards or self.style, as_published, at_once, cloak)
+        return ArmSettings(models, effort, arm.towards or self.style, as_published, warm_start, cloak)
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,9 @@ class ArmSettings:
         effort: of its optimiser.
         style: T's name; None: it is chosen.
         as_published: whether that effort makes all as in Glaze's paper (``Settings.as_published``).
-        at_once: whether the instant cloak has a part in it. A cloak of the product begins from it only where it is made
-            on the mimic's own model, as usual: with any other, the question is what a cloak made there does here, and
-            the instant one knows the miniature.
+        warm_start: whether the instant cloak has a part in it. A cloak of the product begins from it only where it is
+            made on the mimic's own model, as usual: with any other, the question is what a cloak made there does here,
+            and the instant one knows the miniature.
         cloak: its method's own settings; None where nothing is made.
     """
 
@@ -107,5 +107,5 @@ class ArmSettings:
     effort: str
     style: str | None
     as_published: bool
-    at_once: bool
+    warm_start: bool
     cloak: Any

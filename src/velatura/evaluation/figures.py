@@ -16,7 +16,7 @@ from velatura import judges
 from velatura.evaluation.arms import Arm
 from velatura.judges import style
 from velatura.judges.fidelity import FEWEST, compare
-from velatura.judges.move import apart
+from velatura.judges.style_distance import apart
 from velatura.judges.views import opened
 from velatura.perception.style import style_change
 from velatura.reports import tables

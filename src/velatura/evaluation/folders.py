@@ -58,7 +58,7 @@ class Folders:
             about.append(settings.style or (BAND if as_glaze else ours))
         if setup.side > CLOSEST * setup.resolution:
             about.append(CLOSEST)
-        if settings.at_once:
+        if settings.warm_start:
             about.append(weights.sha256(weights.embedded("instant")))
         if row.bound:
             about.append(visible_bound(arm, settings.as_published))

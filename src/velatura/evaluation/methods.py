@@ -43,7 +43,7 @@ NO_BOUND = 1.0  # of mean ꟻLIP: the objective as published
 class Work:
     """Pictures, their targets ``(1, 3, h, w)``, what is to be known of their files, the LPIPS budget, a seed.
 
-    ``at_once``: whether cloaks of the product begin from the instant one, as they do there.
+    ``warm_start``: whether cloaks of the product begin from the instant one, as they do there.
     """
 
     originals: Sequence[Tensor]
@@ -51,7 +51,7 @@ class Work:
     abouts: Sequence[Circumstances]
     budget: float
     seed: int
-    at_once: bool = True
+    warm_start: bool = True
 
 
 Maker = Callable[[Protector, Work, Any], list[Tensor]]
@@ -120,7 +120,7 @@ def _glaze(protector: Protector, work: Work, settings: GlazeSettings) -> list[Te
     own = protector.settings.cloak()
     recipe = own if protector.settings.as_published else replace(own, **AS_OBJECTIVE)
     pairs = zip(work.originals, work.targets, strict=True)
-    return [protector.cloak(x, t, at_once=False, recipe=recipe) for x, t in pairs]
+    return [protector.cloak(x, t, warm_start=False, recipe=recipe) for x, t in pairs]
 
 
 def _glaze_bounded(protector: Protector, work: Work, settings: GlazeSettings) -> list[Tensor]:
@@ -133,7 +133,7 @@ def _glaze_bounded(protector: Protector, work: Work, settings: GlazeSettings) ->
 
 def _velatura(protector: Protector, work: Work, settings: GlazeSettings) -> list[Tensor]:
     every = zip(work.originals, work.targets, work.abouts, strict=True)
-    return [protector.cloak(x, t, about=about, at_once=work.at_once) for x, t, about in every]
+    return [protector.cloak(x, t, about=about, warm_start=work.warm_start) for x, t, about in every]
 
 
 def _noise(protector: Protector, work: Work, settings: NoiseSettings) -> list[Tensor]:

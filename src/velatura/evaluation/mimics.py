@@ -18,7 +18,7 @@ from velatura.evaluation.experiment import Tell
 from velatura.evaluation.recipes import Way
 from velatura.evaluation.setup import Setup
 from velatura.images import read, save, working
-from velatura.mimicry import captions, finetune, generate, robust
+from velatura.mimicry import captions, finetune, generate, robust_base
 from velatura.mimicry.pictures import to_png
 
 BATCH = 24  # generated at once
@@ -38,7 +38,7 @@ def train_robust_base(setup: Setup, way: Way, tell: Tell) -> None:
         raise InputError(f"{experiment.pairs}: expected two pairs or more that can be read, got {len(pairs)}")
     words = [captions.with_artist(captions.subject(p.clean.stem), p.artist or "an artist") for p in pairs]
     folder.parent.mkdir(parents=True, exist_ok=True)
-    robust.train(
+    robust_base.train(
         models.load(experiment.model, experiment.device),
         experiment.model,
         list(pairs.values()),

@@ -105,7 +105,7 @@ def _settings(setup: Setup) -> dict[str, Any]:
         "pairs": len(setup.pairs) if experiment.pairs else 0,
         "targets": _targets(setup),
         "methods": _methods(setup),
-        "at_once": [arm.key for arm in experiment.arms if experiment.settings(arm).at_once],
+        "at_once": [arm.key for arm in experiment.arms if experiment.settings(arm).warm_start],
         "optimised_through": {arm.method: arm.row.seen for arm in experiment.arms if arm.row and arm.row.seen},
         **({"judges": own_judges} if own_judges else {}),
     }
@@ -138,7 +138,7 @@ def _weights(setup: Setup) -> dict[str, str]:
     if experiment.genre is not None and (file := clip.weights_file(experiment.clip)):
         digests["clip"] = weights.sha256(file)
     names = {name for settings in own for name in settings.models} - {experiment.model}
-    if any(settings.at_once for settings in own):
+    if any(settings.warm_start for settings in own):
         digests["instant"] = weights.sha256(weights.embedded("instant"))
     for words in {words for arm in experiment.arms for words in (arm.then, arm.denoised) if words}:
         digests |= setup.treatment(words).weights

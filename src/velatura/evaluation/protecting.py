@@ -71,7 +71,7 @@ def _made_here(setup: Setup, arm: Arm, originals: Sequence[Tensor], tell: Tell) 
         device=experiment.device,
     )
     eye = extractors.load(experiment.model, experiment.device)
-    return protect(arm, Protector(settings), originals, 0, tell, eye=eye, at_once=own.at_once)
+    return protect(arm, Protector(settings), originals, 0, tell, eye=eye, warm_start=own.warm_start)
 
 
 def _made_elsewhere(setup: Setup, arm: Arm, originals: Sequence[Tensor], tell: Tell) -> Protection:
@@ -90,12 +90,12 @@ def protect(
     on_picture: Tell | None = None,
     *,
     eye: Extractor | None = None,
-    at_once: bool = True,
+    warm_start: bool = True,
 ) -> Protection:
     """Protect pictures ``(1, 3, h, w)`` with the arm's method, at equal LPIPS in the file, each file of its size.
 
     δ is made at the protector's working resolution. ``eye``: whose view figures are of; None: the cloak's first model.
-    ``at_once``: whether cloaks of the product begin from the instant one.
+    ``warm_start``: whether cloaks of the product begin from the instant one.
     """
     artworks = [read(png(x)) for x in pictures]
     originals = [protector.working(artwork) for artwork in artworks]
@@ -112,7 +112,7 @@ def protect(
     bound = visible_bound(arm, protector.settings.as_published)
     protector.settings = replace(protector.settings, budget=arm.budget, flip=bound, seed=seed)
     abouts = [protector.circumstances(artwork) for artwork in artworks]
-    deltas = row(protector, Work(originals, targets, abouts, arm.budget, seed, at_once))
+    deltas = row(protector, Work(originals, targets, abouts, arm.budget, seed, warm_start))
     files, figures = [], []
     for i, (artwork, x, t, delta) in enumerate(zip(artworks, originals, targets, deltas, strict=True)):
         # Every method is brought to the same LPIPS in its file, however much it left unused.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from velatura.countermeasures.attack import Attack
+from velatura.countermeasures.treatment import Treatment
 from velatura.diffusion.extractors import Extractor
 from velatura.perception import lpips as distances
 
@@ -37,9 +37,9 @@ class References:
         self.originals, self.targets, self.eye = originals, targets, eye
         self.goals = [eye.features(target) for target in targets]
         self.start = [eye.distance(x, goal) for x, goal in zip(originals, self.goals, strict=True)]
-        self._moved: dict[Attack, References] = {}
+        self._moved: dict[Treatment, References] = {}
 
-    def after(self, treatment: Attack | None) -> References:
+    def after(self, treatment: Treatment | None) -> References:
         """The same after a treatment that moves pictures; after any other one, as it is."""
         if treatment is None or not treatment.moves:
             return self
@@ -49,6 +49,6 @@ class References:
         return self._moved[treatment]
 
 
-def applied(treatment: Attack, pictures: Sequence[Tensor], device: str) -> list[Tensor]:
+def applied(treatment: Treatment, pictures: Sequence[Tensor], device: str) -> list[Tensor]:
     """Each picture after the treatment, with draws of its own."""
     return [treatment(x.to(device), shift=i).cpu() for i, x in enumerate(pictures)]

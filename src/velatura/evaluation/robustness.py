@@ -13,7 +13,7 @@ from torch import Tensor
 from velatura import __version__, judges, weights
 from velatura.countermeasures import COUNTERMEASURES
 from velatura.countermeasures import plugged as countermeasures
-from velatura.countermeasures.attack import Attack, model_for, prepare
+from velatura.countermeasures.treatment import Treatment, model_for, prepare
 from velatura.diffusion import extractors
 from velatura.diffusion.extractors import Extractor
 from velatura.errors import InputError, WeightsError
@@ -67,7 +67,7 @@ class Robustness:
     device: str = "cpu"
 
     @property
-    def at_once(self) -> bool:
+    def warm_start(self) -> bool:
         """Whether the cloaks begin from the instant one: those of the product, made on the mimic's own model."""
         usual = not self.cloak_models and not Settings(effort=self.effort).as_published
         return self.row.as_product and usual
@@ -131,7 +131,7 @@ def _measured(
     plan: Robustness,
     protector: Protector,
     originals: Sequence[Tensor],
-    treatments: Sequence[Attack],
+    treatments: Sequence[Treatment],
     measure: Measure,
     checkpoint: Checkpoint,
     say: Say,
@@ -147,7 +147,7 @@ def _measured(
             say(f"protecting: {arm.key}", done, total)
             files = checkpoint.files(arm.key, len(originals))
             if files is None:
-                files = protect(arm, protector, originals, plan.seed, at_once=plan.at_once).files
+                files = protect(arm, protector, originals, plan.seed, warm_start=plan.warm_start).files
                 checkpoint.add_files(arm.key, files)
             pictures = [working(read(data), plan.side) for data in files]
         for treatment in (None, *treatments):
@@ -162,7 +162,7 @@ def _measured(
     return rows + _gains(plan, shifts)
 
 
-def _treatments(plan: Robustness) -> tuple[list[Attack], list[str]]:
+def _treatments(plan: Robustness) -> tuple[list[Treatment], list[str]]:
     """Those that can run; of "all", each other one leaves a flag, a named one is an error."""
     found, flags = [], []
     for name in plan.countermeasures or countermeasures.names():
@@ -237,7 +237,7 @@ def _warnings(plan: Robustness, rows: Sequence[Row]) -> list[str]:
 
 
 def _settings(
-    plan: Robustness, chosen: Sequence[Path], others: Sequence[Path], style: str, treatments: Sequence[Attack]
+    plan: Robustness, chosen: Sequence[Path], others: Sequence[Path], style: str, treatments: Sequence[Treatment]
 ) -> dict[str, Any]:
     own = {key: value for key, value in asdict(plan).items() if key not in ("art", "purifier")}
     return {
@@ -249,9 +249,9 @@ def _settings(
     }
 
 
-def _weights(plan: Robustness, seen: Extractor, treatments: Sequence[Attack], judged: bool) -> dict[str, str]:
+def _weights(plan: Robustness, seen: Extractor, treatments: Sequence[Treatment], judged: bool) -> dict[str, str]:
     names = ["lpips-alex", "lpips-vgg", "mini", *PAINTING, *(["judge-style"] if judged else [])]
-    names += ["instant"] if plan.at_once or plan.method == "instant" else []
+    names += ["instant"] if plan.warm_start or plan.method == "instant" else []
     digests = {name: weights.sha256(weights.embedded(name)) for name in names} | {seen.name: seen.sha256}
     own = plan.cloak_models or (plan.model,)
     digests |= {name: weights.sha256(place) for name in plan.cloak_models if (place := weights.locate(name))}

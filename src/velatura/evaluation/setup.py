@@ -14,10 +14,10 @@ import torch
 
 from velatura import judges, weights
 from velatura.countermeasures import plugged as countermeasures
-from velatura.countermeasures.attack import Attack, model_for, prepare
 from velatura.countermeasures.detect import FEWEST as FEWEST_CLEAN
 from velatura.countermeasures.detect import Features, features
 from velatura.countermeasures.pairs import Pair, each, in_folder
+from velatura.countermeasures.treatment import Treatment, model_for, prepare
 from velatura.diffusion import extractors
 from velatura.diffusion import pipeline as models
 from velatura.diffusion.device import pick_device
@@ -149,7 +149,7 @@ class Setup:
             found.append(same[0])
         return found
 
-    def treatment(self, words: str) -> Attack:
+    def treatment(self, words: str) -> Treatment:
         """The countermeasure of these words, with what it works with: purifier, upscaler or the mimic's own model."""
         name, changes = countermeasure(words)
         e = self.experiment

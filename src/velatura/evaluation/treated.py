@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from velatura.countermeasures.attack import Attack
+from velatura.countermeasures.treatment import Treatment
 from velatura.diffusion.extractors import Extractor
 from velatura.evaluation.arms import Arm
 from velatura.evaluation.references import Eye, References, applied
@@ -58,7 +58,9 @@ class Measure:
         self.eye = Eye(seen, plan.device)
         self.references = References(originals, targets, self.eye)
 
-    def __call__(self, arm: Arm, treatment: Attack | None, pictures: Sequence[Tensor]) -> tuple[list[Row], list[float]]:
+    def __call__(
+        self, arm: Arm, treatment: Treatment | None, pictures: Sequence[Tensor]
+    ) -> tuple[list[Row], list[float]]:
         """Rows of ``pictures`` after the treatment, and the decoded shift of each."""
         countermeasure = NONE if treatment is None else treatment.name
         changed = list(pictures) if treatment is None else applied(treatment, pictures, self.plan.device)

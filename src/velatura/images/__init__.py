@@ -2,10 +2,10 @@
 
 from velatura.images.artwork import Artwork
 from velatura.images.delivery import Delivery
-from velatura.images.guarded import read_guarded, sweep
 from velatura.images.prepare import prepared
 from velatura.images.read import read
 from velatura.images.resample import crops, opacity, resize_delta, working, working_size
+from velatura.images.sandbox import read_guarded, sweep
 from velatura.images.write import apply, as_saved, encode, save
 
 __all__ = [

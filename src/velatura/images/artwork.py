@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from velatura.images.containers import Metadata
 from velatura.images.formats import Format
 from velatura.images.libvips import pyvips
+from velatura.images.metadata.containers import Metadata
 
 
 @dataclass(frozen=True, eq=False)  # images compare pixel by pixel, so equality of records would mean nothing

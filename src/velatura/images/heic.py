@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from velatura.errors import MissingExtra
-from velatura.images.containers import Metadata, TooManyPixels
 from velatura.images.libvips import pyvips
+from velatura.images.metadata.containers import Metadata, TooManyPixels
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from velatura.errors import ImageError
-from velatura.images import color, metadata, xmp
+from velatura.images import color, metadata
 from velatura.images.artwork import Artwork
-from velatura.images.containers import Metadata, avif, jpeg
 from velatura.images.delivery import Delivery
 from velatura.images.formats import LOSSY, MOST_BITS, MOST_SIDE, NO_ALPHA, NO_GREY, WRITTEN, Written
 from velatura.images.libvips import pyvips
+from velatura.images.metadata import xmp
+from velatura.images.metadata.containers import Metadata, avif, jpeg
 from velatura.images.resample import resized
 from velatura.images.write import unwritable
 

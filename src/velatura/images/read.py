@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from velatura.errors import ImageError, ImageTooLarge, MissingExtra
-from velatura.images import color, containers, heic, metadata
+from velatura.images import color, heic, metadata
 from velatura.images.artwork import Artwork, printable
-from velatura.images.containers import Facts, Metadata, TooManyPixels, Unsupported, avif
 from velatura.images.formats import Format
 from velatura.images.libvips import pyvips
+from velatura.images.metadata import containers
+from velatura.images.metadata.containers import Facts, Metadata, TooManyPixels, Unsupported, avif
 
 MOST_PIXELS = 300_000_000
 _GREY, _COLOUR = ("b-w", "grey16"), ("srgb", "rgb", "rgb16")

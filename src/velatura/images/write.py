@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from velatura.errors import ContractError, ImageError
-from velatura.images import containers
 from velatura.images.artwork import Artwork, printable
 from velatura.images.color import from_srgb, usable_profile
-from velatura.images.containers import avif
 from velatura.images.formats import WRITTEN
 from velatura.images.libvips import pyvips
+from velatura.images.metadata import containers
+from velatura.images.metadata.containers import avif
 from velatura.images.resample import at_size, resize_delta, tensor
 
 if TYPE_CHECKING:

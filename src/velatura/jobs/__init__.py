@@ -1,7 +1,7 @@
 """Jobs that outlive the process that was asked for them: batches, previews, deletion of what has expired.
 
-``Desk`` takes orders and shows how they stand; ``worker`` carries them out, one picture at a time, through DBOS
-workflows; ``Ledger`` is the tables that both look at. Only the worker loads torch. Needs the extra ``web``.
+``JobQueue`` takes orders and shows how they stand; ``worker`` carries them out, one picture at a time, through DBOS
+workflows; ``Store`` is the tables that both look at. Only the worker loads torch. Needs the extra ``web``.
 """
 
 from importlib.util import find_spec

@@ -18,7 +18,7 @@ from dbos import DBOS
 from velatura.errors import InputError
 
 T = TypeVar("T")
-# Seconds for which a worker waits for the database: longer than ``heart.DEAD_SECONDS``, after which others take over.
+# Seconds for which a worker waits for the database: longer than ``heartbeat.DEAD_SECONDS``, when others take over.
 PATIENCE = 90.0
 
 # Paths are bytes: a name need not be UTF-8.
@@ -38,7 +38,7 @@ jobs = sa.Table(
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("finished", sa.Float),
     sa.Column("expires", sa.Float, nullable=False),  # 0: deleted, but for files that could not be yet
-    sa.Column("turn", sa.Integer),  # ``fairness``
+    sa.Column("turn", sa.Integer),  # ``queue.line_up``
     sa.Column("keep", sa.Float),  # seconds, from when it is over
 )
 pictures = sa.Table(

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from dbos import DBOS
 
 from velatura.errors import InputError, VelaturaError
-from velatura.jobs.attempt import Bench, Work, attempt, line
-from velatura.jobs.desk import VERSION, Desk, queue_of, workflow_id
+from velatura.jobs.attempt import Work, WorkerContext, attempt, line
 from velatura.jobs.files import files
-from velatura.jobs.hold import Hold
+from velatura.jobs.lease import Lease
+from velatura.jobs.queue import VERSION, JobQueue, queue_of, workflow_id
 from velatura.jobs.records import Job, Picture
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _PLACES = ("purifier", "pairs")  # of an experiment, each a path or None
 KEEP_DAYS = 3650.0  # the folder is the user's; the entry is only a record of it
 
 
-def order(desk: Desk, setup: Setup) -> Job:
+def order(queue: JobQueue, setup: Setup) -> Job:
     """Queue the plan of ``setup``; its output folder must be seen by all workers, as the artist's pictures must.
 
     Otherwise only this machine's workers do it. Models must be on each machine.
@@ -50,36 +50,36 @@ def order(desk: Desk, setup: Setup) -> Job:
         "plugins": setup.plugins,
     }
     tasks = [Picture(number, part.what, out, out, "result") for number, part in enumerate(whole)]
-    return desk.submit(tasks, ordered, kind="evaluate", keep_days=KEEP_DAYS)
+    return queue.submit(tasks, ordered, kind="evaluate", keep_days=KEEP_DAYS)
 
 
-def register(bench: Bench, work: Work) -> None:
+def register(context: WorkerContext, work: Work) -> None:
     """Tell DBOS the workflows of experiments; once in a process, before its launch."""
-    ledger = bench.ledger
+    store = context.store
 
     @DBOS.step(name="look")
     def look(id: str, run: int) -> list[int]:
         """The parts that can begin; ends the job where none is left to do, or one failed."""
-        bench.check()
-        job = ledger.job(id)
-        if job is None or ledger.is_stopped(id, run):
+        context.check()
+        job = store.job(id)
+        if job is None or store.is_stopped(id, run):
             return []
         if failed := [p for p in job.pictures if p.state == "failed"]:
             reason = f"{failed[0].name}: {failed[0].error}"
-            ledger.set_job(id, run, state="failed", reason=reason, finished=time.time())
+            store.set_job(id, run, state="failed", reason=reason, finished=time.time())
             return []
         done = {p.number for p in job.pictures if p.state == "done"}
         if len(done) == len(job.pictures):
-            ledger.set_job(id, run, state="done", finished=time.time())
+            store.set_job(id, run, state="done", finished=time.time())
         after = job.order["after"]
         return [p.number for p in job.pictures if p.number not in done and done.issuperset(after[p.number])]
 
     @DBOS.step(name="do_part")
     def do_part(id: str, run: int, number: int) -> None:
         try:
-            attempt(bench, work, id, run, number)
+            attempt(context, work, id, run, number)
         except VelaturaError as error:  # the plan is wrong, and will be for every part
-            ledger.set_job(id, run, state="failed", reason=line(error), finished=time.time())
+            store.set_job(id, run, state="failed", reason=line(error), finished=time.time())
 
     def go_on(id: str, run: int, queue: str) -> None:
         for number in look(id, run):
@@ -94,10 +94,10 @@ def register(bench: Bench, work: Work) -> None:
 
     @DBOS.workflow(name="evaluate")
     def evaluate(id: str, run: int, numbers: list[int]) -> None:
-        if ledger.set_job(id, run, state="working"):
-            job = ledger.job(id)
+        if store.set_job(id, run, state="working"):
+            job = store.job(id)
             assert job is not None
-            go_on(id, run, queue_of(ledger.engine, job))
+            go_on(id, run, queue_of(store.engine, job))
 
 
 class Laboratory:
@@ -106,13 +106,13 @@ class Laboratory:
     def __init__(self) -> None:
         self.kept: tuple[str, list[Part]] | None = None
 
-    def __call__(self, job: Job, picture: Picture, hold: Hold) -> dict[str, Any]:
+    def __call__(self, job: Job, picture: Picture, lease: Lease) -> dict[str, Any]:
         if self.kept is None or self.kept[0] != job.id:
             self.kept = (job.id, _parts(job))
         _, whole = self.kept
         if whole[picture.number].what != picture.name:
             raise InputError(f"expected part {picture.name!r}, got {whole[picture.number].what!r}: another version?")
-        whole[picture.number].do(lambda what, done, total: hold(done, total))
+        whole[picture.number].do(lambda what, done, total: lease(done, total))
         return {}
 
 

@@ -1,11 +1,16 @@
-"""What the ledger holds: a job, its pictures, an uploaded picture. Times are seconds since 1970."""
+"""What the store holds: a job, its pictures, an uploaded picture; and how they become rows of its tables and back.
+
+Times are seconds since 1970.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import os
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from velatura.jobs.files import files
 from velatura.reports.places import Task
 
 # A job: waiting, working, done (some pictures may have failed), cancelled, or failed as a whole.
@@ -14,6 +19,7 @@ State = Literal["waiting", "working", "done", "failed", "cancelled"]
 Kind = Literal["protect", "preview", "evaluate"]  # of an experiment, the "pictures" are its parts
 UNFINISHED = ("waiting", "working")
 OVER = ("done", "failed", "cancelled")
+_PATHS = ("source", "output", "path")
 BY_STEPS = 0.95  # of a picture; reading, fitting to the file and measuring take time before and after the steps
 
 
@@ -110,3 +116,17 @@ class Upload:
     created: float
     expires: float
     owner: str | None = None
+
+
+def row_of(record: Picture | Upload) -> dict[str, Any]:
+    """A record as its table keeps it."""
+    row = asdict(record)
+    row |= {name: files().stored(row[name]) for name in _PATHS if name in row}
+    return row | ({"title": os.fsencode(row["title"])} if "title" in row else {})
+
+
+def record_of(kind: Any, row: Any) -> Any:
+    """A row as the record that it was made of."""
+    values = {field.name: row[field.name] for field in fields(kind)}
+    values |= {name: files().found(values[name]) for name in _PATHS if name in values}
+    return kind(**values | ({"title": os.fsdecode(values["title"])} if "title" in values else {}))

@@ -5,8 +5,8 @@ Nothing that optimises uses them. They need the ``lab`` extra.
 
 from velatura.judges.copies import Copies, copy_rate
 from velatura.judges.fidelity import Fidelity, fidelity
-from velatura.judges.move import style_moves
 from velatura.judges.style import StyleJudge, fit
+from velatura.judges.style_distance import style_moves
 from velatura.judges.validation import Scores, cross_validate
 from velatura.judges.vgg import correlations
 

@@ -44,7 +44,7 @@ class StyleJudge:
         return self.likely(self.places(pictures))
 
     def places(self, pictures: Pictures) -> Tensor:
-        """The judge's coordinates of pictures, ``(B, K)``: for :meth:`likely`, and for ``move.apart``."""
+        """The judge's coordinates of pictures, ``(B, K)``: for :meth:`likely`, and for ``style_distance.apart``."""
         found = self.space.places(pictures, self.extractor)
         if not len(found):
             raise InputError("style judge: expected pictures, got none")

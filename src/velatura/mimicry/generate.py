@@ -144,10 +144,9 @@ def restyle(
         painter = StableDiffusionImg2ImgPipeline(**pipeline.components, requires_safety_checker=False)
     painter.set_progress_bar_config(disable=True)
     guidance = usual_guidance(pipeline) if guidance is None else guidance
+    how: dict[str, Any] = {"strength": strength, "guidance": guidance, "steps": steps}
     for i in range(start, len(pictures)):
         with models.autocast(pipeline.device):
-            picture = repaint(
-                painter, pictures[i].to(pipeline.device), [prompts[i]], [seed + i],
-                strength=strength, guidance=guidance, steps=steps,
-            )  # fmt: skip
+            here = pictures[i].to(pipeline.device)
+            picture = repaint(painter, here, [prompts[i]], [seed + i], **how)
         yield Made(i, prompts[i], seed + i, picture.float().cpu())

@@ -256,9 +256,7 @@ def _judge(pipeline: Any, scheduler: Any, latents: Tensor, ids: Tensor, seed: in
     noise = torch.Generator().manual_seed(seed)
     with autocast(latents.device):
         states = _states(pipeline, ids, table[ids])
-        losses = [
-            denoising.loss(pipeline.unet, scheduler, x[None].expand(CHECKS, -1, -1, -1),
-                           states.expand(CHECKS, -1, -1), generator=noise)
-            for x in latents
-        ]  # fmt: skip
+        states = states.expand(CHECKS, -1, -1)
+        several = (x[None].expand(CHECKS, -1, -1, -1) for x in latents)
+        losses = [denoising.loss(pipeline.unet, scheduler, x, states, generator=noise) for x in several]
     return float(torch.cat(losses).mean())

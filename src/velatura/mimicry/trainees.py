@@ -13,7 +13,7 @@ from torch import nn
 from velatura.mimicry.captions import named
 
 if TYPE_CHECKING:
-    from velatura.mimicry.finetune import Settings
+    from velatura.mimicry.settings import Settings
 
 EMBEDDINGS = "learned_embeds.safetensors"
 LORA = "pytorch_lora_weights.safetensors"

@@ -29,7 +29,7 @@ from velatura.protect.fitting import fitted_scale
 from velatura.protect.frame import Frame, frame
 from velatura.protect.panels import Protected
 from velatura.protect.settings import Settings
-from velatura.protect.trial import cloaks_from_home, seen, small
+from velatura.protect.trial import seen, small, style_shift_of_trial
 from velatura.protect.views import View, as_report, by_family, squares
 from velatura.protect.visibility import Bounds, Visibility, enlargement
 from velatura.reports.verdict import worth_it
@@ -147,7 +147,7 @@ class Protector:
         own = cache(lambda: seen(squares, self.style_model))
 
         def trial(style: Style) -> float:
-            found = cloaks_from_home(squares, own(), style.vector, self.style_model)
+            found = style_shift_of_trial(squares, own(), style.vector, self.style_model)
             if on_trial is not None:
                 on_trial()
             return found
@@ -266,17 +266,17 @@ class Protector:
         on_step: OnStep | None = None,
         about: Circumstances | None = None,
         *,
-        at_once: bool = True,
+        warm_start: bool = True,
         recipe: GlazeSettings | None = None,
     ) -> Tensor:
         """δ of a picture at the working resolution, window by window where it is long.
 
-        ``at_once``: begin from the instant cloak, where it knows the models and the effort is not as published.
+        ``warm_start``: begin from the instant cloak, where it knows the models and the effort is not as published.
         ``recipe``: another one than :meth:`recipe`'s.
         """
         about = about or Circumstances()
         settings, shown = recipe or self.recipe(about), about.shown
-        warm = at_once and self.warm
+        warm = warm_start and self.warm
 
         def window(pictures: Tensor, where: tuple[slice, slice], index: int, count: int) -> Tensor:
             def tell(step: Step) -> None:

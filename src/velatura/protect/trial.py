@@ -46,7 +46,7 @@ def seen(squares: Sequence[Tensor], eye: Extractor) -> Tensor:
     return torch.cat([style(eye.view(square.to(eye.device))) for square in squares])
 
 
-def cloaks_from_home(squares: Sequence[Tensor], own: Tensor, vector: Sequence[float], eye: Extractor) -> float:
+def style_shift_of_trial(squares: Sequence[Tensor], own: Tensor, vector: Sequence[float], eye: Extractor) -> float:
     """How far a style ``vector`` takes pictures from the styles ``own``, ``(B, 6048)``, of all of the artist's.
 
     Of the first :data:`MOST_PICTURES` squares, cloaked, as ``eye`` sees them: :func:`from_home`.

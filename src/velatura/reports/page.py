@@ -46,10 +46,13 @@ def html(runs: Sequence[Run], *, title: str = "Velatura: what a cloak does to a 
     found = prediction.predictions([(run.name, cells(run.result.rows)) for run in runs])
     shown = [p for p in found if p.slow == "style_shift_top3"]
     page: str = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        title=title, friction=FRICTION, runs=[_run(run, art) for run in runs], predictions=found,
+        title=title,
+        friction=FRICTION,
+        runs=[_run(run, art) for run in runs],
+        predictions=found,
         scatters=[(_image(plots.prediction(p)), f"{p.fast} against {p.slow}") for p in shown],
         columns=tables.COLUMNS,
-    )  # fmt: skip
+    )
     return page
 
 

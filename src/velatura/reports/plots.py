@@ -113,18 +113,22 @@ def roc(scores: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     axes.plot([0, 1], [0, 1], color=FAINT, lw=1)
     for place, (name, of) in enumerate(scores.items()):
         bars = sorted({*of["cloaked"], *of["clean"]}, reverse=True)
-        found, false = ([0.0, *(sum(s >= bar for s in of[kind]) / len(of[kind]) for bar in bars)]
-                        for kind in ("cloaked", "clean"))  # fmt: skip
+        found, false = (_shares_over(bars, of[kind]) for kind in ("cloaked", "clean"))
         area, low, high = auc(of["cloaked"], of["clean"])
         style = "-" if place < len(CLOAKS) else "--"
-        axes.step(false, found, style, where="post", lw=1.5, color=CLOAKS[place % len(CLOAKS)],
-                  label=f"{name} {area:.2f} ({low:.2f} to {high:.2f})")  # fmt: skip
+        label, color = f"{name} {area:.2f} ({low:.2f} to {high:.2f})", CLOAKS[place % len(CLOAKS)]
+        axes.step(false, found, style, where="post", lw=1.5, color=color, label=label)
     axes.set_xlabel("clean pictures that it takes for cloaked ones")
     axes.set_ylabel("cloaked pictures that it finds")
     _percent(axes.xaxis)
     _percent(axes.yaxis)
     figure.legend(loc="outside right upper", frameon=False, fontsize=8, title="area under the curve", title_fontsize=8)
     return _svg(figure)
+
+
+def _shares_over(bars: Sequence[float], scores: Sequence[float]) -> list[float]:
+    """Nothing, then the share of the scores that reach each bar."""
+    return [0.0, *(sum(score >= bar for score in scores) / len(scores) for bar in bars)]
 
 
 def prediction(found: Prediction) -> str:

@@ -63,18 +63,15 @@ def predictions(runs: Sequence[tuple[str, Sequence[Cell]]], *, seed: int = 0) ->
     told = [(name, c) for name, members in runs for c in members if c.arm != "real" and "@" not in (c.cloak or "")]
     for fast in FAST:
         for slow in SLOW:
-            found_points = [
-                Point(
-                    figures[fast].value, c.figures[slow].value, name, c.label, c.arm or "",
-                    _artist(c) or name, c.recipe or "",
-                )
-                for name, c in told if slow in c.figures
-                for figures in [{**tabled.get(_key(c), {}), **c.figures}] if fast in figures
-            ]  # fmt: skip
+            found_points = []
+            for name, c in told:
+                figures = {**tabled.get(_key(c), {}), **c.figures}
+                if fast in figures and slow in c.figures:
+                    about = (name, c.label, c.arm or "", _artist(c) or name, c.recipe or "")
+                    found_points.append(Point(figures[fast].value, c.figures[slow].value, *about))
             # Plans that share an arm say the same of it twice.
-            points = tuple({(p.fast, p.slow, p.label, p.artist, p.recipe): p for p in reversed(found_points)}.values())[
-                ::-1
-            ]
+            once = {(p.fast, p.slow, p.label, p.artist, p.recipe): p for p in reversed(found_points)}
+            points = tuple(once.values())[::-1]
             if len(points) >= FEWEST and len({p.fast for p in points}) > 1 and len({p.slow for p in points}) > 1:
                 found.append(Prediction(fast, slow, *_bootstrapped(points, seed), points, len({p.run for p in points})))
     return found

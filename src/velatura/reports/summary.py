@@ -43,10 +43,10 @@ def doubts_of(result: Result) -> list[Doubt]:
     """All that speaks against a result: what its rows say, artist by artist, and what it was flagged with when made."""
     artists = list(dict.fromkeys(row.artist for row in result.rows))
     seen = result.settings.get("optimised_through")
-    found = [
-        d for artist in artists
-        for d in doubts([r for r in result.rows if r.artist == artist], seen if isinstance(seen, dict) else None)
-    ]  # fmt: skip
+    through = seen if isinstance(seen, dict) else None
+    found = []
+    for artist in artists:
+        found += doubts([row for row in result.rows if row.artist == artist], through)
     said = {text for d in found for text in (d.text, d.formerly)}
     return [*dict.fromkeys(found), *(Doubt(str(flag)) for flag in result.flags if flag not in said)]
 

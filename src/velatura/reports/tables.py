@@ -120,10 +120,8 @@ def tables(found: Sequence[Cell]) -> Iterator[tuple[str, list[Cell]]]:
     heads = list(dict.fromkeys((c.artist, c.recipe, c.countermeasure) for c in some))
     for artist, recipe, countermeasure in heads:
         words = [artist, recipe and f"mimic: {recipe}", countermeasure and f"after {countermeasure}"]
-        members = [
-            c for c in found
-            if c.artist == artist and c.recipe in (None, recipe) and c.countermeasure in (None, countermeasure)
-        ]  # fmt: skip
+        same = [c for c in found if c.artist == artist and c.recipe in (None, recipe)]
+        members = [c for c in same if c.countermeasure in (None, countermeasure)]
         yield " · ".join(w for w in words if w), members
 
 

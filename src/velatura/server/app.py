@@ -23,13 +23,14 @@ from starlette.exceptions import HTTPException
 from velatura import __version__
 from velatura.errors import ImageError, InputError, VelaturaError
 from velatura.jobs.database import home
-from velatura.jobs.desk import Desk
+from velatura.jobs.expiry import has_expired
 from velatura.jobs.files import files
+from velatura.jobs.queue import JobQueue
 from velatura.server import api, artists, pages, study_pages
 from velatura.server.catalogue import STATIC
-from velatura.server.guard import STUDY, Door, Guard, Launched, Ticket, wants_page
-from velatura.server.house import House, TooMuch
-from velatura.server.news import News
+from velatura.server.guard import STUDY, Guard, LaunchSessions, Sessions, Ticket, wants_page
+from velatura.server.job_events import JobEvents
+from velatura.server.policy import Policy, TooMuch
 from velatura.server.uploads import Limits, TooLarge
 
 MOST_JSON = 1_000_000  # bytes of a request that is not a picture
@@ -62,23 +63,26 @@ class Launch:
         return f"http://127.0.0.1:{self.port}/?token={token}"
 
 
-def create_app(desk: Desk, launch: Launch) -> FastAPI:
+def create_app(queue: JobQueue, launch: Launch) -> FastAPI:
     """The ASGI application of one launch, on the artist's own machine."""
-    door = Launched(launch.port, launch.token, launch.ticket)
-    return assembled(desk, door, House(launch.limits), pages.templates(launch.limits), worker=launch.worker)
+    sessions = LaunchSessions(launch.port, launch.token, launch.ticket)
+    return assembled(queue, sessions, Policy(launch.limits), pages.templates(launch.limits), worker=launch.worker)
 
 
 def assembled(
-    desk: Desk,
-    door: Door,
-    house: House,
+    queue: JobQueue,
+    sessions: Sessions,
+    policy: Policy,
     show: pages.Show,
     *,
     worker: bool = True,
     more: Sequence[APIRouter] = (),
     chores: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
 ) -> FastAPI:
-    """The application behind a door. ``more``: routes besides the common ones; ``chores``: run as long as it does."""
+    """The application, for whom ``sessions`` lets in. ``more``: routes besides the common ones.
+
+    ``chores``: run as long as it does.
+    """
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -86,7 +90,7 @@ def assembled(
         threading.Thread(target=_warm_up, daemon=True).start()
         work = [*chores]
         if worker:
-            work.append(partial(_keep_a_worker, desk))
+            work.append(partial(_keep_a_worker, queue))
         tasks = [asyncio.create_task(chore()) for chore in work]
         yield
         for task in tasks:
@@ -105,10 +109,10 @@ def assembled(
         max_body_size=MOST_JSON,
         lifespan=lifespan,
     )
-    if desk.engine.dialect.name == "postgresql":  # whose workers may be on other machines
-        files().check(desk.engine)
-    app.state.desk, app.state.house, app.state.news = desk, house, News(desk.ledger)
-    app.add_middleware(Guard, door=door)
+    if queue.engine.dialect.name == "postgresql":  # whose workers may be on other machines
+        files().check(queue.engine)
+    app.state.queue, app.state.policy, app.state.events = queue, policy, JobEvents(queue.store)
+    app.add_middleware(Guard, sessions=sessions)
     handlers: dict[type[Exception], Handler] = {
         VelaturaError: _problem,
         HTTPException: http_exception_handler,
@@ -116,7 +120,7 @@ def assembled(
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, partial(_shown, show, handler))
-    for router in (api.router(), pages.router(show), artists.router(show), study_pages.router(desk), *more):
+    for router in (api.router(), pages.router(show), artists.router(show), study_pages.router(queue), *more):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app
@@ -146,7 +150,7 @@ def _warm_up() -> None:
         import velatura.protect  # noqa: F401
 
 
-async def _keep_a_worker(desk: Desk) -> None:
+async def _keep_a_worker(queue: JobQueue) -> None:
     """Start a worker, and another whenever there is work and none at it; end it with the application."""
     worker: subprocess.Popen[bytes] | None = None
     patience, wanted = LOOK_AFTER, True  # the first preview should not wait for torch
@@ -156,13 +160,13 @@ async def _keep_a_worker(desk: Desk) -> None:
                 patience = LOOK_AFTER
             else:
                 try:
-                    if wanted or await run_in_threadpool(lambda: desk.ledger.is_busy() or desk.ledger.has_expired()):
+                    if wanted or await run_in_threadpool(lambda: queue.store.is_busy() or has_expired(queue.store)):
                         if worker is not None and worker.returncode:
                             log.error(
                                 "the worker ended with status %s; see worker.log in %s", worker.returncode, home()
                             )
                             patience = min(2 * patience, LONGEST_PATIENCE)
-                        wanted, worker = False, await run_in_threadpool(desk.ensure_worker)
+                        wanted, worker = False, await run_in_threadpool(queue.ensure_worker)
                 except Exception as error:  # a full disk, a database that is away: may be better in a moment
                     log.error(
                         "no worker could be started (%s: %s)", type(error).__name__, getattr(error, "strerror", "")
@@ -171,4 +175,4 @@ async def _keep_a_worker(desk: Desk) -> None:
             await asyncio.sleep(patience)
     finally:
         if worker is not None:
-            await run_in_threadpool(desk.end_worker, worker)  # what it was at is taken up at the next launch
+            await run_in_threadpool(queue.end_worker, worker)  # what it was at is taken up at the next launch

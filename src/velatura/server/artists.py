@@ -10,9 +10,9 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from pydantic import BaseModel, Field
 
-from velatura.jobs.desk import Desk
-from velatura.server.house import Counter, Visitor, Who
+from velatura.jobs.queue import JobQueue
 from velatura.server.pages import Show
+from velatura.server.policy import Queue, Visitor, Who
 from velatura.server.schema import Problem, StyleOut
 
 ENOUGH = 3  # pictures, to say how alike they are
@@ -47,14 +47,14 @@ def router(show: Show) -> APIRouter:
     both = APIRouter(responses={404: {"model": Problem}})
 
     @both.get("/api/artists")
-    def all_artists(desk: Counter, who: Who) -> list[str]:
+    def all_artists(queue: Queue, who: Who) -> list[str]:
         """The artists whose target style is kept."""
         return sorted(_kept(who))
 
     @both.get("/api/artist")
-    def one_artist(name: Name, desk: Counter, who: Who) -> ArtistOut:
+    def one_artist(name: Name, queue: Queue, who: Who) -> ArtistOut:
         """An artist's profile."""
-        return _profile(name, desk, who)
+        return _profile(name, queue, who)
 
     @both.delete("/api/artist", status_code=204)
     def forget_artist(name: Name, who: Who) -> None:
@@ -66,13 +66,13 @@ def router(show: Show) -> APIRouter:
         forget(who.artist(name))
 
     @both.get("/artists", include_in_schema=False, response_class=HTMLResponse)
-    def artists_page(request: Request, desk: Counter, who: Who) -> Response:
-        found = [_profile(name, desk, who) for name in sorted(_kept(who))]
+    def artists_page(request: Request, queue: Queue, who: Who) -> Response:
+        found = [_profile(name, queue, who) for name in sorted(_kept(who))]
         return show(request, "artists.html", {"artists": found})
 
     @both.get("/artist", include_in_schema=False, response_class=HTMLResponse)
-    def artist_page(request: Request, name: Name, desk: Counter, who: Who) -> Response:
-        artist = _profile(name, desk, who)
+    def artist_page(request: Request, name: Name, queue: Queue, who: Who) -> Response:
+        artist = _profile(name, queue, who)
         return show(request, "artist.html", {"artist": artist, "alike": alike(artist.spread)})
 
     return both
@@ -86,12 +86,12 @@ def _kept(who: Visitor) -> dict[str, str]:
     return {name.removesuffix(end): style for name, style in profiles().items() if name.endswith(end)}
 
 
-def _profile(name: str, desk: Desk, who: Visitor) -> ArtistOut:
+def _profile(name: str, queue: JobQueue, who: Visitor) -> ArtistOut:
     from velatura.styles.catalogue import load
     from velatura.styles.choose import centroid
 
     style = _kept(who).get(name)
-    jobs = [job for job in desk.ledger.jobs(most=1000) if job.order["settings"].get("artist") == who.artist(name)]
+    jobs = [job for job in queue.store.jobs(most=1000) if job.order["settings"].get("artist") == who.artist(name)]
     if style is None and not jobs:
         raise HTTPException(404, "artist: none of this name")
     book = load()

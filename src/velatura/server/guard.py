@@ -1,7 +1,7 @@
 """Who may ask: any page in the browser can send requests to any server, so being asked proves nothing.
 
 A request must name this server as its Host (a foreign name that resolves here does not), must not come from another
-origin, and must be let in by the door: :class:`Launched` for the artist's own machine, ``shared.door`` for many users.
+origin, and must be let in by its sessions: :class:`LaunchSessions` on one's own machine, else ``shared.sessions``.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from velatura.server.house import VISITOR, Visitor
+from velatura.server.policy import VISITOR, Visitor
 
-POLICY = "; ".join(
+CONTENT_SECURITY = "; ".join(
     [
         "default-src 'none'",
         "script-src 'self'",
@@ -34,7 +34,7 @@ POLICY = "; ".join(
     ]
 )
 HEADERS = {
-    "Content-Security-Policy": POLICY,
+    "Content-Security-Policy": CONTENT_SECURITY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",  # with none at all, a form's Origin would be null
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -51,7 +51,7 @@ LOST = (
 TICKET_SECONDS = 60.0
 
 
-class Door(Protocol):
+class Sessions(Protocol):
     """Knows the visitors.
 
     ``origins``: this server's own. ``open``: paths that ask nothing of anyone, not even the right Host. ``links``:
@@ -73,10 +73,10 @@ class Door(Protocol):
 
 @dataclass(frozen=True)
 class Guard:
-    """ASGI middleware. What it found stands in the scope, as ``house.VISITOR``."""
+    """ASGI middleware. What it found stands in the scope, as ``policy.VISITOR``."""
 
     app: ASGIApp
-    door: Door
+    sessions: Sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -87,7 +87,7 @@ class Guard:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in (HEADERS | self.door.headers).items():
+                for name, value in (HEADERS | self.sessions.headers).items():
                     headers.setdefault(name, value)
             await send(message)
 
@@ -95,9 +95,9 @@ class Guard:
         await (refusal or self.app)(scope, receive, with_headers)
 
     async def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
-        if scope["path"] in self.door.open:
+        if scope["path"] in self.sessions.open:
             return None
-        hosts = {origin.partition("://")[2] for origin in self.door.origins}
+        hosts = {origin.partition("://")[2] for origin in self.sessions.origins}
         if headers.get("host", "").lower() not in hosts:
             return turned_away(headers, 421, "host: expected this server's own name")
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
@@ -105,7 +105,7 @@ class Guard:
             return turned_away(headers, 403, "origin: expected this server's own pages")
         if scope["path"].startswith(("/static/", STUDY)):  # a rater's link is signed, and lets into one study alone
             return None
-        found = await self.door.visitor(scope, headers)
+        found = await self.sessions.visitor(scope, headers)
         if isinstance(found, Response):
             return found
         # Browsers name the origin of whatever changes something; a form of another page could not name ours. Programs
@@ -116,13 +116,13 @@ class Guard:
         return None
 
     def _foreign(self, scope: Scope, origin: str | None, site: str | None) -> bool:
-        if origin is not None and origin.lower() not in self.door.origins:
+        if origin is not None and origin.lower() not in self.sessions.origins:
             return True
         if site in (None, "same-origin", "none"):
             return False
         # A link from elsewhere, that is to be shown as a page of its own, changes nothing.
         link = (scope["method"] in SAFE, dict(scope["headers"]).get(b"sec-fetch-mode")) == (True, b"navigate")
-        return not (link and (self.door.links or scope["path"].startswith(STUDY)))
+        return not (link and (self.sessions.links or scope["path"].startswith(STUDY)))
 
 
 class Ticket:
@@ -141,8 +141,8 @@ class Ticket:
 
 
 @dataclass(frozen=True)
-class Launched:
-    """The door of one launch on the artist's own machine: whoever has its token.
+class LaunchSessions:
+    """Those of one launch on the artist's own machine: whoever has its token.
 
     In a cookie, which the address that is opened at launch sets, or as ``Authorization: Bearer``. The ``ticket`` sets
     it too, once.
@@ -169,9 +169,9 @@ class Launched:
             return Visitor(by="key")
         if _equal(cookie(headers, self.cookie), self.token):
             return Visitor(by="cookie")
-        return self._entrance(scope, headers)
+        return self._login(scope, headers)
 
-    def _entrance(self, scope: Scope, headers: Headers) -> Response:
+    def _login(self, scope: Scope, headers: Headers) -> Response:
         """The address that is opened at launch: its token becomes a cookie, and leaves the address bar."""
         query = parse_qsl(scope["query_string"].decode("latin-1"))
         shown = [value for name, value in query if name == "token"] if scope["method"] == "GET" else []

@@ -14,12 +14,12 @@ from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from velatura import __version__
-from velatura.jobs.desk import Desk
-from velatura.jobs.ledger import PAGE
+from velatura.jobs.queue import JobQueue
 from velatura.jobs.records import Job
+from velatura.jobs.store import PAGE
 from velatura.reports.verdict import DISTILLED, seen_by_people
 from velatura.server import catalogue
-from velatura.server.house import Counter, visitor_of
+from velatura.server.policy import Queue, visitor_of
 from velatura.server.schema import JobOut
 from velatura.server.uploads import Limits
 from velatura.weights import FAMILY_NAMES
@@ -44,24 +44,24 @@ def router(show: Show) -> APIRouter:
         return show(request, "_styles.html", {"styles": catalogue.styles()})
 
     @site.get("/queue")
-    def queue(request: Request, desk: Counter, before: float | None = None) -> Response:
-        return show(request, "queue.html", _page(desk, before))
+    def queue(request: Request, queue: Queue, before: float | None = None) -> Response:
+        return show(request, "queue.html", _page(queue, before))
 
     @site.get("/queue/list")
-    def queue_list(request: Request, desk: Counter, before: float | None = None) -> Response:
-        return show(request, "_queue.html", _page(desk, before))
+    def queue_list(request: Request, queue: Queue, before: float | None = None) -> Response:
+        return show(request, "_queue.html", _page(queue, before))
 
     @site.get("/jobs/{id}")
-    def job(request: Request, id: Uuid, desk: Counter) -> Response:
-        return show(request, "job.html", {"job": _job(desk, id)})
+    def job(request: Request, id: Uuid, queue: Queue) -> Response:
+        return show(request, "job.html", {"job": _job(queue, id)})
 
     @site.get("/jobs/{id}/list")
-    def job_list(request: Request, id: Uuid, desk: Counter) -> Response:
-        return show(request, "_job.html", {"job": _job(desk, id)})
+    def job_list(request: Request, id: Uuid, queue: Queue) -> Response:
+        return show(request, "_job.html", {"job": _job(queue, id)})
 
     @site.get("/jobs/{id}/{number}")
-    def picture(request: Request, id: Uuid, number: int, desk: Counter) -> Response:
-        found = _job(desk, id)
+    def picture(request: Request, id: Uuid, number: int, queue: Queue) -> Response:
+        found = _job(queue, id)
         shown = next((p for p in found.pictures if p.number == number and p.state == "done"), None)
         if shown is None:
             raise HTTPException(404, "picture: none of that number is done")
@@ -113,15 +113,15 @@ def _day(at: float) -> str:
     return f"{when.tm_mday} {time.strftime('%B %Y, %H:%M', when)}"
 
 
-def _page(desk: Desk, before: float | None) -> dict[str, Any]:
+def _page(queue: JobQueue, before: float | None) -> dict[str, Any]:
     """A page of the queue; ``older``: before when the next one's jobs were ordered, if there may be any."""
-    jobs = desk.ledger.jobs(before=before)
+    jobs = queue.store.jobs(before=before)
     older = jobs[PAGE - 1].created if len(jobs) >= PAGE else None
     return {"jobs": [JobOut.of(job) for job in jobs], "before": before, "older": older}
 
 
-def _job(desk: Desk, id: str) -> JobOut:
-    found: Job | None = desk.ledger.job(id)
+def _job(queue: JobQueue, id: str) -> JobOut:
+    found: Job | None = queue.store.job(id)
     if found is None or found.kind != "protect":
         raise HTTPException(404, "job: none of this id")
     return JobOut.of(found)

@@ -7,8 +7,8 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from velatura.jobs.briefs import Brief
 from velatura.jobs.records import Job, Picture, Upload
+from velatura.jobs.summaries import JobSummary
 
 Effort = Literal["fast", "default", "max", "paper"]
 Family = Literal["sd15", "sdxl", "sd3", "flux1", "flux2"]
@@ -43,9 +43,11 @@ class Wish(BaseModel):
         list(get_args(Family)), min_length=1, description="Families of models that mimics use; all by default."
     )
     models: list[str] = Field(
-        ["auto"], min_length=1, max_length=5,
+        ["auto"],
+        min_length=1,
+        max_length=5,
         description="Names of models to cloak on; auto is the best one that is here for each family.",
-    )  # fmt: skip
+    )
     resolution: int | None = Field(None, description="Short side (px) at which mimics train; the model's own if none.")
     strip_gps: bool = Field(False, description="Leave out of the file where it was made.")
     do_not_train: bool = Field(False, description="Write a reservation against training into its metadata.")
@@ -165,7 +167,7 @@ class JobOut(BaseModel):
         )
 
 
-class JobNews(BaseModel):
+class JobSummaryOut(BaseModel):
     """A job in brief."""
 
     id: str
@@ -177,8 +179,8 @@ class JobNews(BaseModel):
     seconds_left: float | None
 
     @classmethod
-    def of(cls, job: Job | Brief) -> JobNews:
-        if isinstance(job, Brief):
+    def of(cls, job: Job | JobSummary) -> JobSummaryOut:
+        if isinstance(job, JobSummary):
             counts = {name: getattr(job, name) for name in ("pictures", "done", "failed")}
         else:
             counts = {"pictures": len(job.pictures), "done": job.count("done"), "failed": job.count("failed")}

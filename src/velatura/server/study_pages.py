@@ -13,10 +13,11 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from velatura.jobs.desk import Desk
 from velatura.jobs.files import files
+from velatura.jobs.queue import JobQueue
 from velatura.server.guard import STUDY as PREFIX
-from velatura.server.studies import BACKGROUNDS, Studies, Study
+from velatura.study.answers import BACKGROUNDS, Studies, Study
+from velatura.study.statistics import LEVELS
 
 LINK = re.compile(r"[0-9a-f]{12}\.[0-9]{1,6}\.[\w-]{20,100}", re.ASCII)
 PictureId = Annotated[str, InPath(pattern=r"^[0-9a-f]{16}$")]
@@ -37,10 +38,10 @@ async def _form(request: Request) -> dict[str, str]:
 Form = Annotated[dict[str, str], Depends(_form)]
 
 
-def router(desk: Desk) -> APIRouter:
+def router(queue: JobQueue) -> APIRouter:
     """All pages beneath ``PREFIX``; none is part of the API's description."""
     site = APIRouter(prefix=PREFIX.rstrip("/"), include_in_schema=False, default_response_class=HTMLResponse)
-    studies = Studies(desk.engine)
+    studies = Studies(queue.engine, files())
     loader = FileSystemLoader(Path(__file__).parent / "templates")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     templates = Jinja2Templates(env=environment)
@@ -63,8 +64,6 @@ def router(desk: Desk) -> APIRouter:
             return show(request, "study_welcome.html", about | {"backgrounds": BACKGROUNDS})
         if question is None:
             return show(request, "study_thanks.html", about)
-        from velatura.judges.study import LEVELS  # here, since it loads torch, for which a start should not wait
-
         studies.look(study, number, question)
         return show(request, "study_question.html", about | {"question": question, "levels": LEVELS})
 
@@ -90,7 +89,7 @@ def router(desk: Desk) -> APIRouter:
     def picture(link: str, picture: PictureId) -> Response:
         study, number = known(link)
         mine = {id for question in study.asked(number) for id in (*question.real, *question.shown)}
-        path = study.folder / f"{picture}.webp"
+        path = studies.folder(study) / f"{picture}.webp"
         files().pull(path)
         if picture not in mine or not path.is_file():
             raise HTTPException(404, "picture: not one of yours")

@@ -19,11 +19,11 @@ from velatura.errors import ImageError, ImageTooLarge, InputError
 from velatura.images.formats import SUFFIXES_OF
 from velatura.jobs import database
 from velatura.jobs.files import files
-from velatura.jobs.ledger import Ledger
 from velatura.jobs.records import Upload
+from velatura.jobs.store import Store
 
 THUMBNAIL = 480  # px
-MOST_DECODERS = 3  # at a time; each may take what images/guarded.py allows
+MOST_DECODERS = 3  # at a time; each may take what images/sandbox.py allows
 LONGEST_NAME = 120
 HEAD = 4096  # bytes by which a format is told
 UNWRITTEN = {
@@ -51,7 +51,7 @@ def too_large(most: int) -> TooLarge:
 
 
 async def take_in(
-    body: AsyncIterator[bytes], name: str, limits: Limits, ledger: Ledger, room: Callable[[], int] | None = None
+    body: AsyncIterator[bytes], name: str, limits: Limits, store: Store, room: Callable[[], int] | None = None
 ) -> Upload:
     """Keep a picture that arrives in pieces.
 
@@ -64,15 +64,15 @@ async def take_in(
     try:
         size = await _receive(body, folder / "arriving", limits.bytes)
         look = partial(_looked_at, folder, id, shown(name), size, limits)
-        upload = replace(await anyio.to_thread.run_sync(look, limiter=_decoders()), owner=ledger.owner)
+        upload = replace(await anyio.to_thread.run_sync(look, limiter=_decoders()), owner=store.owner)
         if room is not None and size > (left := await run_in_threadpool(room)):
             raise too_large(left)
         try:
-            await run_in_threadpool(ledger.add_upload, upload)  # entered first: what no one knows of is never deleted
+            await run_in_threadpool(store.add_upload, upload)  # entered first: what no one knows of is never deleted
             (folder / "arriving").rename(upload.path)
             await run_in_threadpool(files().push, upload.path, folder / "thumbnail.webp")
         except BaseException:
-            ledger.delete(database.uploads, id)
+            store.delete(database.uploads, id)
             raise
     except BaseException:  # a closed tab too
         shutil.rmtree(folder, ignore_errors=True)
@@ -99,8 +99,8 @@ async def _receive(body: AsyncIterator[bytes], path: Path, most: int) -> int:
 
 def _looked_at(folder: Path, id: str, name: str, size: int, limits: Limits) -> Upload:
     from velatura.images import read_guarded
-    from velatura.images.containers import Unsupported, sniff
     from velatura.images.libvips import pyvips
+    from velatura.images.metadata.containers import Unsupported, sniff
 
     path = folder / "arriving"
     try:
@@ -139,6 +139,6 @@ def shown(name: str) -> str:
     return stem[:LONGEST_NAME] + dot + suffix
 
 
-def remove(upload: Upload, ledger: Ledger) -> None:
+def remove(upload: Upload, store: Store) -> None:
     """Forget a picture that was handed in."""
-    ledger.drop(database.uploads, upload.id, upload.path.parent)
+    store.drop(database.uploads, upload.id, upload.path.parent)

@@ -1,7 +1,7 @@
-"""The application for many users: the same pages and API behind a door that knows them.
+"""The application for many users: the same pages and API, for those who have logged in.
 
-``accounts`` keeps users, ``door`` lets them in, ``quotas`` says how much each may have; ``entrance``, ``account`` and
-``admin`` are the pages that one person alone does not need; ``serving`` puts them together.
+``accounts`` keeps users, ``sessions`` lets them in, ``quotas`` says how much each may have; ``login_pages``,
+``account`` and ``admin`` are the pages that one person alone does not need; ``create_app`` puts them together.
 """
 
 from importlib.util import find_spec

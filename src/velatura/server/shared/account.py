@@ -8,12 +8,12 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from velatura.server.house import Counter, Visitor, Who
 from velatura.server.pages import Show
+from velatura.server.policy import Queue, Visitor, Who
 from velatura.server.schema import Problem
 from velatura.server.shared.accounts import Accounts
-from velatura.server.shared.door import SharedDoor
-from velatura.server.shared.quotas import SharedHouse
+from velatura.server.shared.quotas import SharedPolicy
+from velatura.server.shared.sessions import SharedSessions
 
 
 class PasswordWish(BaseModel):
@@ -60,21 +60,21 @@ def in_session(visitor: Who) -> Visitor:
 Session = Annotated[Visitor, Depends(in_session)]
 
 
-def router(accounts: Accounts, door: SharedDoor, house: SharedHouse, show: Show) -> APIRouter:
+def router(accounts: Accounts, sessions: SharedSessions, policy: SharedPolicy, show: Show) -> APIRouter:
     refused = {403: {"model": Problem}, 404: {"model": Problem}}
     site = APIRouter(responses=refused)  # type: ignore[arg-type]
 
     def standing(who: Visitor) -> AccountOut:
         assert who.owner is not None
-        count, size = house.held(who.owner)
+        count, size = policy.held(who.owner)
         return AccountOut(
             name=who.name,
             admin=who.admin,
-            pictures_today=house.spent(who.owner),
-            pictures_a_day=house.quota.pictures,
+            pictures_today=policy.spent(who.owner),
+            pictures_a_day=policy.quota.pictures,
             pictures_kept=count,
             bytes_kept=size,
-            bytes_allowed=house.quota.bytes,
+            bytes_allowed=policy.quota.bytes,
             webhook_secret=accounts.user(who.owner).webhook_secret,
         )
 
@@ -90,10 +90,10 @@ def router(accounts: Accounts, door: SharedDoor, house: SharedHouse, show: Show)
     def change_password(wish: PasswordWish, who: Session, response: Response) -> None:
         """Change the password; every session ends, and this one begins anew."""
         assert who.owner is not None
-        if not door.pace.allows(door.pace.attempts, f"password {who.owner}"):
+        if not sessions.pace.allows(sessions.pace.attempts, f"password {who.owner}"):
             raise HTTPException(429, "rate: too many attempts; wait a minute")
         accounts.set_password(who.owner, wish.present, wish.new)
-        door.let_in(response, accounts.begin_session(who.owner))
+        sessions.let_in(response, accounts.begin_session(who.owner))
 
     @site.get("/api/account/keys")
     def all_keys(who: Session) -> list[KeyOut]:
@@ -113,15 +113,15 @@ def router(accounts: Accounts, door: SharedDoor, house: SharedHouse, show: Show)
             raise HTTPException(404, "key: none of this id")
 
     @site.delete("/api/account/pictures", status_code=204)
-    def delete_pictures(who: Session, desk: Counter) -> None:
+    def delete_pictures(who: Session, queue: Queue) -> None:
         """Cancel and delete all jobs, their results, and all pictures that were handed in, at once."""
-        desk.delete_all()
+        queue.delete_all()
 
     @site.delete("/api/account", status_code=204)
-    def delete_account(who: Session, desk: Counter) -> None:
+    def delete_account(who: Session, queue: Queue) -> None:
         """Delete the user, and everything of theirs."""
         accounts.delete(str(who.owner))  # first: it may be refused, and nothing new can come after it
-        desk.delete_all()
+        queue.delete_all()
         forget_artists(who)
 
     return site

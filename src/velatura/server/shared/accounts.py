@@ -170,7 +170,7 @@ class Accounts:
         self._change(id, disabled=disabled)
 
     def delete(self, id: str) -> None:
-        """Forget a user; their jobs and files are the desk's to delete, before."""
+        """Forget a user; their jobs and files are to be deleted before, by the queue."""
         self._spare_the_last_admin(self.user(id))
         with self.engine.begin() as connection:
             connection.execute(users.delete().where(users.c.id == id))

@@ -11,16 +11,16 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from velatura.jobs.desk import Desk
 from velatura.jobs.files import files
-from velatura.server.house import Visitor, Who
+from velatura.jobs.queue import JobQueue
 from velatura.server.pages import Show
+from velatura.server.policy import Visitor, Who
 from velatura.server.schema import Problem
 from velatura.server.shared.account import Session, forget_artists
 from velatura.server.shared.accounts import INVITATION_DAYS, Accounts
-from velatura.server.shared.door import HEALTH, JOIN, SharedDoor
-from velatura.server.shared.journal import Figures
-from velatura.server.shared.quotas import SharedHouse
+from velatura.server.shared.logging_metrics import Metrics
+from velatura.server.shared.quotas import SharedPolicy
+from velatura.server.shared.sessions import HEALTH, JOIN, SharedSessions
 
 
 class InvitationWish(BaseModel):
@@ -89,19 +89,19 @@ Measuring = Annotated[Visitor, Depends(may_measure)]
 
 
 def router(
-    desk: Desk, accounts: Accounts, door: SharedDoor, house: SharedHouse, figures: Figures, show: Show
+    queue: JobQueue, accounts: Accounts, sessions: SharedSessions, policy: SharedPolicy, counted: Metrics, show: Show
 ) -> APIRouter:
     refused = {403: {"model": Problem}, 404: {"model": Problem}}
     site = APIRouter(responses=refused)  # type: ignore[arg-type]
 
     @site.get("/admin", include_in_schema=False, response_class=HTMLResponse)
     def page(request: Request, who: Admin) -> Response:
-        return show(request, "admin.html", {"server": standing(desk, accounts, house)})
+        return show(request, "admin.html", {"server": standing(queue, accounts, policy)})
 
     @site.get("/api/admin")
     def server(who: Admin) -> ServerOut:
         """Users, open invitations, the queue, the disk."""
-        return standing(desk, accounts, house)
+        return standing(queue, accounts, policy)
 
     @site.post("/api/admin/invitations", status_code=201)
     def invite(wish: InvitationWish, who: Admin) -> InvitationLink:
@@ -109,7 +109,7 @@ def router(
         if wish.user is not None:
             accounts.user(wish.user)
         token = accounts.invite(admin=wish.admin, user=wish.user, days=wish.days)
-        return InvitationLink(link=invitation_link(door, token))
+        return InvitationLink(link=invitation_link(sessions, token))
 
     @site.delete("/api/admin/invitations/{id}", status_code=204)
     def withdraw(id: str, who: Admin) -> None:
@@ -120,8 +120,8 @@ def router(
     def disable(id: str, who: Admin) -> None:
         """Keep a user out; what they queued is cancelled, what they have is deleted in its time."""
         accounts.set_disabled(id, True)
-        own = desk.of(id)
-        for job in own.ledger.unfinished():
+        own = queue.of(id)
+        for job in own.store.unfinished():
             own.cancel(job.id)
 
     @site.post("/api/admin/users/{id}/enable", status_code=204)
@@ -134,18 +134,18 @@ def router(
         """Delete a user and everything of theirs."""
         user = accounts.user(id)
         accounts.delete(user.id)
-        desk.of(user.id).delete_all()
+        queue.of(user.id).delete_all()
         forget_artists(Visitor(user.id))
 
     @site.post("/api/admin/jobs/{id}/cancel", status_code=204)
     def cancel(id: str, who: Admin) -> None:
         """Cancel anyone's job; what is done stays, and its user can take it up again."""
-        if not desk.cancel(id):
+        if not queue.cancel(id):
             raise HTTPException(404, "job: none of this id that is not over")
 
     @site.get("/metrics", include_in_schema=False)
     def metrics(who: Measuring) -> Response:
-        return Response(figures.text(), media_type="text/plain; version=0.0.4")
+        return Response(counted.text(), media_type="text/plain; version=0.0.4")
 
     @site.get(HEALTH, include_in_schema=False)
     def health() -> Response:
@@ -160,20 +160,20 @@ def router(
     return site
 
 
-def standing(desk: Desk, accounts: Accounts, house: SharedHouse) -> ServerOut:
+def standing(queue: JobQueue, accounts: Accounts, policy: SharedPolicy) -> ServerOut:
     people = accounts.users()
     names = {user.id: user.name for user in people}
     users = []
     for user in people:
-        count, size = house.held(user.id)
+        count, size = policy.held(user.id)
         facts = {name: getattr(user, name) for name in ("id", "name", "admin", "disabled", "seen")}
-        users.append(UserOut(**facts, pictures_today=house.spent(user.id), pictures_kept=count, bytes_kept=size))
-    queue = []
-    for job in desk.ledger.unfinished():
+        users.append(UserOut(**facts, pictures_today=policy.spent(user.id), pictures_kept=count, bytes_kept=size))
+    queued = []
+    for job in queue.store.unfinished():
         facts = {name: getattr(job, name) for name in ("id", "kind", "state", "created")}
         done = job.count("done") + job.count("failed")
         owner = names.get(job.owner or "")
-        queue.append(QueuedOut(**facts, user=owner, pictures=len(job.pictures), done=done))
+        queued.append(QueuedOut(**facts, user=owner, pictures=len(job.pictures), done=done))
     disk = shutil.disk_usage(files().root)
     open_ones = [
         InvitationOut(id=i.id, admin=i.admin, user=names.get(i.user or ""), expires=i.expires)
@@ -183,12 +183,12 @@ def standing(desk: Desk, accounts: Accounts, house: SharedHouse) -> ServerOut:
     return ServerOut(
         users=users,
         invitations=open_ones,
-        queue=queue,
-        jobs=dict(Tally(job.state for job in desk.ledger.jobs(most=1000))),
+        queue=queued,
+        jobs=dict(Tally(job.state for job in queue.store.jobs(most=1000))),
         disk_free=disk.free,
         disk_total=disk.total,
     )
 
 
-def invitation_link(door: SharedDoor, token: str) -> str:
-    return f"{next(iter(door.origins))}{JOIN}?invitation={token}"
+def invitation_link(sessions: SharedSessions, token: str) -> str:
+    return f"{next(iter(sessions.origins))}{JOIN}?invitation={token}"

@@ -15,7 +15,7 @@ from limits.strategies import MovingWindowRateLimiter
 
 from velatura.jobs import database
 from velatura.jobs.files import files
-from velatura.server.house import Admitted, Arrival, House, TooMuch, Visitor
+from velatura.server.policy import Admitted, Arrival, Policy, TooMuch, Visitor
 from velatura.server.shared.tables import usage
 from velatura.server.uploads import TooLarge
 
@@ -33,7 +33,7 @@ class Quota:
 
 
 @dataclass(frozen=True)
-class SharedHouse(House):
+class SharedPolicy(Policy):
     """What is allowed on a shared server. ``expect``: notes where to call when a job is over; ``forget``: not to.
 
     ``on_their_way``: pictures that arrive, by user; in memory, since one process serves.
@@ -85,7 +85,7 @@ class SharedHouse(House):
                 self.give_back(visitor.owner, pictures)
                 self.forget(job)
 
-    def look(self, visitor: Visitor) -> None:
+    def preview(self, visitor: Visitor) -> None:
         if not self.pace.allows(self.pace.previews, f"preview of {visitor.owner}"):
             raise TooMuch(f"previews: at most {self.pace.previews.amount} a minute; wait a moment")
 

@@ -29,9 +29,9 @@ from starlette.concurrency import run_in_threadpool
 from velatura import __version__
 from velatura.errors import InputError
 from velatura.jobs import database
-from velatura.jobs.ledger import Ledger
 from velatura.jobs.records import UNFINISHED, Job
-from velatura.server.schema import JobNews
+from velatura.jobs.store import Store
+from velatura.server.schema import JobSummaryOut
 from velatura.server.shared.tables import users, webhooks
 
 LOOK_EVERY = 2.0  # seconds
@@ -132,7 +132,7 @@ class Caller:
                 return False
             query = sa.select(webhooks.c.url, users.c.webhook_secret).join_from(webhooks, users)
             row = connection.execute(query.where(webhooks.c.job == id)).one()
-        job = Ledger(self.engine).job(id)
+        job = Store(self.engine).job(id)
         if job is None:
             return False
         try:
@@ -155,7 +155,7 @@ class Caller:
                 _check_public(address)
         # To the very address that was checked: a second look-up could give another.
         connection = _To(addresses[0], host, port, encrypted=scheme == "https")
-        body = json.dumps({"type": "job.finished", "data": JobNews.of(job).model_dump()}).encode()
+        body = json.dumps({"type": "job.finished", "data": JobSummaryOut.of(job).model_dump()}).encode()
         # A host that sends a byte now and then keeps within every time limit of the socket.
         end = threading.Timer(PATIENCE, connection.end)
         end.start()
