@@ -25,7 +25,7 @@ from velatura.evaluation import Arm
 from velatura.evaluation.methods import METHODS, made_with
 from velatura.evaluation.protecting import protect
 from velatura.images import read, working
-from velatura.protect import Protector, Settings
+from velatura.protection import Protector, Settings
 from velatura.reports.result import Result, Row
 from velatura.reports.statistics import mean_interval
 

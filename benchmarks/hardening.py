@@ -26,7 +26,7 @@ from velatura.evaluation.methods import METHODS
 from velatura.evaluation.protecting import protect
 from velatura.evaluation.references import Eye, References, applied
 from velatura.images import read, working
-from velatura.protect import EFFORTS, Protector, Settings
+from velatura.protection import EFFORTS, Protector, Settings
 from velatura.reports.result import Result, Row
 from velatura.reports.statistics import mean_interval
 

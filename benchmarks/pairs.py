@@ -16,8 +16,8 @@ from pathlib import Path
 from velatura.evaluation import Arm
 from velatura.evaluation.protecting import protect
 from velatura.images import read, save, working
-from velatura.protect import Protector, Settings
-from velatura.protect.panels import png
+from velatura.protection import Protector, Settings
+from velatura.protection.panels import png
 
 SIDE, BUDGET, MOST = 128, 0.1, 12  # short side, LPIPS, pictures an artist
 TEST = ("modern/maria-letta", "paintings/caravaggio", "paintings/gustave-dore")

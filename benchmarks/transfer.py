@@ -37,9 +37,9 @@ from velatura.images.kinds import in_its_colours, kind
 from velatura.images.resample import middle
 from velatura.perception import lpips
 from velatura.perception.flip import flip
-from velatura.protect import EFFORTS, Settings
-from velatura.protect.panels import png
-from velatura.protect.settings import flip_bound
+from velatura.protection import EFFORTS, Settings
+from velatura.protection.panels import png
+from velatura.protection.settings import flip_bound
 from velatura.reports.result import Result, Row
 from velatura.reports.statistics import mean_interval
 from velatura.styles import catalogue, transfer

@@ -27,8 +27,8 @@ from velatura.cloaks.cloak import Goal
 from velatura.diffusion import extractors
 from velatura.images import read, working
 from velatura.images.resample import middle
-from velatura.protect import EFFORTS
-from velatura.protect.settings import flip_bound
+from velatura.protection import EFFORTS
+from velatura.protection.settings import flip_bound
 from velatura.reports.result import Result, Row
 from velatura.reports.statistics import mean_interval
 from velatura.styles import catalogue, transfer

@@ -60,7 +60,7 @@ def make(args: argparse.Namespace) -> None:
 
     from velatura.cloaks.budget import intensity
     from velatura.images import read, save
-    from velatura.protect import Protector, Settings
+    from velatura.protection import Protector, Settings
 
     originals = args.folder / ORIGINAL
     for name in (ORIGINAL, *INTENSITIES, "reports"):

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from velatura import weights
 from velatura.images import read
-from velatura.protect import Protector, Settings
+from velatura.protection import Protector, Settings
 
 PAGE = Path(__file__).parent / "images/kinds.png"
 SIDE, CROP, GAP = 512, 240, 12

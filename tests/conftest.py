@@ -25,7 +25,7 @@ SHARED = REPOSITORY.parent / "shared"
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VELATURA_CONFIG", str(tmp_path_factory.mktemp("config")))
-    # Eight trials of T before every picture would double the time; tests/protect and tests/styles try them.
+    # Eight trials of T before every picture would double the time; tests/protection and tests/styles try them.
     monkeypatch.setattr("velatura.styles.choose.TRIED", 1)
     # One cache for the session: the precision trial runs once.
     monkeypatch.setenv("VELATURA_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))

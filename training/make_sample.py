@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from velatura.images import read, save, working
-from velatura.protect.panels import png
+from velatura.protection.panels import png
 from velatura.styles import catalogue, transfer
 
 OUT = Path(__file__).parents[1] / "src/velatura/data/sample/cat.png"

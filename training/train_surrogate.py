@@ -50,7 +50,7 @@ from velatura.images.resample import middle
 from velatura.perception.lpips import load as load_lpips
 from velatura.perception.pixels import blurred
 from velatura.perception.texture import activity
-from velatura.protect.settings import EFFORTS, flip_bound
+from velatura.protection.settings import EFFORTS, flip_bound
 from velatura.reports.result import Result, Row
 from velatura.styles import transfer
 from velatura.styles.catalogue import slug

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from parts.figures import flagged, optional, result, stale
 from velatura.images.delivery import PLATFORMS
-from velatura.protect.publishing import LOWEST
+from velatura.protection.publishing import LOWEST
 
 FILES = {
     "fuzz-parsers": (

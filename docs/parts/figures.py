@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from velatura import weights
-from velatura.protect import EFFORTS
+from velatura.protection import EFFORTS
 from velatura.reports.result import Result, load, method
 
 ROOT = Path(__file__).parents[2]

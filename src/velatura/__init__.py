@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from velatura.diffusion.autoencoder import MiniAutoencoder
     from velatura.errors import VelaturaError
-    from velatura.protect import Protected, Protector, Settings, protect
+    from velatura.protection import Protected, Protector, Settings, protect
 
 # No thread ever spins for another: beside other busy programs steps take far longer so, and on an idle machine no less.
 # OpenMP reads this when torch is loaded, so it is decided here, for this process and for those that it starts; who
@@ -25,11 +25,11 @@ if "OMP_WAIT_POLICY" not in os.environ:
 _HOMES = {
     # Here by name: a pipeline folder's model_index.json says ["velatura", "MiniAutoencoder"].
     "MiniAutoencoder": "velatura.diffusion.autoencoder",
-    "Protected": "velatura.protect",
-    "Protector": "velatura.protect",
-    "Settings": "velatura.protect",
+    "Protected": "velatura.protection",
+    "Protector": "velatura.protection",
+    "Settings": "velatura.protection",
     "VelaturaError": "velatura.errors",
-    "protect": "velatura.protect",
+    "protect": "velatura.protection",
 }
 
 __all__ = ["MiniAutoencoder", "Protected", "Protector", "Settings", "VelaturaError", "__version__", "protect"]

@@ -19,7 +19,7 @@ import torch
 from velatura.cli.batch import Batch
 from velatura.cli.files import tasks
 from velatura.images import apply, encode
-from velatura.protect import Protector, Settings
+from velatura.protection import Protector, Settings
 from velatura.reports.verdict import Verdict
 
 OPTIONS = {"quiet": True, "force": False, "keep_target": False, "verbose": False, "page": None}
@@ -58,13 +58,13 @@ class QuickProtector:
 def main(source: str, out: str, kind: str = "quick") -> None:
     import velatura.cli.batch
     import velatura.images
-    import velatura.protect.results
+    import velatura.protection.results
 
     if kind == "quick":
-        velatura.protect.Protector = QuickProtector
+        velatura.protection.Protector = QuickProtector
         velatura.cli.batch.resolved = lambda settings: settings
     # A process a picture would be most of the time.
-    velatura.images.read_guarded = velatura.protect.results.read_guarded = velatura.images.read
+    velatura.images.read_guarded = velatura.protection.results.read_guarded = velatura.images.read
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

@@ -149,7 +149,7 @@ THREADS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
     ("entrance", "given", "found"),
     [
         *((name, {}, ["PASSIVE", "0", "0"]) for name in ("velatura", "velatura.cli", "velatura.server.app")),
-        *((name, {}, ["PASSIVE", "0", "0"]) for name in ("velatura.jobs.worker", "velatura.protect")),
+        *((name, {}, ["PASSIVE", "0", "0"]) for name in ("velatura.jobs.worker", "velatura.protection")),
         ("velatura", {"OMP_WAIT_POLICY": "active"}, ["active", None, None]),
         ("velatura", {"GOMP_SPINCOUNT": "7"}, ["PASSIVE", "7", "0"]),
     ],

@@ -20,7 +20,7 @@ from velatura.errors import InputError
 from velatura.images import save
 from velatura.jobs import queue as queues
 from velatura.jobs.queue import JobQueue
-from velatura.protect.panels import png
+from velatura.protection.panels import png
 from velatura.reports.places import report_at
 
 TINY = ["-m", "mini", "--effort", "fast", "--resolution", "64"]
@@ -74,7 +74,7 @@ def test_queued_listed_cancelled_resumed(art: Path, tmp_path: Path, idle: None) 
 
 def test_models_are_the_foreground_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from velatura.cli.background import Background
-    from velatura.protect import Settings
+    from velatura.protection import Settings
 
     monkeypatch.chdir(tmp_path)
     for name in ("auto", "mini", "taesd", "mine"):
@@ -88,7 +88,7 @@ def test_models_are_the_foreground_s(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_watch_waits_until_a_file_is_complete(art: Path, tmp_path: Path, idle: None) -> None:
     from velatura.cli.background import Background
-    from velatura.protect import Settings
+    from velatura.protection import Settings
 
     out = art / "protected"  # inside the folder that is watched
     background = Background(None, Settings(), out, {"keep_target": False, "force": False})
@@ -120,7 +120,7 @@ def test_watch_again_does_what_failed_was_deleted_or_is_asked_otherwise(
     art: Path, tmp_path: Path, idle: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from velatura.cli.background import Background
-    from velatura.protect import Settings
+    from velatura.protection import Settings
 
     (art / "drawing.kra").write_bytes(b"of another kind")
 

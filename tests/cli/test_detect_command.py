@@ -14,7 +14,7 @@ from velatura.cli.detect import detect_command
 from velatura.countermeasures.treatment import prepare
 from velatura.errors import InputError
 from velatura.images import save
-from velatura.protect.panels import png
+from velatura.protection.panels import png
 
 pytest.importorskip("sklearn")
 

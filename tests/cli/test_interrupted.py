@@ -104,7 +104,7 @@ def quick(monkeypatch):
     sys.path.insert(0, str(HELPER.parent))
     import quick_batch
 
-    monkeypatch.setattr("velatura.protect.Protector", quick_batch.QuickProtector)
+    monkeypatch.setattr("velatura.protection.Protector", quick_batch.QuickProtector)
     monkeypatch.setattr("velatura.cli.batch.resolved", lambda settings: settings)
     return quick_batch
 
@@ -209,7 +209,7 @@ def test_a_folder_of_hostile_files_costs_a_line_each_and_leaves_nothing(tmp_path
     from test_image_errors import BAD
     from test_sandbox import HOSTILE
 
-    monkeypatch.setattr("velatura.protect.results.read_guarded", read)  # a process a file would be most of the time
+    monkeypatch.setattr("velatura.protection.results.read_guarded", read)  # a process a file would be most of the time
     source, out = art(tmp_path / "art", 1), tmp_path / "out"
     bad = [source / f"hostile-{name}" for name in HOSTILE]
     for path, (data, _) in zip(bad, HOSTILE.values(), strict=True):

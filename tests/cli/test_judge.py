@@ -14,7 +14,7 @@ from velatura.diffusion import extractors
 from velatura.errors import InputError
 from velatura.images import save
 from velatura.judges import StyleJudge, embedded
-from velatura.protect.panels import png
+from velatura.protection.panels import png
 
 pytest.importorskip("sklearn")
 

@@ -18,8 +18,8 @@ from velatura.cli.inspect import inspect_command
 from velatura.cli.protect import protect_command
 from velatura.errors import ImageError, InputError
 from velatura.images import read
-from velatura.protect.panels import png
-from velatura.protect.publishing import notes
+from velatura.protection.panels import png
+from velatura.protection.publishing import notes
 
 QUICK = ["-m", "mini", "--effort", "fast", "--resolution", "128"]
 

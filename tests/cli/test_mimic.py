@@ -14,7 +14,7 @@ from velatura.cli.files import pictures
 from velatura.cli.mimic import mimic_group
 from velatura.errors import InputError, WeightsError
 from velatura.images import save
-from velatura.protect.panels import png
+from velatura.protection.panels import png
 
 pytest.importorskip("transformers")
 QUICK = ["--steps", "2", "--batch", "2", "--resolution", "32"]

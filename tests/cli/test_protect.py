@@ -19,8 +19,8 @@ from velatura.cli.protect import protect_command
 from velatura.errors import Cancelled, ImageError, InputError
 from velatura.images import read, save, working
 from velatura.perception.lpips import lpips
-from velatura.protect import Protector, Settings, protect
-from velatura.protect.panels import png
+from velatura.protection import Protector, Settings, protect
+from velatura.protection.panels import png
 from velatura.reports.places import KINDS, report_at
 
 QUICK = ["-m", "mini", "--effort", "fast", "--resolution", "128"]
@@ -119,7 +119,7 @@ def test_a_write_that_was_killed_is_taken_up_again(
         save(data, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr("velatura.protect.results.save", dying)
+        patch.setattr("velatura.protection.results.save", dying)
         assert isinstance(run(*arguments, "-o", out, "--seed", "2").exception, Cancelled)
     assert run(*arguments, "-o", out, "--seed", "2").exit_code == 0
     assert run(*arguments, "-o", fresh, "--seed", "2").exit_code == 0

@@ -23,7 +23,7 @@ from velatura.countermeasures.purifier import Network, Purifier
 from velatura.errors import InputError
 from velatura.images import save
 from velatura.images.libvips import pyvips
-from velatura.protect.panels import png
+from velatura.protection.panels import png
 
 pytest.importorskip("cv2")
 

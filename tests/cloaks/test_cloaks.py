@@ -34,7 +34,7 @@ from velatura.errors import Cancelled, ContractError, InputError
 from velatura.evaluation import METHODS
 from velatura.perception.flip import flip
 from velatura.perception.lpips import lpips
-from velatura.protect import EFFORTS
+from velatura.protection import EFFORTS
 
 
 @pytest.fixture(scope="module")

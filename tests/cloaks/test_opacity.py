@@ -13,7 +13,7 @@ from velatura.cloaks.cloak import Goal
 from velatura.cloaks.instant import beginning
 from velatura.diffusion.extractors import load
 from velatura.perception.lpips import lpips
-from velatura.protect.settings import SHORT
+from velatura.protection.settings import SHORT
 
 SETTINGS = replace(SHORT, budget=0.1, flip=0.12, steps=20, mask=0.0, smooth=False)
 

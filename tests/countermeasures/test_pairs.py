@@ -12,7 +12,7 @@ from torch import Tensor
 from velatura.countermeasures.pairs import each, find, in_folder, opened
 from velatura.errors import InputError
 from velatura.images import save
-from velatura.protect.panels import png
+from velatura.protection.panels import png
 
 
 def test_namesakes_in_the_same_place(tmp_path: Path, make_scene: Callable[..., Tensor]) -> None:

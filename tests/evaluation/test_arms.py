@@ -22,10 +22,10 @@ from velatura.evaluation.protecting import protect
 from velatura.evaluation.recipes import Recipe
 from velatura.images import read, working
 from velatura.perception.flip import flip
-from velatura.protect import Protector, Settings
-from velatura.protect.panels import png
-from velatura.protect.protector import Circumstances
-from velatura.protect.settings import flip_bound
+from velatura.protection import Protector, Settings
+from velatura.protection.panels import png
+from velatura.protection.protector import Circumstances
+from velatura.protection.settings import flip_bound
 from velatura.styles import catalogue
 
 

@@ -25,8 +25,8 @@ from velatura.evaluation.protecting import protect_arm
 from velatura.evaluation.setup import split
 from velatura.images import read, save, working
 from velatura.perception.flip import PPD
-from velatura.protect import EFFORTS, Protector
-from velatura.protect.panels import png
+from velatura.protection import EFFORTS, Protector
+from velatura.protection.panels import png
 from velatura.reports.pictures import sheets
 from velatura.styles import catalogue
 

@@ -26,8 +26,8 @@ from velatura.evaluation.checks import _check_judges
 from velatura.evaluation.protecting import protect
 from velatura.evaluation.robustness import Robustness
 from velatura.images import read, save, working
-from velatura.protect import Protector, Settings
-from velatura.protect.panels import png
+from velatura.protection import Protector, Settings
+from velatura.protection.panels import png
 from velatura.reports import tables
 
 PAGE = Path(__file__).parents[2] / "docs/your-own-cloak.md"

@@ -25,7 +25,7 @@ from velatura.evaluation import robustness
 from velatura.evaluation.references import Eye, References, applied
 from velatura.evaluation.robustness import Robustness, run
 from velatura.images import save
-from velatura.protect.panels import png
+from velatura.protection.panels import png
 
 pytest.importorskip("sklearn")
 pytest.importorskip("cv2")

@@ -15,7 +15,7 @@ from velatura.errors import InputError, VelaturaError
 from velatura.evaluation import Arm, Experiment, Setup, side_by_side
 from velatura.evaluation.plan import tasks
 from velatura.images import save
-from velatura.protect.panels import png
+from velatura.protection.panels import png
 
 pytest.importorskip("transformers")
 

@@ -15,7 +15,7 @@ from velatura.evaluation.judging import Jury
 from velatura.evaluation.plan import parts, tasks
 from velatura.evaluation.stages import KINDS, TEACHING, Stage, stages
 from velatura.images import save
-from velatura.protect.panels import png
+from velatura.protection.panels import png
 
 pytest.importorskip("transformers")
 

@@ -117,7 +117,7 @@ def test_a_plug_in_that_is_another_on_this_machine_is_refused(
     from velatura.evaluation import Arm, Experiment, Setup, plugged
     from velatura.images import save
     from velatura.jobs import experiments
-    from velatura.protect.panels import png
+    from velatura.protection.panels import png
 
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "ordered.py"
@@ -145,7 +145,7 @@ def test_a_plan_of_the_evaluation_in_earnest(
     from velatura.evaluation.plan import carry_out
     from velatura.images import save
     from velatura.jobs.experiments import order as order_plan
-    from velatura.protect.panels import png
+    from velatura.protection.panels import png
 
     art = [tmp_path / f"ada/{i:02}.png" for i in range(13)]
     art[0].parent.mkdir()

@@ -11,7 +11,7 @@ from velatura.diffusion import extractors
 from velatura.errors import InputError
 from velatura.images import read, save
 from velatura.judges.views import SIDE, VIEWS, View, blur, look, opened, plain, sharpen, square, zoom
-from velatura.protect.panels import png
+from velatura.protection.panels import png
 
 
 def test_every_kind_of_picture_opens_alike(tmp_path: Path, make_scene) -> None:

@@ -9,7 +9,7 @@ import pytest
 from velatura.errors import WeightsError
 from velatura.images import save
 from velatura.mimicry import captioner
-from velatura.protect.panels import png
+from velatura.protection.panels import png
 
 transformers = pytest.importorskip("transformers")
 

@@ -17,7 +17,7 @@ from velatura.errors import InputError
 from velatura.images import save
 from velatura.mimicry import invert
 from velatura.mimicry.invert import PezSettings, pez, pez_by_clip
-from velatura.protect.panels import png
+from velatura.protection.panels import png
 
 pytest.importorskip("transformers")
 

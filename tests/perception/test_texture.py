@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from velatura.perception.texture import activity, flat
-from velatura.protect.visibility import visible
+from velatura.protection.visibility import visible
 
 
 def half_busy() -> torch.Tensor:

@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 
 from velatura.images import read
 from velatura.jobs.queue import JobQueue
-from velatura.protect.panels import png
+from velatura.protection.panels import png
 from velatura.server.app import Launch, create_app
 from velatura.server.schema import PANELS
 from velatura.server.uploads import Limits

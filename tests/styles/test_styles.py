@@ -13,7 +13,7 @@ import torch
 from velatura.diffusion import extractors
 from velatura.errors import Cancelled, InputError, WeightsError
 from velatura.images import save
-from velatura.protect.panels import png
+from velatura.protection.panels import png
 from velatura.styles import catalogue, choose, space
 from velatura.styles.catalogue import Catalogue, Style
 

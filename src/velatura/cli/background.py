@@ -14,7 +14,7 @@ from velatura.reports.places import Task
 
 if TYPE_CHECKING:
     from velatura.jobs.records import Job
-    from velatura.protect import Settings
+    from velatura.protection import Settings
 
 
 class Background:

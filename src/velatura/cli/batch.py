@@ -23,7 +23,7 @@ from velatura.weights import FAMILY_NAMES
 if TYPE_CHECKING:
     from velatura.cloaks import Step
     from velatura.images import Artwork
-    from velatura.protect import Protector, Settings
+    from velatura.protection import Protector, Settings
     from velatura.styles.choose import Choice
 
 
@@ -49,7 +49,7 @@ class Batch:
 
     def run(self) -> int:
         """Protect what is not done yet; the number of pictures that failed."""
-        from velatura.protect import Protector
+        from velatura.protection import Protector
 
         self.settings = resolved(self.settings)  # "auto" means another model once a better one is on disk
         left = [task for task in self.tasks if not self._is_done(task)]
@@ -88,7 +88,7 @@ class Batch:
             click.echo(json.dumps(json.loads(to_json(tree))))
 
     def _is_done(self, task: Task) -> bool:
-        from velatura.protect.results import delivered
+        from velatura.protection.results import delivered
 
         try:
             report = delivered(task, self.settings)
@@ -111,7 +111,7 @@ class Batch:
         """
         if not self.settings.budget:
             return None
-        from velatura.protect.protector import MOST_FOR_CENTROID
+        from velatura.protection.protector import MOST_FOR_CENTROID
         from velatura.styles.choose import TRIED
 
         looks = []
@@ -176,8 +176,8 @@ class Batch:
         self.emit(task, {"error": line})
 
     def _protect(self, task: Task, choice: Choice | None, on_step: Any) -> None:
-        from velatura.protect.publishing import forecast
-        from velatura.protect.results import deliver
+        from velatura.protection.publishing import forecast
+        from velatura.protection.results import deliver
 
         def on_read(artwork: Artwork) -> None:
             if not self.quiet and (line := forecast(artwork, self.settings)) is not None:

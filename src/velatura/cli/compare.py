@@ -96,7 +96,7 @@ def _at_one_size(paths: list[Path], side: int, page: int | None) -> tuple[Kind, 
 def _apart(kind: Kind, original: Tensor, other: Tensor) -> dict[str, float]:
     from velatura.perception.flip import Flip
     from velatura.perception.lpips import lpips
-    from velatura.protect.visibility import visible
+    from velatura.protection.visibility import visible
     from velatura.reports.verdict import jod_lost
 
     flip, distance = float(Flip(original)(other).mean()), float(lpips(original, other))
@@ -116,7 +116,7 @@ def _left(pictures: list[Tensor], model: str | None, device: str) -> dict[str, A
     left: dict[str, Any] = {"pixels": float(share_left(*pictures))}
     if model is not None:
         from velatura.diffusion import extractors
-        from velatura.protect.views import squares
+        from velatura.protection.views import squares
 
         extractor = extractors.load(extractors.resolve((model,))[0], device)
         shares = []

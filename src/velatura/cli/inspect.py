@@ -124,8 +124,8 @@ def _write_view(artwork: Artwork, path: Path, model: str, device: str) -> None:
     from velatura.diffusion import extractors
     from velatura.diffusion.device import pick_device
     from velatura.images import save, working
-    from velatura.protect.panels import png
-    from velatura.protect.views import squares
+    from velatura.protection.panels import png
+    from velatura.protection.views import squares
 
     extractor = extractors.load(extractors.resolve((model,))[0], pick_device(device))
     picture = working(artwork, 512).to(extractor.device)

@@ -10,7 +10,7 @@ import click
 from velatura.weights import FAMILIES
 
 if TYPE_CHECKING:
-    from velatura.protect import Settings
+    from velatura.protection import Settings
 
 EFFORT_NAMES = ["fast", "default", "max", "paper"]
 
@@ -145,7 +145,7 @@ def settings_from(options: dict[str, Any]) -> Settings:
     """The settings that the options of ``SETTINGS`` mean."""
     from velatura.cloaks.budget import intensity
     from velatura.images import Delivery
-    from velatura.protect import Settings
+    from velatura.protection import Settings
 
     same = ("effort", "seed", "style", "artist", "catalogue", "band", "page", "device", "offline")
     file = ("format", "quality", "to", "strip_gps", "strip_all", "do_not_train", "rights")

@@ -13,7 +13,7 @@ from velatura.cli.options import DATABASE, SETTINGS, settings_from
 from velatura.errors import InputError
 
 if TYPE_CHECKING:
-    from velatura.protect import Settings
+    from velatura.protection import Settings
 
 
 @click.command("protect", context_settings={"help_option_names": ["-h", "--help"]})
@@ -79,7 +79,7 @@ def protect_command(files: tuple[Path, ...], output: Path, as_json: bool, **opti
 
 def _pipe(settings: Settings, quiet: bool) -> None:
     from velatura.images import read_guarded
-    from velatura.protect import Protector
+    from velatura.protection import Protector
 
     artwork = read_guarded(sys.stdin.buffer.read(), page=settings.page)
     protected = Protector(settings).protect(artwork)

@@ -12,7 +12,7 @@ from velatura.countermeasures.settings import parse as parse_settings
 from velatura.errors import InputError
 from velatura.evaluation.methods import NO_BOUND, Method
 from velatura.evaluation.plugged import method_names, method_of
-from velatura.protect.settings import EFFORTS, flip_bound
+from velatura.protection.settings import EFFORTS, flip_bound
 
 PLAIN = ("base", "real", "clean")
 

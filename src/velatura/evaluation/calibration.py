@@ -18,7 +18,7 @@ from velatura.evaluation.cost import Task
 from velatura.evaluation.recipes import Way
 from velatura.evaluation.setup import Setup
 from velatura.mimicry import captions, finetune, generate, robust_base
-from velatura.protect import EFFORTS, Protector, Settings
+from velatura.protection import EFFORTS, Protector, Settings
 
 STEPS = 3  # that are timed, after one that warms up
 FITTING = 10  # to the file, in gradient steps

@@ -14,7 +14,7 @@ from velatura.evaluation.experiment import Tell
 from velatura.evaluation.protecting import changed
 from velatura.evaluation.setup import FEWEST_TO_TRAIN, Setup
 from velatura.images import read, save, working
-from velatura.protect.panels import png
+from velatura.protection.panels import png
 from velatura.reports.result import to_json
 
 

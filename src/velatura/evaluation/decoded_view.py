@@ -10,7 +10,7 @@ from velatura.cloaks.cloak import Goal
 from velatura.diffusion.extractors import Extractor
 from velatura.perception import lpips
 from velatura.perception.style import style, style_change
-from velatura.protect.views import squares
+from velatura.protection.views import squares
 
 
 @torch.no_grad()

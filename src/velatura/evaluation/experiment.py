@@ -9,7 +9,7 @@ from typing import Any
 
 from velatura.evaluation.arms import Arm
 from velatura.mimicry import generate
-from velatura.protect.settings import EFFORTS, Settings
+from velatura.protection.settings import EFFORTS, Settings
 
 Say = Callable[[str, int, int], None]
 """Progress: what is being done, how much of it is done, and of how much."""

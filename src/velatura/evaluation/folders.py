@@ -18,8 +18,8 @@ from velatura.evaluation.arms import PLAIN, Arm, visible_bound
 from velatura.evaluation.plugged import judge_of
 from velatura.evaluation.recipes import Way
 from velatura.perception import style
-from velatura.protect.settings import CLOSEST
-from velatura.protect.trial import MADE_WITH
+from velatura.protection.settings import CLOSEST
+from velatura.protection.trial import MADE_WITH
 from velatura.styles.choose import BAND, DRAWN, FAR, TRIED
 
 if TYPE_CHECKING:

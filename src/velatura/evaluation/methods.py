@@ -33,8 +33,8 @@ from velatura.cloaks.budget import Budget, within
 from velatura.cloaks.expectation import Transform
 from velatura.countermeasures import COUNTERMEASURES, differentiable
 from velatura.diffusion import pipeline as models
-from velatura.protect import Protector
-from velatura.protect.protector import Circumstances
+from velatura.protection import Protector
+from velatura.protection.protector import Circumstances
 
 NO_BOUND = 1.0  # of mean ꟻLIP: the objective as published
 
@@ -64,7 +64,7 @@ class Method:
 
     Attributes:
         make: its deltas, from a protector, the work and its own settings.
-        settings: these, from the optimiser's settings of an effort (:data:`~velatura.protect.EFFORTS`) and the LPIPS
+        settings: these, from the optimiser's settings of an effort (:data:`~velatura.protection.EFFORTS`) and the LPIPS
             budget, 0 to 1.
         bound: whether its mean ꟻLIP is bounded as the product's is; the others are as published.
         as_product: whether it does as ``velatura protect`` does: begins from the instant cloak, and looks at larger

@@ -15,7 +15,7 @@ from velatura.cloaks import GlazeSettings
 from velatura.errors import InputError
 from velatura.evaluation.methods import METHODS, Maker, Method, Work
 from velatura.plugins import Plugin
-from velatura.protect import Protector
+from velatura.protection import Protector
 
 
 @dataclass(frozen=True)

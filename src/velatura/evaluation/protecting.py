@@ -18,9 +18,9 @@ from velatura.evaluation.methods import Work
 from velatura.images import read, save, working
 from velatura.perception.lpips import lpips
 from velatura.perception.pixels import ssim
-from velatura.protect import Protector, Settings
-from velatura.protect.panels import png
-from velatura.protect.visibility import visible
+from velatura.protection import Protector, Settings
+from velatura.protection.panels import png
+from velatura.protection.visibility import visible
 from velatura.reports.result import to_json
 from velatura.styles.choose import BAND
 

@@ -29,7 +29,7 @@ from velatura.evaluation.setup import FEWEST_TO_TRAIN, split
 from velatura.evaluation.treated import NONE, Measure, about_of
 from velatura.images import read, working
 from velatura.judges import embedded
-from velatura.protect import Protector, Settings
+from velatura.protection import Protector, Settings
 from velatura.reports.result import Result, Row
 from velatura.reports.statistics import mean_interval
 

@@ -15,10 +15,10 @@ from velatura.jobs.experiments import Laboratory
 from velatura.jobs.files import files
 from velatura.jobs.lease import Lease
 from velatura.jobs.records import Job, Picture
-from velatura.protect import Protector, Settings
-from velatura.protect.panels import png
-from velatura.protect.protector import MOST_FOR_CENTROID, Look
-from velatura.protect.results import deliver, delivered
+from velatura.protection import Protector, Settings
+from velatura.protection.panels import png
+from velatura.protection.protector import MOST_FOR_CENTROID, Look
+from velatura.protection.results import deliver, delivered
 from velatura.reports.places import report_at
 from velatura.styles.choose import Choice, choose, remembered
 

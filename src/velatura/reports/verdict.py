@@ -31,7 +31,7 @@ class Verdict:
 
 
 def verdict(report: Mapping[str, Any]) -> Verdict:
-    """Of a report of ``protect.report``, all but its verdict."""
+    """Of a report of ``protection.report``, all but its verdict."""
     kind = report["kind"]
     if kind["nothing"] is not None:
         return Verdict("nothing", f"left as it is, there is nothing to protect: {kind['nothing']}", "")

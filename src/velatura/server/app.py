@@ -147,7 +147,7 @@ async def _problem(_: Request, error: Exception) -> Response:
 
 def _warm_up() -> None:
     with contextlib.suppress(Exception):  # said when it is needed
-        import velatura.protect  # noqa: F401
+        import velatura.protection  # noqa: F401
 
 
 async def _keep_a_worker(queue: JobQueue) -> None:

@@ -32,7 +32,7 @@ def settings_of(wish: Wish, who: Visitor) -> dict[str, Any]:
 
     from velatura.cloaks.budget import intensity
     from velatura.images import Delivery
-    from velatura.protect import Settings
+    from velatura.protection import Settings
     from velatura.styles.catalogue import load
 
     known = {model.name for model in catalogue.models() if model.here}

@@ -11,10 +11,10 @@ from velatura import weights
 from velatura.diffusion import extractors
 from velatura.images import read
 from velatura.perception.style import style_change
-from velatura.protect import Protector, Settings
-from velatura.protect import protector as protector_module
-from velatura.protect.panels import png
-from velatura.protect.trial import MOST_PICTURES, SETTINGS, cloaked, from_home, seen, small, style_shift_of_trial
+from velatura.protection import Protector, Settings
+from velatura.protection import protector as protector_module
+from velatura.protection.panels import png
+from velatura.protection.trial import MOST_PICTURES, SETTINGS, cloaked, from_home, seen, small, style_shift_of_trial
 from velatura.styles import catalogue, choose, transfer
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from functools import lru_cache
-from types import ModuleType
 
 from velatura.images import read_guarded
-from velatura.protect.panels import Protected
-from velatura.protect.protector import Protector
-from velatura.protect.settings import EFFORTS, Settings
+from velatura.protection.panels import Protected
+from velatura.protection.protector import Protector
+from velatura.protection.settings import EFFORTS, Settings
 
 __all__ = ["EFFORTS", "Protected", "Protector", "Settings", "protect"]
 
@@ -27,13 +25,3 @@ def protect(data: bytes, settings: Settings | None = None) -> bytes:
 @lru_cache(maxsize=2)
 def _protector(settings: Settings) -> Protector:
     return Protector(settings)
-
-
-class _Callable(ModuleType):
-    """Whoever imports this package binds it as ``velatura.protect``, in the place of the function of that name."""
-
-    def __call__(self, data: bytes, settings: Settings | None = None) -> bytes:
-        return protect(data, settings)
-
-
-sys.modules[__name__].__class__ = _Callable

@@ -18,8 +18,8 @@ from velatura.images import read
 from velatura.jobs.records import Job, Picture
 from velatura.jobs.tasks import ModelTasks
 from velatura.perception.lpips import lpips
-from velatura.protect import Protector, Settings, protector
-from velatura.protect.panels import png
+from velatura.protection import Protector, Settings, protector
+from velatura.protection.panels import png
 
 SMALL = Settings(models=("mini",), effort="fast", resolutions=(64,), style="Aubrey Beardsley")
 
@@ -94,7 +94,7 @@ def test_a_start_knows_transparent_files(make_scene) -> None:
 def test_another_network_to_start_from_makes_other_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     own = [Settings(models=("mini",), effort=effort) for effort in ("default", "paper")]
     before = [settings.fingerprint() for settings in (*own, Settings())]
-    monkeypatch.setattr("velatura.protect.settings.weights.sha256", lambda _: "another")
+    monkeypatch.setattr("velatura.protection.settings.weights.sha256", lambda _: "another")
     after = [settings.fingerprint() for settings in (*own, Settings())]
     assert [a == b for a, b in zip(before, after, strict=True)] == [False, True, True]
 

@@ -17,9 +17,9 @@ from velatura.cloaks import OnStep
 from velatura.errors import ImageError
 from velatura.images import Artwork, read_guarded, save
 from velatura.images.artwork import printable
-from velatura.protect.panels import PANELS, Protected
-from velatura.protect.protector import Protector
-from velatura.protect.settings import Settings
+from velatura.protection.panels import PANELS, Protected
+from velatura.protection.protector import Protector
+from velatura.protection.settings import Settings
 from velatura.reports.places import Task, earlier
 from velatura.reports.result import to_json
 from velatura.styles.choose import Choice

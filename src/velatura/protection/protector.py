@@ -24,14 +24,14 @@ from velatura.images import Artwork, apply, as_saved, encode, opacity, prepared,
 from velatura.images.kinds import Kind, in_its_colours, kind
 from velatura.images.prepare import format_of
 from velatura.perception.flip import PPD
-from velatura.protect import report
-from velatura.protect.fitting import fitted_scale
-from velatura.protect.frame import Frame, frame
-from velatura.protect.panels import Protected
-from velatura.protect.settings import Settings
-from velatura.protect.trial import seen, small, style_shift_of_trial
-from velatura.protect.views import View, as_report, by_family, squares
-from velatura.protect.visibility import Bounds, Visibility, enlargement
+from velatura.protection import report
+from velatura.protection.fitting import fitted_scale
+from velatura.protection.frame import Frame, frame
+from velatura.protection.panels import Protected
+from velatura.protection.settings import Settings
+from velatura.protection.trial import seen, small, style_shift_of_trial
+from velatura.protection.views import View, as_report, by_family, squares
+from velatura.protection.visibility import Bounds, Visibility, enlargement
 from velatura.reports.verdict import worth_it
 from velatura.styles import catalogue, space, transfer
 from velatura.styles.catalogue import Style

@@ -18,17 +18,17 @@ from velatura.images import Artwork, opacity
 from velatura.images.artwork import printable
 from velatura.images.kinds import Kind, growth
 from velatura.perception.pixels import share_left
-from velatura.protect.frame import Frame
-from velatura.protect.publishing import after_platform, notes
-from velatura.protect.views import FamilyView, as_report
-from velatura.protect.visibility import visible
+from velatura.protection.frame import Frame
+from velatura.protection.publishing import after_platform, notes
+from velatura.protection.views import FamilyView, as_report
+from velatura.protection.visibility import visible
 from velatura.reports import verdict
 from velatura.reports.checks import flags
 from velatura.reports.verdict import Verdict
 from velatura.styles.choose import Choice
 
 if TYPE_CHECKING:
-    from velatura.protect.protector import Protector
+    from velatura.protection.protector import Protector
 
 
 @dataclass(frozen=True)

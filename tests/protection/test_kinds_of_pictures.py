@@ -16,9 +16,9 @@ from torch import Tensor
 from velatura.cli.protect import protect_command
 from velatura.images import read
 from velatura.images.kinds import kind
-from velatura.protect import Protected, Protector, Settings
-from velatura.protect.panels import PANELS
-from velatura.protect.publishing import forecast
+from velatura.protection import Protected, Protector, Settings
+from velatura.protection.panels import PANELS
+from velatura.protection.publishing import forecast
 
 SETTINGS = Settings(models=("mini",), effort="fast", resolutions=(128,), style="Aubrey Beardsley")
 QUICK = ["-m", "mini", "--effort", "fast", "--resolution", "128", "--style", "Aubrey Beardsley"]
@@ -167,7 +167,7 @@ def test_at_intensity_0_it_is_the_very_pixels_and_no_network_is_asked(
         image = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 251)
     image.save(tmp_path / "a.png")
     for what in ("extractors.load", "extractors.load_all", "transfer.paint", "choose", "glaze"):
-        place, _, name = f"velatura.protect.protector.{what}".rpartition(".")
+        place, _, name = f"velatura.protection.protector.{what}".rpartition(".")
         monkeypatch.setattr(f"{place}.{name}", lambda *rest, what=what, **more: pytest.fail(f"asked for {what}"))
     out = tmp_path / "out"
     done = CliRunner().invoke(protect_command, [str(tmp_path / "a.png"), "-o", str(out), *QUICK, "-i", "0"])

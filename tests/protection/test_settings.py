@@ -23,9 +23,9 @@ from velatura.diffusion import extractors
 from velatura.errors import InputError
 from velatura.images import save
 from velatura.images.kinds import Kind
-from velatura.protect import Protector, Settings
-from velatura.protect.panels import png
-from velatura.protect.protector import _resolution
+from velatura.protection import Protector, Settings
+from velatura.protection.panels import png
+from velatura.protection.protector import _resolution
 from velatura.styles import catalogue, transfer
 from velatura.styles.choose import Choice
 

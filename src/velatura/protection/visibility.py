@@ -13,7 +13,7 @@ from velatura.images import Artwork, crops, opacity, working
 from velatura.images.resample import at_size, tensor
 from velatura.perception import color_difference, lpips, pixels, texture
 from velatura.perception.flip import Flip
-from velatura.protect.settings import CLOSEST
+from velatura.protection.settings import CLOSEST
 
 CROP = 512
 MOST_CROPS = 4

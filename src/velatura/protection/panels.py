@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from velatura.protect.views import View
+from velatura.protection.views import View
 from velatura.reports.sheet import amplified, sheet
 from velatura.reports.verdict import Verdict
 

@@ -20,8 +20,8 @@ from velatura.errors import ImageError
 from velatura.images import Delivery, sandbox
 from velatura.jobs.records import Job, Picture
 from velatura.jobs.tasks import ModelTasks
-from velatura.protect import Protector, Settings, protect
-from velatura.protect.panels import png
+from velatura.protection import Protector, Settings, protect
+from velatura.protection.panels import png
 
 ARTIST, PLACE = 0x013B, 0x8825  # EXIF tags
 SETTINGS = Settings(models=("mini",), effort="fast", resolutions=(64,), budget=0.0, style="Aubrey Beardsley")

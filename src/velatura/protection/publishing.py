@@ -17,11 +17,11 @@ from velatura.images.color import flatten
 from velatura.images.delivery import Platform
 from velatura.images.kinds import growth, kind
 from velatura.perception.pixels import share_left
-from velatura.protect.frame import frame
-from velatura.protect.views import squares
+from velatura.protection.frame import frame
+from velatura.protection.views import squares
 
 if TYPE_CHECKING:
-    from velatura.protect.settings import Settings
+    from velatura.protection.settings import Settings
 
 GROWTH = 1.5  # times the source's bytes, from which it is said
 LARGE = 20  # and from which it is said before the work starts

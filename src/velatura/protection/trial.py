@@ -23,7 +23,7 @@ from velatura.diffusion.extractors import Extractor
 from velatura.images import Artwork, working
 from velatura.images.resample import middle
 from velatura.perception.style import style, style_change
-from velatura.protect.settings import SHORT
+from velatura.protection.settings import SHORT
 from velatura.styles import transfer
 
 SIDE = 128

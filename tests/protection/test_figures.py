@@ -12,10 +12,10 @@ from velatura.images import Artwork, apply, as_saved, read, working
 from velatura.images.resample import at_size, tensor
 from velatura.perception.flip import PPD, flip
 from velatura.perception.lpips import load, lpips
-from velatura.protect import Protector, Settings
-from velatura.protect.panels import png
-from velatura.protect.publishing import notes
-from velatura.protect.visibility import (
+from velatura.protection import Protector, Settings
+from velatura.protection.panels import png
+from velatura.protection.publishing import notes
+from velatura.protection.visibility import (
     CROP,
     MOST_CROPS,
     Bounds,
@@ -73,7 +73,7 @@ def test_a_large_file_is_looked_at_in_parts_that_see_what_the_whole_does(
     )
     seen = []
     for part in (2_000_000, 20_000):
-        monkeypatch.setattr("velatura.protect.visibility.PART", part)
+        monkeypatch.setattr("velatura.protection.visibility.PART", part)
         seen.append(Visibility(large, original, original - original, 128, Bounds(0.1, 0.05)).flip(saved))
     assert seen[1] == pytest.approx(seen[0], rel=0.03)
 
