@@ -2,9 +2,9 @@
 
     python benchmarks/tune_cloak.py ../shared/art --weights ../shared/weights -o results/tuning.json
 
-Middle squares of 256 px by the four tuning artists, towards one target style, all at one ꟻLIP in the 8 bit picture.
-``progress_surrogate`` is what the surrogate sees of it, ``progress`` what the five real autoencoders do (their mean).
-Visibility is held equal by ꟻLIP alone: ColorVideoVDP has no part in this.
+Middle squares of 256 px by the four tuning artists, towards one target style, all within the default's two bounds in
+the 8 bit picture. ``progress_surrogate`` is what the surrogate sees of it, ``progress`` and ``decoded_shift`` what the
+five real autoencoders do (their mean). ColorVideoVDP has no part in this.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 from train_surrogate import HELD_OUT, TEACHERS, held_out_files
@@ -27,6 +28,7 @@ from velatura.cloaks.cloak import Goal
 from velatura.diffusion import extractors
 from velatura.images import read, working
 from velatura.images.resample import middle
+from velatura.perception import lpips
 from velatura.protection import EFFORTS
 from velatura.protection.settings import flip_bound
 from velatura.reports.result import Result, Row
@@ -37,11 +39,13 @@ SIDE, LPIPS = 256, 0.1
 DEFAULT = EFFORTS["default"]
 GRID = {
     "default": {},
-    **{f"{n} steps": {"steps": n} for n in (6, 20, 40)},
-    **{f"learning rate {rate:g}": {"learning_rate": rate} for rate in (0.01, 0.04)},
-    **{f"mask {mask:g}": {"mask": mask} for mask in (0.0, 0.5)},
+    **{f"{n} steps": {"steps": n} for n in (6, 8, 10, 24)},
+    **{f"detail {share:g}": {"detail": share} for share in (0.0, 1.0)},
+    "LPIPS not asked": {"alpha": 0.0},
+    "LPIPS asked from half-way": {"alpha_from": 0.5},
     "not smooth": {"smooth": False},
-    "gamma_start 0.2": {"gamma_start": 0.2},
+    "mask 0": {"mask": 0.0},
+    **{f"learning rate {rate:g}": {"learning_rate": rate} for rate in (0.01, 0.04)},
 }
 
 
@@ -53,20 +57,36 @@ def run(args: argparse.Namespace) -> None:
     pictures = [middle(working(read(path), SIDE), SIDE) for path in paths]
     pairs = [(x, transfer.paint(x, vector)) for x in pictures]
     goals = [[Goal(eye, x, t) for eye in (surrogate, *real)] for x, t in pairs]
+    judge = lpips.load("vgg")
+
+    @torch.no_grad()
+    def seen(aim: Goal) -> tuple[list[Tensor], float]:
+        """The target in its decoded view, and how far the clean picture is from it."""
+        clean, wanted = (judge.features(aim.extractor.decode(z)) for z in (aim.clean, aim.features))
+        return wanted, float(judge.compare(clean, wanted))
+
+    views = [[seen(aim) for aim in aims[1:]] for aims in goals]
     rows, q = [], flip_bound(LPIPS)
     for name, changes in GRID.items():
         if args.only and name not in args.only:
             continue
-        recipe = replace(DEFAULT, budget=1e3, flip=q, **changes)
-        found: dict[str, list[float]] = {"progress_surrogate": [], "progress": [], "lpips": []}
+        recipe = replace(DEFAULT, budget=LPIPS, flip=q, **changes)
+        metrics = ("progress_surrogate", "progress", "decoded_shift", "lpips", "flip")
+        found: dict[str, list[float]] = {metric: [] for metric in metrics}
         began = sum(os.times()[:2])
-        for (x, t), aims in zip(pairs, goals, strict=True):
-            bounds = Budget(x, 1e3, q)
+        for (x, t), aims, before in zip(pairs, goals, views, strict=True):
+            bounds = Budget(x, LPIPS, q)
             made = within(bounds, x, glaze(x, t, extractors=[surrogate], settings=recipe).delta, upper=2)
             saved = as_8_bit(x + made)
             with torch.no_grad():
                 progress = [1 - float(aim.remaining(saved)) for aim in aims]
                 found["lpips"].append(float(bounds.lpips(saved)))
+                found["flip"].append(float(bounds.flip(saved)))
+                after = [
+                    float(judge.compare(judge.features(aim.extractor.decode(aim.encode(saved))), wanted)) / far
+                    for aim, (wanted, far) in zip(aims[1:], before, strict=True)
+                ]
+            found["decoded_shift"].append(1 - sum(after) / len(after))
             found["progress_surrogate"].append(progress[0])
             found["progress"].append(sum(progress[1:]) / len(real))
         for metric, values in found.items():
@@ -77,7 +97,7 @@ def run(args: argparse.Namespace) -> None:
     digests = {name: weights.sha256(args.weights / name) for name in TEACHERS.values()} | {
         "surrogate": surrogate.sha256
     }
-    settings = {"side": SIDE, "flip": q, "style": args.style, "pictures": [path.stem for path in paths]}
+    settings = {"side": SIDE, "flip": q, "lpips": LPIPS, "style": args.style, "pictures": [path.stem for path in paths]}
     Result("tuning", __version__, 0, "cpu", settings, digests, rows).save(args.output)
 
 

@@ -25,7 +25,7 @@ from velatura.perception.flip import flip
 from velatura.protection import Protector, Settings
 from velatura.protection.panels import png
 from velatura.protection.protector import Circumstances
-from velatura.protection.settings import flip_bound
+from velatura.protection.settings import COLOURLESS, flip_bound
 from velatura.styles import catalogue
 
 
@@ -189,6 +189,10 @@ def test_the_bound_on_what_is_seen_is_the_products(make_scene: Callable[..., Ten
     made = protect(Arm("velatura", 0.2), Protector(settings), [x := make_scene(64, 72)], 0)
     saved = read(made.files[0])
     assert 0.8 * flip_bound(0.2) < flip(x, working(saved, 64)) <= 1.02 * flip_bound(0.2)
+    grey = x.mean(1, keepdim=True).expand_as(x)
+    made = protect(Arm("velatura", 0.2), Protector(settings), [grey], 0)
+    own = COLOURLESS * flip_bound(0.2)
+    assert flip(grey, working(read(made.files[0]), 64)) <= 1.02 * own, "also where it goes by the kind of picture"
 
 
 def test_gain_over_noise_is_of_pairs() -> None:

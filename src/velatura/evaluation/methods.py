@@ -189,7 +189,9 @@ def _own(effort: GlazeSettings, budget: float) -> GlazeSettings:
 
 
 def _for_decoded(effort: GlazeSettings, budget: float) -> DecodedSettings:
-    return DecodedSettings(**asdict(replace(effort, budget=budget)))
+    shared = asdict(replace(effort, budget=budget))
+    del shared["detail"]  # of the latents, which is another objective
+    return DecodedSettings(**shared)
 
 
 def _for_blend(effort: GlazeSettings, budget: float) -> DecodedSettings:

@@ -109,7 +109,7 @@ def protect(
     else:
         choices = [protector.choose(looks)] * len(looks)
     targets = [protector.paint(x, choice) for x, choice in zip(originals, choices, strict=True)]
-    bound = visible_bound(arm, protector.settings.as_published)
+    bound = None if row.as_product else visible_bound(arm)  # None: as the product does, by the kind of picture
     protector.settings = replace(protector.settings, budget=arm.budget, flip=bound, seed=seed)
     abouts = [protector.circumstances(artwork) for artwork in artworks]
     deltas = row(protector, Work(originals, targets, abouts, arm.budget, seed, warm_start))
