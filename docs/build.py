@@ -43,6 +43,7 @@ PARTS = {
     "cloaks": cloaks.cloak_table,
     "visible": real.visible,
     "matrix": real.matrix,
+    "tuned": real.tuned,
     "distilled": real.distilled,
     "time": real.speed,
     "aims": real.aims,
