@@ -34,12 +34,12 @@ CLOSEST = 2  # times the working resolution: the largest size at which visibilit
 
 
 def flip_bound(budget: float, kind: Kind | None = None) -> float:
-    """Mean ꟻLIP that goes with an LPIPS budget: 0.092, 0.13 and 0.164 at the three intensities.
+    """Mean ꟻLIP that goes with an LPIPS budget: 0.088, 0.125 and 0.149 at the three intensities.
 
     Pictures in grey or in one hue have four fifths of that: a viewer sees a change of lightness more. Set by what
     ColorVideoVDP said of twenty pictures (results/visibility.json), and by nothing else.
     """
-    usual = 0.13 * math.pow(budget / 0.1, 1 / 2 if budget <= 0.1 else 1 / 3)
+    usual = 0.125 * math.pow(budget / 0.1, 1 / 2 if budget <= 0.1 else 1 / 4)
     return COLOURLESS * usual if kind is not None and kind.colourless else usual
 
 
