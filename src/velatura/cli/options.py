@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
     from velatura.protect import Settings
 
 
-def grouped(group: str, *names: str, **attrs: Any) -> Any:
+Decorated = TypeVar("Decorated", bound=Callable[..., Any] | click.Command)
+
+
+def grouped(group: str, *names: str, **attrs: Any) -> Callable[[Decorated], Decorated]:
     """A ``click.option`` that help lists in one of its ``OPTION_GROUPS``."""
     return click.option(*names, cls=GroupedOption, group=group, **attrs)
 
