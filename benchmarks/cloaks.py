@@ -4,8 +4,9 @@
     python benchmarks/cloaks.py ../shared/art --tuning --side 128 --methods velatura aspl -o runs/cloaks.json
 
 Five pictures of the reporting artists (Van Gogh, David Revoy), never trained or tuned on, through the code of
-``velatura evaluate``: their middle squares, one target style an artist, every method of ``evaluation.methods`` brought
-to the same LPIPS in its file. ``--tuning`` takes three pictures each of the artists that may be tuned on instead.
+``velatura lab evaluate``: their middle squares, one target style an artist, every method of ``evaluation.methods``
+brought to the same LPIPS in its file. ``--tuning`` takes three pictures each of the artists that may be tuned on
+instead.
 Means with 95 % t-intervals over pictures. Every figure is of the miniature's own autoencoder, the one that the cloak
 was made on: it says that the optimiser works, not that a mimic is stopped. Through the miniature's U-Net (``advdm``,
 ``aspl``, ``mist``) a picture takes minutes, so these run last; the file is written after each method.

@@ -1,7 +1,7 @@
 """Does the learned purifier beat the hand-made ones? On artists of whom it has seen nothing.
 
     python benchmarks/pairs.py ../shared/art runs/pairs
-    velatura purify train runs/pairs/learn/cloaked runs/pairs/learn/clean -o runs/purifier.safetensors -r 128
+    velatura lab purify train runs/pairs/learn/cloaked runs/pairs/learn/clean -o runs/purifier.safetensors -r 128
     python benchmarks/purifier.py runs/pairs/test runs/purifier.safetensors -o results/purifier.json
 
 How it was trained stands in the result (``settings.purifier``).

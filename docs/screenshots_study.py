@@ -45,7 +45,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         environment = os.environ | {"VELATURA_DATA": f"{place}/data"}
         pictures(Path(place) / "art")
-        new = ["study", "new", f"{place}/art", "--synthetic", "--raters", "2", "--address", f"http://127.0.0.1:{PORT}"]
+        new = [
+            "lab",
+            "study",
+            "new",
+            f"{place}/art",
+            "--synthetic",
+            "--raters",
+            "2",
+            "--address",
+            f"http://127.0.0.1:{PORT}",
+        ]
         links = subprocess.run([*COMMAND, *new], env=environment, stdout=subprocess.PIPE, text=True, check=True)
         serve = [*COMMAND, "app", "--no-browser", "--port", str(PORT)]
         server = subprocess.Popen(serve, env=environment, stderr=subprocess.PIPE, text=True)

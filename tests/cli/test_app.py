@@ -110,7 +110,8 @@ def test_protect_is_called_by_one_name_before_and_after_its_package_is_imported(
     ("arguments", "status", "says"),
     [
         (["--version"], 0, velatura.__version__),
-        (["protekt"], 2, "Commands: app"),
+        (["protekt"], 2, "did you mean `velatura protect`?"),
+        (["xyzzy"], 2, "Commands: protect, app"),
         (["protect"], 2, "expected FILES"),
         (["protect", "x.png", "--intensity", "loud"], 2, "expected low, default, high"),
         (["protect", "x.png", "--model", "nothing-like-it"], 1, "nothing-like-it"),

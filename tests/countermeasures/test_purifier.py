@@ -107,5 +107,5 @@ def test_bad_pairs_and_files_are_one_line(pairs: Pairs, tmp_path: Path) -> None:
         training.train(pairs, tmp_path / "p", training.TrainingSettings(crop=96))
     (tmp_path / "other").write_bytes(b"nothing")
     for path in ("other", "missing"):
-        with pytest.raises(WeightsError, match="velatura purify train"):
+        with pytest.raises(WeightsError, match="velatura lab purify train"):
             load(tmp_path / path)

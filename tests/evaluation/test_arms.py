@@ -12,7 +12,7 @@ import torch
 from click.testing import CliRunner
 from torch import Tensor
 
-from velatura.cli.evaluate import PLAN_NAMES, evaluate_command
+from velatura.cli.lab.evaluate import PLAN_NAMES, evaluate_command
 from velatura.errors import InputError
 from velatura.evaluation import METHODS, Arm, named_plans
 from velatura.evaluation.arms import countermeasure, visible_bound

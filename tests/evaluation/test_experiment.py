@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from torch import Tensor
 
 from velatura import weights
-from velatura.cli.evaluate import evaluate_command
+from velatura.cli.lab.evaluate import evaluate_command
 from velatura.countermeasures.purifier import Network, Purifier
 from velatura.errors import Cancelled, InputError
 from velatura.evaluation import Arm, Experiment, Setup, countering, run

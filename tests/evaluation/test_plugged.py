@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from torch import Tensor
 
 from velatura import plugins
-from velatura.cli.evaluate import evaluate_command
-from velatura.cli.purify import purify_command
+from velatura.cli.lab.evaluate import evaluate_command
+from velatura.cli.lab.purify import purify_command
 from velatura.countermeasures import plugged as countermeasures
 from velatura.countermeasures.treatment import prepare
 from velatura.diffusion import extractors

@@ -14,8 +14,8 @@ import torch
 from click.testing import CliRunner
 from torch import Tensor
 
-from velatura.cli.report import report_command
-from velatura.cli.robustness import robustness_command
+from velatura.cli.lab.report import report_command
+from velatura.cli.lab.robustness import robustness_command
 from velatura.countermeasures import COUNTERMEASURES
 from velatura.countermeasures.purifier import Network, Purifier
 from velatura.countermeasures.treatment import prepare

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from torch import Tensor
 
-from velatura.cli.evaluate import evaluate_command
+from velatura.cli.lab.evaluate import evaluate_command
 from velatura.errors import InputError, VelaturaError
 from velatura.evaluation import Arm, Experiment, Setup, side_by_side
 from velatura.evaluation.plan import tasks

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from velatura.cli.mimic_generate import _prompt
+from velatura.cli.lab.mimic_generate import _prompt
 from velatura.errors import InputError
 from velatura.mimicry.captions import of_folder, subject, with_artist
 from velatura.mimicry.generate import Mimic

@@ -10,7 +10,7 @@ import torch
 from click.testing import CliRunner
 from torch import Tensor
 
-from velatura.cli.mimic import mimic_group
+from velatura.cli.lab.mimic import mimic_group
 from velatura.diffusion import clip, denoising
 from velatura.diffusion import pipeline as models
 from velatura.errors import InputError

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from velatura.cli.report import report_command
+from velatura.cli.lab.report import report_command
 from velatura.errors import InputError
 from velatura.reports import page, pictures, plots, prediction, tables
 from velatura.reports.checks import doubts
@@ -365,7 +365,7 @@ def test_runs_of_one_name_are_told_apart_and_no_torch_is_loaded(tmp_path: Path) 
     for i in range(3):
         rows = [replace(row, value=row.value * (1 - i / 100)) for row in rows_of(GOOD)]  # else the same said thrice
         result(rows).save(tmp_path / str(i) / "van-gogh/result.json")
-    code = "import sys; from velatura.cli.report import report_command\n"
+    code = "import sys; from velatura.cli.lab.report import report_command\n"
     code += f"report_command([{str(tmp_path)!r}, '-o', {str(tmp_path / 'a.md')!r}], standalone_mode=False)\n"
     code += "print([m for m in ('torch', 'diffusers', 'pyvips') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

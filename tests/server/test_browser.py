@@ -369,7 +369,18 @@ def test_a_rater_from_the_link_to_the_thanks(launched: Launched, tmp_path: Path,
         for i in range(2):
             (tmp_path / "art" / arm / f"{i}.png").write_bytes(art("a.png", 50 * i))
     address = f"http://127.0.0.1:{launched.port}"
-    command = [*kit.VELATURA, "study", "new", tmp_path / "art", "--synthetic", "--together", "2", "--raters", "1"]
+    command = [
+        *kit.VELATURA,
+        "lab",
+        "study",
+        "new",
+        tmp_path / "art",
+        "--synthetic",
+        "--together",
+        "2",
+        "--raters",
+        "1",
+    ]
     launched.data.mkdir()
     made = subprocess.run(
         [*command, "--address", address], env=launched.environment, capture_output=True, text=True, check=True

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from velatura.cli.study import study_group
+from velatura.cli.lab.study import study_group
 from velatura.jobs.files import files
 from velatura.study.answers import Studies, Study
 

@@ -2,65 +2,48 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import os
 import sys
-from typing import Any
 
 import click
 
 from velatura import __version__
+from velatura.cli import lab
+from velatura.cli.groups import Entry, LazyGroup
 from velatura.errors import Cancelled, InputError, VelaturaError
 
-# name: (module, object, line of help)
-COMMANDS = {
-    "app": ("velatura.cli.app", "app_command", "Open the application in the browser."),
-    "compare": ("velatura.cli.compare", "compare_command", "How two pictures differ; how much of a cloak is left."),
-    "detect": ("velatura.cli.detect", "detect_command", "Could a mimic find the cloaked pictures?"),
-    "evaluate": ("velatura.cli.evaluate", "evaluate_command", "Measure what cloaks do to a mimic's pictures."),
-    "inspect": ("velatura.cli.inspect", "inspect_command", "What is in a file, and whether a report is of it."),
-    "jobs": ("velatura.cli.jobs", "jobs_group", "List, show, cancel and resume what runs in the background."),
-    "judge": ("velatura.cli.judge", "judge_command", "Whose style are the pictures of a folder?"),
-    "mimic": ("velatura.cli.mimic", "mimic_group", "The attack: fine-tune a model on pictures, and generate."),
-    "models": ("velatura.cli.models", "models_group", "List, download and locate the models to cloak against."),
-    "protect": ("velatura.cli.protect", "protect_command", "Protect pictures against style mimicry."),
-    "purify": ("velatura.cli.purify", "purify_command", "Countermeasures: what mimics do to pictures first."),
-    "report": ("velatura.cli.report", "report_command", "Results as a page, Markdown or CSV."),
-    "robustness": ("velatura.cli.robustness", "robustness_command", "What countermeasures leave of a cloak."),
-    "serve": ("velatura.cli.serve", "serve_command", "Serve the application to many users, by invitation."),
-    "styles": ("velatura.cli.styles", "styles_group", "List, show and build the catalogue of target styles."),
-    "study": ("velatura.cli.study", "study_group", "The artists' study: people rate mimicked pictures."),
-    "watch": ("velatura.cli.watch", "watch_command", "Protect the pictures that appear in a folder."),
-    "worker": ("velatura.cli.worker", "worker_command", "Take jobs from a database that machines share."),
+SECTIONS = {
+    "For artists": {
+        "protect": Entry("velatura.cli.protect", "protect_command", "Protect pictures against style mimicry."),
+        "app": Entry("velatura.cli.app", "app_command", "Open the application in the browser."),
+        "watch": Entry("velatura.cli.watch", "watch_command", "Protect the pictures that appear in a folder."),
+        "inspect": Entry("velatura.cli.inspect", "inspect_command", "What is in a file; whether a report is of it."),
+        "compare": Entry(
+            "velatura.cli.compare", "compare_command", "How two pictures differ; how much of a cloak is left."
+        ),
+        "styles": Entry("velatura.cli.styles", "styles_group", "List, show and build the catalogue of target styles."),
+        "models": Entry(
+            "velatura.cli.models", "models_group", "List, download and locate the models to cloak against."
+        ),
+        "jobs": Entry("velatura.cli.jobs", "jobs_group", "List, show, cancel and resume what runs in the background."),
+    },
+    "For platforms": {
+        "serve": Entry("velatura.cli.serve", "serve_command", "Serve the application to many users, by invitation."),
+        "worker": Entry("velatura.cli.worker", "worker_command", "Take jobs from a database that machines share."),
+    },
+    "More": {
+        "lab": Entry("velatura.cli.lab", "lab_group", f"For researchers: {', '.join(lab.COMMANDS)}."),
+    },
 }
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they are run."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, attribute, _ = COMMANDS[cmd_name]
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name][2]) for name in self.list_commands(ctx)])
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            raise click.UsageError(f"{error.message} Commands: {', '.join(sorted(COMMANDS))}.", ctx) from None
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    sections=SECTIONS,
+    elsewhere={name: f"velatura lab {name}" for name in lab.COMMANDS},
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, "--version", message="velatura %(version)s")
 def app() -> None:
     """A thin glaze over your pictures against style mimicry by text-to-image models.
@@ -76,7 +59,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
     try:
-        status = app.main(standalone_mode=False)
+        status = app.main(prog_name="velatura", standalone_mode=False)
     except click.exceptions.Exit as stop:
         status = stop.exit_code
     except click.Abort:

@@ -47,7 +47,7 @@ def list_models(as_json: bool) -> None:
 
 @models_group.command("pull")
 @click.argument("name")
-@click.option("--whole", is_flag=True, help="The whole text-to-image model (for `velatura mimic`), gigabytes.")
+@click.option("--whole", is_flag=True, help="The whole text-to-image model (for `velatura lab mimic`), gigabytes.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before downloading.")
 @click.option("--offline", is_flag=True, help="Never use the network (as VELATURA_OFFLINE=1 does).")
 def pull(name: str, whole: bool, yes: bool, offline: bool) -> None:

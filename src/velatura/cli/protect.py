@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from velatura.cli.files import of_other_kinds, tasks
-from velatura.cli.options import DATABASE, SETTINGS, settings_from
+from velatura.cli.groups import GroupedCommand
+from velatura.cli.options import DATABASE, SETTINGS, grouped, settings_from
 from velatura.errors import InputError
 
 if TYPE_CHECKING:
     from velatura.protection import Settings
 
 
-@click.command("protect", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("protect", cls=GroupedCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path, allow_dash=True))
 @click.option(
     "-o",
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
 )
 @SETTINGS
 @click.option("--sample", is_flag=True, help="Protect the picture that comes with the package.")
-@click.option("--keep-target", is_flag=True, help="Also leave the painted target as NAME.target.png.")
 @click.option("--force", is_flag=True, help="Do again what is done already.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON report a line on standard output.")
-@click.option("-q", "--quiet", is_flag=True, help="Errors only.")
 @click.option("--background", is_flag=True, help="Queue them and return; `velatura jobs` shows how they stand.")
-@DATABASE
+@click.option("-q", "--quiet", is_flag=True, help="Errors only.")
 @click.option("-v", "--verbose", is_flag=True, help="Figures and timings of each picture.")
+@grouped("style", "--keep-target", is_flag=True, help="Also leave the painted target as NAME.target.png.")
+@grouped("expert", "--json", "as_json", is_flag=True, help="One JSON report a line on standard output.")
+@DATABASE
 def protect_command(files: tuple[Path, ...], output: Path, as_json: bool, **options: Any) -> None:
     """Protect FILES (pictures, folders, or - for standard input to standard output).
 

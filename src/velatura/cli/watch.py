@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from velatura.cli.files import of_other_kinds, tasks
+from velatura.cli.groups import GroupedCommand
 from velatura.cli.options import DATABASE, SETTINGS, settings_from
 from velatura.errors import Cancelled
 from velatura.reports.places import Task
@@ -18,7 +19,7 @@ from velatura.reports.places import Task
 LOOK_EVERY = 2.0  # seconds
 
 
-@click.command("watch", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("watch", cls=GroupedCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option(
     "-o",

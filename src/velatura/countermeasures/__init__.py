@@ -79,7 +79,7 @@ COUNTERMEASURES = {
         DiffuseSettings, diffuse, "DiffPure: diffuse and denoise with the mimic's model", "diffusion model"
     ),
     "learned": Countermeasure(
-        LearnedSettings, learned, "a U-Net trained on pairs of other artists (purify train)", "purifier"
+        LearnedSettings, learned, "a U-Net trained on pairs of other artists (velatura lab purify train)", "purifier"
     ),
 }
 

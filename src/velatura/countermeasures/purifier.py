@@ -59,7 +59,7 @@ class Purifier:
 
 
 def load(path: str | Path, device: str = "cpu") -> Purifier:
-    """What ``velatura purify train`` wrote."""
+    """What ``velatura lab purify train`` wrote."""
     path = weights.local_path(path)
     try:
         with safe_open(str(path), "pt") as file:
@@ -71,7 +71,7 @@ def load(path: str | Path, device: str = "cpu") -> Purifier:
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(
-            f"{path}: expected a purifier's file ({why}); make one with `velatura purify train CLOAKED CLEAN -o FILE`"
+            f"{path}: expected a purifier's file ({why}); make one: `velatura lab purify train CLOAKED CLEAN -o FILE`"
         ) from None
     return Purifier(network.requires_grad_(False).eval().to(device), side, facts)
 

@@ -51,7 +51,7 @@ def model_for(name: str, model: str, purifier: Path | None = None, upscaler: str
     needs = named(name).needs
     if needs == "purifier":
         if purifier is None:
-            raise InputError(f"countermeasure {name}: expected --purifier FILE (velatura purify train)")
+            raise InputError(f"countermeasure {name}: expected --purifier FILE (velatura lab purify train)")
         return str(purifier)
     return upscaler if upscaler is not None and needs == "diffusion model or upscaler" else model
 
@@ -81,7 +81,7 @@ def _with_model(name: str, needs: Needs, settings: Settings, model: str, device:
         if weights.lookup(model) is not None:
             raise InputError(
                 f"{name}: expected a purifier's file as model, got {model!r}; no purifier is shipped, make one with "
-                "`velatura purify train CLOAKED CLEAN -o FILE`"
+                "`velatura lab purify train CLOAKED CLEAN -o FILE`"
             )
         return Treatment(
             name, settings, purifier.load(model, device), {"purifier": weights.sha256(weights.local_path(model))}

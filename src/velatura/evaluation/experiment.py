@@ -33,7 +33,7 @@ class Experiment:
         extractors: what the cloaks are made on ("mimic": the base model's own), where an arm does not say so itself.
         effort: of the cloaks, where an arm does not say so itself.
         training: pictures that the mimic gets; None: 20, or half where there are few.
-        purifier: file of the learned countermeasure (``velatura purify train``).
+        purifier: file of the learned countermeasure (``velatura lab purify train``).
         upscaler: name, hub id or folder of a diffusion upscaler for the countermeasure of that name; None: the mimic's
             own model repaints.
         style: T's name; None: as ``velatura protect`` or the method chooses it.

@@ -96,7 +96,7 @@ def index_of(folder: Path) -> dict[str, Any] | None:
             _ = arm["recipe"], arm["seed"], arm["folder"], arm["label"], tree["prompts"][arm["recipe"]]
         _ = tree["art"], tree["protected"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: expected what velatura evaluate wrote there, got {error!r}") from None
+        raise InputError(f"{path}: expected what velatura lab evaluate wrote there, got {error!r}") from None
     return tree
 
 

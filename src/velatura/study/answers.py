@@ -150,7 +150,9 @@ class Studies:
         """The study of this id, as a person gave it."""
         found = self.study(id)
         if found is None:
-            raise InputError(f"study {id!r}: there is none in this database; velatura study list names those that are")
+            raise InputError(
+                f"study {id!r}: there is none in this database; velatura lab study list names those that are"
+            )
         return found
 
     def all(self) -> list[Study]:

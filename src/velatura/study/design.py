@@ -42,7 +42,7 @@ class Design:
 
 
 def body(folder: Path, pictures: Callable[[Path], Sequence[Path]]) -> Body:
-    """What a folder holds: an output folder of ``velatura evaluate``, or ``original`` and a folder an arm.
+    """What a folder holds: an output folder of ``velatura lab evaluate``, or ``original`` and a folder an arm.
 
     ``pictures`` lists those of a folder.
     """
@@ -53,7 +53,7 @@ def body(folder: Path, pictures: Callable[[Path], Sequence[Path]]) -> Body:
     if not (folder / REAL).is_dir() or not arms:
         raise InputError(
             f"{folder}: expected a folder {REAL} of real works beside a folder an arm of mimicked ones (clean, noise, "
-            "...), or an output folder of velatura evaluate"
+            "...), or an output folder of velatura lab evaluate"
         )
     return Body(folder.resolve().name, tuple(pictures(folder / REAL)), arms)
 

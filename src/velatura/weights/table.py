@@ -37,7 +37,7 @@ class Model:
     subfolder: str = ""
     revision: str = "main"
     gated: bool = False
-    pipeline_mb: float | None = None  # of the whole text-to-image model, for those that `velatura mimic` can train
+    pipeline_mb: float | None = None  # of the whole text-to-image model, for those that `velatura lab mimic` can train
     formerly: tuple[str, ...] = ()  # withdrawn ids of the same weights, still in many caches
 
     @property

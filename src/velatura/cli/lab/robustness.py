@@ -1,4 +1,4 @@
-"""``velatura robustness``: what is left of a cloak after each countermeasure."""
+"""``velatura lab robustness``: what is left of a cloak after each countermeasure."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _is_value(option: str, word: str) -> bool:
     "names",
     multiple=True,
     default=("all",),
-    help="Names (velatura purify --list), one or more, or all.  [default: all]",
+    help="Names (velatura lab purify --list), one or more, or all.  [default: all]",
 )
 @click.option(
     "--set", "changes", multiple=True, metavar="NAME.KEY=VALUE", help="A countermeasure's setting. Repeatable."
@@ -77,7 +77,7 @@ def _is_value(option: str, word: str) -> bool:
     "method",
     default="velatura",
     show_default=True,
-    help="An arm of velatura evaluate: velatura, glaze, application, blend, decoded, hardened, photoguard, "
+    help="An arm of velatura lab evaluate: velatura, glaze, application, blend, decoded, hardened, photoguard, "
     "styleguard, advdm, mist, aspl, veil or shuffled.",
 )
 @click.option("--style", help="The target style T by name, as in an evaluation; else chosen for the pictures.")
@@ -92,7 +92,7 @@ def _is_value(option: str, word: str) -> bool:
 @click.option(
     "--purifier",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A purifier's file (velatura purify train) for the learned countermeasure.",
+    help="A purifier's file (velatura lab purify train) for the learned countermeasure.",
 )
 @click.option("--artist", help="Name in the result; else the folder's name.")
 @click.option("-n", "count", default=8, show_default=True, type=click.IntRange(2), help="Pictures to protect.")

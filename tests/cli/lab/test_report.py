@@ -1,4 +1,4 @@
-"""Where ``velatura report`` and its like write: under the name that was meant, and never over another's file."""
+"""Where ``velatura lab report`` and its like write: under the name that was meant, and never over another's file."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from velatura.cli.report import report_command
-from velatura.cli.study import study_group
+from velatura.cli.lab.report import report_command
+from velatura.cli.lab.study import study_group
 from velatura.cli.styles import styles_group
 from velatura.errors import InputError
 from velatura.reports import result

@@ -1,4 +1,4 @@
-"""``velatura report``: results as a page, Markdown or CSV."""
+"""``velatura lab report``: results as a page, Markdown or CSV."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ MARKS = {"html": COMMENT, "md": COMMENT, "csv": b"run,artist,arm,", "jpg": b"vel
 def report_command(
     results: tuple[Path, ...], output: Path | None, form: str | None, title: str | None, art: bool
 ) -> None:
-    """Report on RESULTS: result files (result.json), or output folders of `velatura evaluate`.
+    """Report on RESULTS: result files (result.json), or output folders of `velatura lab evaluate`.
 
     A page is one file with tables, plots, settings and flags; from an output folder also with the mimics' pictures side
     by side (`-o sheet.jpg`: these alone). Several results are also asked whether fast figures predict slow ones.
@@ -82,7 +82,7 @@ def _draw(runs: Sequence[Run], output: Path, art: bool) -> None:
 
     found = [sheet for run in runs if run.folder is not None for sheet in pictures.sheets(run.folder, art=art)]
     if not found:
-        raise InputError("a sheet of pictures needs an output folder of velatura evaluate, where they lie")
+        raise InputError("a sheet of pictures needs an output folder of velatura lab evaluate, where they lie")
     save(pictures.drawn(found), output)
     click.echo(output)
 
@@ -102,7 +102,7 @@ def _runs(results: Sequence[Path]) -> list[Run]:
         whole = path.name == "result.json"
         found.append(Run(path.resolve().parent.name if whole else path.stem, result, path.parent if whole else None))
     if not found:
-        raise InputError("expected results of velatura evaluate (result.json, or its output folder), found none")
+        raise InputError("expected results of velatura lab evaluate (result.json, or its output folder), found none")
     twice = {name for name, count in Counter(run.name for run in found).items() if count > 1}
     return [
         Run(f"{run.name} ({i + 1})", run.result, run.folder) if run.name in twice else run

@@ -1,4 +1,4 @@
-"""``velatura mimic`` from folder to folder, on Stable Diffusion's own layout (tiny, random weights)."""
+"""``velatura lab mimic`` from folder to folder, on Stable Diffusion's own layout (tiny, random weights)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from velatura.cli.files import pictures
-from velatura.cli.mimic import mimic_group
+from velatura.cli.lab.mimic import mimic_group
 from velatura.errors import InputError, WeightsError
 from velatura.images import save
 from velatura.protection.panels import png

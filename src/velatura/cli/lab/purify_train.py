@@ -1,4 +1,4 @@
-"""``velatura purify train``: the learned countermeasure, from pairs of folders."""
+"""``velatura lab purify train``: the learned countermeasure, from pairs of folders."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def train_command(cloaked: Path, clean: Path, output: Path, resolution: int, dev
     """Train the learned countermeasure on pairs: the pictures in CLOAKED and those of the same names in CLEAN.
 
     Take art of other artists than the one whose pictures it is for. A stopped run continues with the same command. Use
-    it with `velatura purify FILES --with learned --model FILE`.
+    it with `velatura lab purify FILES --with learned --model FILE`.
     """
     from velatura.countermeasures import purifier_training as training
     from velatura.countermeasures.pairs import find, opened

@@ -1,4 +1,4 @@
-"""``velatura mimic``: the attack that cloaks defend against, so that anyone can measure what a cloak is worth."""
+"""``velatura lab mimic``: the attack that cloaks defend against, so that anyone can measure what a cloak is worth."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import click
 
 from velatura.cli import progress
 from velatura.cli.files import artist_of, opened_at, pictures
-from velatura.cli.invert import invert_command
-from velatura.cli.mimic_generate import generate_command, img2img_command
+from velatura.cli.lab.invert import invert_command
+from velatura.cli.lab.mimic_generate import generate_command, img2img_command
 from velatura.cli.options import DEVICE, METHOD, SEED
 from velatura.errors import Cancelled, InputError
 
@@ -20,7 +20,7 @@ from velatura.errors import Cancelled, InputError
 def mimic_group() -> None:
     """The attack: fine-tune a text-to-image model on an artist's pictures and generate in their style.
 
-    For measuring protection, on pictures that you may use. `velatura judge` tells whose style comes out.
+    For measuring protection, on pictures that you may use. `velatura lab judge` tells whose style comes out.
     """
 
 

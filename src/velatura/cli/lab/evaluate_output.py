@@ -1,4 +1,4 @@
-"""What ``velatura evaluate`` says: the plan and its cost, how far it is, and what came out."""
+"""What ``velatura lab evaluate`` says: the plan and its cost, how far it is, and what came out."""
 
 from __future__ import annotations
 

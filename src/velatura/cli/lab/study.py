@@ -1,4 +1,4 @@
-"""``velatura study``: people rate mimicked pictures, and PSR is made of what they say."""
+"""``velatura lab study``: people rate mimicked pictures, and PSR is made of what they say."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ADDRESS = click.option(
 def study_group() -> None:
     """The artists' study: people see real works and mimicked ones, and say how successful the mimicry is.
 
-    A STUDY is named by the id that `velatura study new` prints.
+    A STUDY is named by the id that `velatura lab study new` prints.
     """
 
 
@@ -57,7 +57,7 @@ def new_command(
 ) -> None:
     """Make a blinded study of FOLDERS, one an artist, and print a link a rater.
 
-    A FOLDER is an output folder of `velatura evaluate`, or holds `original` (real works) beside a folder an arm of
+    A FOLDER is an output folder of `velatura lab evaluate`, or holds `original` (real works) beside a folder an arm of
     mimicked pictures, such as clean, noise and cloaked.
     """
     from velatura.study.design import Design, body, plan
@@ -124,7 +124,7 @@ def results_command(
     if table is not None:
         table.write_text(_csv(answers), encoding="utf-8")
     if not answers:
-        raise InputError(f"study {study}: expected answers, got none so far; velatura study links {study} tells")
+        raise InputError(f"study {study}: expected answers, got none so far; velatura lab study links {study} tells")
     result = _result(found, [rating for _, rating in answers], artists_only)
     for row in result.rows:
         interval = "" if row.low is None or row.high is None else f"  ({_figure(row.low)} to {_figure(row.high)})"

@@ -1,4 +1,4 @@
-"""``velatura evaluate``: what a cloak does to a mimic's pictures, beside noise of equal visibility."""
+"""``velatura lab evaluate``: what a cloak does to a mimic's pictures, beside noise of equal visibility."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
-from velatura.cli.evaluate_output import announce, show, teller
 from velatura.cli.files import artist_of, pictures, readable
+from velatura.cli.lab.evaluate_output import announce, show, teller
 from velatura.cli.options import DATABASE, DEVICE, METHOD
 from velatura.errors import Cancelled, InputError
 
@@ -87,7 +87,7 @@ def _list_plans(ctx: click.Context, parameter: click.Parameter, wanted: bool) ->
 @click.option(
     "--purifier",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="What `velatura purify train` made, for arms that say 'then learned'.",
+    help="What `velatura lab purify train` made, for arms that say 'then learned'.",
 )
 @click.option(
     "--pairs",
@@ -131,8 +131,8 @@ def evaluate_command(
     """Protect the pictures in ART in several ways, fine-tune a mimic on each, generate, and judge whose style it is.
 
     ART is the pictures of one artist, a dozen at the least (in the plan known: a folder an artist). Everything is kept
-    in the output folder: a stopped run continues there, on another machine as well. `velatura report` makes a page of
-    it.
+    in the output folder: a stopped run continues there, on another machine as well. `velatura lab report` makes a
+    page of it.
     """
     from velatura.evaluation import Setup, named_plans
     from velatura.evaluation.plan import tasks as tasks_of
@@ -161,7 +161,7 @@ def evaluate_command(
         return
     for i, (setup, mine) in enumerate(zip(setups, tasks, strict=True)):
         show(_carry_out(setup, mine, [task for others in tasks[i + 1 :] for task in others], rates, processes))
-    click.echo(f"all of it: {output}; a page to look at: velatura report {output} -o page.html", err=True)
+    click.echo(f"all of it: {output}; a page to look at: velatura lab report {output} -o page.html", err=True)
 
 
 def _queue(setups: Sequence[Setup], database: str | None) -> None:

@@ -1,4 +1,4 @@
-"""``velatura purify`` from files to files, and ``velatura purify train``."""
+"""``velatura lab purify`` from files to files, and ``velatura lab purify train``."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from torch import Tensor
 
-from velatura.cli.purify import purify_command
-from velatura.cli.purify_train import train_command
+from velatura.cli.lab.purify import purify_command
+from velatura.cli.lab.purify_train import train_command
 from velatura.countermeasures import COUNTERMEASURES
 from velatura.countermeasures.purifier import Network, Purifier
 from velatura.errors import InputError

@@ -1,4 +1,4 @@
-"""``velatura purify``: what mimics do to pictures before they train, so that anyone can see what a cloak survives."""
+"""``velatura lab purify``: what mimics do to pictures before they train, so that anyone sees what a cloak survives."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import click
 from tqdm import tqdm
 
 from velatura.cli.files import pictures
+from velatura.cli.lab.purify_train import train_command
 from velatura.cli.options import DEVICE, SEED
-from velatura.cli.purify_train import train_command
 from velatura.errors import Cancelled, ContractError, ImageError, InputError, VelaturaError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def purify_command(
     """Change FILES (pictures or folders) as a mimic would before training on them, to measure what a cloak survives.
 
     Each picture keeps its name, format and metadata in the output folder; originals are never touched, what is done
-    already is skipped. `velatura purify train --help` is about the learned countermeasure.
+    already is skipped. `velatura lab purify train --help` is about the learned countermeasure.
 
     Exit status: 0 all done; 1 some pictures failed; 2 wrong usage; 130 cancelled.
     """

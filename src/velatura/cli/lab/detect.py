@@ -1,4 +1,4 @@
-"""``velatura detect``: could a mimic find the cloaked pictures and leave them out?"""
+"""``velatura lab detect``: could a mimic find the cloaked pictures and leave them out?"""
 
 from __future__ import annotations
 

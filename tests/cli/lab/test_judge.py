@@ -1,4 +1,4 @@
-"""``velatura judge`` on real files; the regression is learned in tests/judges."""
+"""``velatura lab judge`` on real files; the regression is learned in tests/judges."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from velatura.cli.judge import judge_command
+from velatura.cli.lab.judge import judge_command
 from velatura.diffusion import extractors
 from velatura.errors import InputError
 from velatura.images import save

@@ -1,4 +1,4 @@
-"""``velatura judge``: whose style are the pictures of a folder?"""
+"""``velatura lab judge``: whose style are the pictures of a folder?"""
 
 from __future__ import annotations
 

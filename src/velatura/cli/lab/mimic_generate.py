@@ -1,4 +1,4 @@
-"""``velatura mimic generate`` and ``mimic img2img``: pictures by a mimic, kept in a folder with the plan of them."""
+"""``velatura lab mimic generate`` and ``img2img``: pictures by a mimic, kept in a folder with the plan of them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def generate_command(
     seed: int,
     device: str,
 ) -> None:
-    """Generate pictures with MODEL: what `mimic train` wrote, or a base model (mini, sd15, a hub id, a folder).
+    """Generate pictures with MODEL: what `lab mimic train` wrote, or a base model (mini, sd15, a hub id, a folder).
 
     "by ARTIST" is added to prompts that do not name the artist. A stopped run continues with the same command.
     """

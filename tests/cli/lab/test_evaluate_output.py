@@ -1,4 +1,4 @@
-"""What `velatura evaluate` prints: plans, the whole plan's progress, and last lines that anyone can read."""
+"""What `velatura lab evaluate` prints: plans, the whole plan's progress, and last lines that anyone can read."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from velatura.cli.evaluate import PLAN_NAMES, evaluate_command
-from velatura.cli.evaluate_output import show, teller
+from velatura.cli.lab.evaluate import PLAN_NAMES, evaluate_command
+from velatura.cli.lab.evaluate_output import show, teller
 from velatura.reports.result import Result, Row
 from velatura.reports.statistics import wilson
 

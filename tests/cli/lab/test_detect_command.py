@@ -1,4 +1,4 @@
-"""``velatura detect`` from folders to a table."""
+"""``velatura lab detect`` from folders to a table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from torch import Tensor
 
-from velatura.cli.detect import detect_command
+from velatura.cli.lab.detect import detect_command
 from velatura.countermeasures.treatment import prepare
 from velatura.errors import InputError
 from velatura.images import save

@@ -1,4 +1,4 @@
-"""``velatura mimic invert``: the words behind pictures, without any fine-tuning."""
+"""``velatura lab mimic invert``: the words behind pictures, without any fine-tuning."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def invert_command(
     """Find words that MODEL paints FILES by (PEZ): mimicry of a picture, or of a set, without training on it.
 
     By the loss that MODEL denoises FILES with; with --clip as published, by CLIP's similarity, for which Stable
-    Diffusion 1.x takes openai/clip-vit-large-patch14. The words go into a file that `velatura mimic generate MODEL
-    --prompts FILE` takes. For a new word with vectors of its own, which is stronger, use `velatura mimic train --method
-    textual-inversion`.
+    Diffusion 1.x takes openai/clip-vit-large-patch14. The words go into a file that `velatura lab mimic generate MODEL
+    --prompts FILE` takes. For a new word with vectors of its own, which is stronger, use `velatura lab mimic train
+    --method textual-inversion`.
     """
     from velatura.diffusion import clip as clips
     from velatura.diffusion import pipeline as models
