@@ -57,7 +57,7 @@ def test_what_it_believes_is_said_with_how_much_of_it_is_so() -> None:
     config = json.loads((weights.embedded("surrogate") / "config.json").read_text())
     assert surrogate.heard == config["heard"]
     assert set(surrogate.heard) == set(HEADS)
-    assert all(0 < share <= 1.2 for share in surrogate.heard.values())
+    assert all(0.3 < share < 2 for share in surrogate.heard.values()), "above 1: the real one saw more of it"
 
 
 @pytest.mark.parametrize("family", HEADS)

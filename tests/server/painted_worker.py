@@ -45,7 +45,7 @@ class Painted:
             (original if "before" in kind else tinted).save(picture.task.beside(kind))
         picture.task.beside("report.json").write_text("{}")
         tinted.save(picture.output)
-        figures = {"lpips": 0.098, "flip": 0.06, "psnr_db": 24.1}
+        figures = {"lpips": 0.098, "flip": 0.06, "jod_lost": 0.3, "psnr_db": 24.1}
         sentence = "SDXL sees 40% of the way to Caravaggio; a viewer hardly sees the change (0.6 JOD, estimated)"
         word = {"word": "protected", "sentence": sentence, "advice": "Another target style may do more."}
         style = {"name": "caravaggio", "artist": "Caravaggio"}

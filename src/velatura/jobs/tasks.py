@@ -163,7 +163,7 @@ def settings_of(job: Job) -> Settings:
 
 def summary(report: dict[str, Any]) -> dict[str, Any]:
     """What a list shows of a report."""
-    names = ("lpips", "lpips_crops", "flip", "psnr_db")
+    names = ("lpips", "lpips_crops", "flip", "jod_lost", "psnr_db")
     figures = {name: value for name in names if (value := report["figures"].get(name)) is not None}
     style = {key: report["style"][key] for key in ("name", "artist")} if report["style"] else None
     told = ("verdict", "flags", "notes", "models", "families", "unknown")
