@@ -17,6 +17,7 @@ from parts.figures import ROOT
 PAGES = (
     *("README.md", "docs/styles.md", "docs/cloaks.md", "docs/evaluation.md", "docs/evaluation-results.md"),
     *("docs/countermeasures.md", "docs/files.md", "docs/workers.md", "docs/deploy.md", "docs/mimicry.md"),
+    "docs/guide.md",
     *("src/velatura/data/mini/README.md", "docs/real-models.md", "src/velatura/data/surrogate/README.md"),
 )
 
@@ -44,6 +45,7 @@ PARTS = {
     "visible": real.visible,
     "matrix": real.matrix,
     "tuned": real.tuned,
+    "seen": real.seen,
     "distilled": real.distilled,
     "time": real.speed,
     "aims": real.aims,

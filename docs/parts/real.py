@@ -124,6 +124,37 @@ def tuned() -> str:
     )
 
 
+def seen() -> str:
+    """For the README: what models see of our cloak, of the first edition's and of noise."""
+    tree = optional("transfer")
+    if tree is None:
+        return "Not measured yet."
+    arms = {
+        "velatura on surrogate": "**our cloak (the default)**",
+        "velatura on mini": "a cloak made on the first edition's small model",
+        "noise": "random noise",
+        "velatura on teachers": "for comparison: a cloak made on these models themselves",
+    }
+    rows = {(r["metric"], r["cloak"], r["recipe"]): r for r in tree["rows"]}
+    lines = ["| what was added to the picture | how far models see it move |", "|---|---|"]
+    for cloak, name in arms.items():
+        if ("progress", cloak, "seen by all") in rows:
+            lines.append(f"| {name} | {interval(rows['progress', cloak, 'seen by all'], '.2f')} |")
+    lines += [
+        "",
+        "0: not at all. 1: all the way to another style. All are equally visible. Mean of small copies of five model "
+        f"families, {len(tree['settings']['pictures'])} pictures. Brackets: 95 % interval over pictures "
+        "([figures](RESULTS/transfer.json)).",
+    ]
+    shown = [r["jod_standard_4k"] for r in optional("visibility-pictures") or () if r["arm"] == "default"]
+    if shown:
+        lines[-1] += (
+            f" Visibility, by a model of human sight: {sum(shown) / len(shown):.2f} of 10 on average, {min(shown):.2f} for "
+            f"the worst of {len(shown)} pictures; 10 is no difference ([figures](RESULTS/visibility.json))."
+        )
+    return "\n".join(lines) + flagged(tree)
+
+
 def visible() -> str:
     tree = optional("visibility")
     if tree is None:

@@ -36,11 +36,11 @@ def test_every_command_and_option_has_help() -> None:
                 assert parameter.help, (path, parameter.name)
 
 
-def test_every_command_is_in_the_readme() -> None:
-    readme = (REPOSITORY / "README.md").read_text()
+def test_every_command_is_in_the_guide_or_the_laboratory() -> None:
+    pages = "".join((REPOSITORY / f"docs/{page}.md").read_text() for page in ("guide", "lab"))
     for path, command in commands(app):
         if not isinstance(command, click.Group):
-            assert f"velatura {' '.join(path)}" in readme, path
+            assert f"velatura {' '.join(path)}" in pages, path
 
 
 @pytest.mark.parametrize("statement", ["import velatura", "from velatura.cli import app; app(['--help'])"])
