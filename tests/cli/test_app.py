@@ -11,7 +11,7 @@ import click
 import pytest
 
 import velatura
-from velatura.cli import app
+from velatura.cli import root
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -29,7 +29,7 @@ def commands(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[tuple
 
 
 def test_every_command_and_option_has_help() -> None:
-    for path, command in commands(app):
+    for path, command in commands(root):
         assert command.help, path
         for parameter in command.params:
             if isinstance(parameter, click.Option):
@@ -38,12 +38,12 @@ def test_every_command_and_option_has_help() -> None:
 
 def test_every_command_is_in_the_guide_or_the_laboratory() -> None:
     pages = "".join((REPOSITORY / f"docs/{page}.md").read_text() for page in ("guide", "lab"))
-    for path, command in commands(app):
+    for path, command in commands(root):
         if not isinstance(command, click.Group):
             assert f"velatura {' '.join(path)}" in pages, path
 
 
-@pytest.mark.parametrize("statement", ["import velatura", "from velatura.cli import app; app(['--help'])"])
+@pytest.mark.parametrize("statement", ["import velatura", "from velatura.cli import root; root(['--help'])"])
 def test_no_torch_for_help(statement: str) -> None:
     code = f"import sys\ntry:\n    exec({statement!r})\nexcept SystemExit:\n    pass\n"
     code += "print([m for m in ('torch', 'diffusers', 'numpy', 'pyvips', 'transformers') if m in sys.modules])"
@@ -77,7 +77,7 @@ def test_a_name_that_is_no_text_is_printed_escaped(tmp_path: Path) -> None:
 
 def test_help_is_quick() -> None:
     """Processor time, the best of three, with a wide margin: it is about 0.1 s."""
-    code = "import time; from velatura.cli import app\ntry: app(['--help'])\nexcept SystemExit: pass\n"
+    code = "import time; from velatura.cli import root\ntry: root(['--help'])\nexcept SystemExit: pass\n"
     code += "print(time.process_time())"
     runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(3)]
     assert min(float(done.stdout.splitlines()[-1]) for done in runs) < 0.4
@@ -133,9 +133,9 @@ def test_exit_status_and_one_line(arguments: list[str], status: int, says: str) 
 
 def test_a_disk_that_refuses_costs_one_line() -> None:
     code = (
-        "import sys; from velatura.cli import app, main\n"
+        "import sys; from velatura.cli import root, main\n"
         "def full(**_): raise OSError(28, 'No space left on device', 'out.csv')\n"
-        "app.main = full\n"
+        "root.main = full\n"
         "main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from velatura.cli import app, lab, main
+from velatura.cli import lab, main, root
 from velatura.cli.groups import OPTION_GROUPS
 
 ARTISTS = ["protect", "app", "watch", "inspect", "compare", "styles", "models", "jobs"]
@@ -18,7 +18,7 @@ LAB = ["mimic", "purify", "robustness", "detect", "judge", "evaluate", "report",
 
 
 def help_of(*command: str) -> str:
-    done = CliRunner().invoke(app, [*command, "--help"], prog_name="velatura")
+    done = CliRunner().invoke(root, [*command, "--help"], prog_name="velatura")
     assert done.exit_code == 0, done.output
     return done.output
 
@@ -57,16 +57,16 @@ def test_the_lab_has_the_researchers_commands() -> None:
 
 
 def test_a_command_of_the_lab_runs() -> None:
-    done = CliRunner().invoke(app, ["lab", "purify", "--list"])
+    done = CliRunner().invoke(root, ["lab", "purify", "--list"])
     assert done.exit_code == 0, done.output
     assert "jpeg" in done.output
 
 
 def test_what_is_looked_for_elsewhere_is_all_there_is() -> None:
-    context = click.Context(app)
-    elsewhere = set(app.list_commands(context)) - {"lab"}
+    context = click.Context(root)
+    elsewhere = set(root.list_commands(context)) - {"lab"}
     assert set(lab.lab_group.elsewhere) == elsewhere  # type: ignore[attr-defined]
-    assert set(app.elsewhere) == set(LAB)  # type: ignore[attr-defined]
+    assert set(root.elsewhere) == set(LAB)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", LAB)

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 pytest.importorskip("fastapi", reason="needs the extra web")
 import uvicorn
 
-from velatura.cli import app as entry
+from velatura.cli import root as entry
 from velatura.cli.app import app_command
 from velatura.cli.serve import serve_command
 from velatura.errors import InputError

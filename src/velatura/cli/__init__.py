@@ -45,7 +45,7 @@ SECTIONS = {
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, "--version", message="velatura %(version)s")
-def app() -> None:
+def root() -> None:
     """A thin glaze over your pictures against style mimicry by text-to-image models.
 
     It gives friction, not a guarantee: it makes a mimic's work harder and its result worse, and says by how much.
@@ -59,7 +59,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
     try:
-        status = app.main(prog_name="velatura", standalone_mode=False)
+        status = root.main(prog_name="velatura", standalone_mode=False)
     except click.exceptions.Exit as stop:
         status = stop.exit_code
     except click.Abort:
