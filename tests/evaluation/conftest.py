@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import Tensor
 
 from velatura import judges
+from velatura.images import save
+from velatura.protection.panels import png
 
 _LEARNED: dict[str, judges.StyleJudge] = {}
 _fit = judges.fit
@@ -29,3 +32,13 @@ def _fit_once(victims: Mapping[str, Sequence[Path]], **options: Any) -> judges.S
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("velatura.judges.fit", _fit_once)
     monkeypatch.setattr("velatura.diffusion.device.tune", lambda extractor: "fp32")
+
+
+@pytest.fixture
+def art(tmp_path: Path, make_scene: Callable[..., Tensor]) -> list[Path]:
+    folder = tmp_path / "ada-lovelace"
+    folder.mkdir()
+    paths = [folder / f"{i:02}.png" for i in range(13)]
+    for i, path in enumerate(paths):
+        save(png(make_scene(128, 136, 20 + i)), path)
+    return paths

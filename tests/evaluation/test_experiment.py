@@ -34,16 +34,6 @@ pytest.importorskip("transformers")
 pytest.importorskip("sklearn")
 
 
-@pytest.fixture
-def art(tmp_path: Path, make_scene: Callable[..., Tensor]) -> list[Path]:
-    folder = tmp_path / "ada-lovelace"
-    folder.mkdir()
-    paths = [folder / f"{i:02}.png" for i in range(13)]
-    for i, path in enumerate(paths):
-        save(png(make_scene(128, 136, 20 + i)), path)
-    return paths
-
-
 def test_pictures_that_repeat_each_other_are_not_on_both_sides(art: list[Path], tmp_path: Path) -> None:
     training, rest = split(art, 4)
     assert len(training) == 4

@@ -30,15 +30,6 @@ SMALL: dict[str, Any] = {
 
 
 @pytest.fixture
-def art(tmp_path: Path, make_scene: Callable[..., Tensor]) -> list[Path]:
-    (tmp_path / "ada").mkdir()
-    paths = [tmp_path / f"ada/{i:02}.png" for i in range(13)]
-    for i, path in enumerate(paths):
-        save(png(make_scene(128, 136, 20 + i)), path)
-    return paths
-
-
-@pytest.fixture
 def pairs(tmp_path: Path, make_scene: Callable[..., Tensor]) -> Path:
     for part in ("clean", "cloaked"):
         (tmp_path / "pairs" / part / "other").mkdir(parents=True)

@@ -34,6 +34,9 @@ SEED = grouped(
     type=click.IntRange(0, 2**32 - 1),
     help="The same seed makes the same result.",
 )
+UPSCALER = click.option(
+    "--upscaler", help="A diffusion upscaler (hub id or folder) for 'upscale'; else the mimic's model repaints."
+)
 DEVICE = grouped(
     "model",
     "--device",

@@ -131,15 +131,20 @@ def goals(
 
 def mean_remaining(goals: Sequence[Goal], pictures: Tensor) -> Tensor:
     """``(B,)``: what is left of the way, the mean over families (and resolutions)."""
-    return torch.cat([goal.by_family(goal.encode(pictures)) for goal in goals], 1).mean(1)
+    remaining, _ = latent(goals)(pictures)
+    return remaining
 
 
-def latent(goals: Sequence[Goal]) -> Objective:
-    """The Glaze objective: what is left of the way in the latents."""
+def latent(goals: Sequence[Goal], detail: float = 0.0) -> Objective:
+    """The Glaze objective: what is left of the way in the latents; of it ``detail`` is the share of their detail."""
 
     def objective(cloaked: Tensor) -> tuple[Tensor, Tensor]:
-        remaining = mean_remaining(goals, cloaked)
-        return remaining, remaining
+        seen = [(goal, goal.encode(cloaked)) for goal in goals]
+        remaining = torch.cat([goal.by_family(latents) for goal, latents in seen], 1).mean(1)
+        if not detail:
+            return remaining, remaining
+        of_detail = torch.cat([goal.detail_by_family(latents) for goal, latents in seen], 1).mean(1)
+        return (1 - detail) * remaining + detail * of_detail, remaining
 
     return objective
 

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
-import torch
 from torch import Tensor
 
-from velatura.cloaks.cloak import Cloak, OnStep, goals
+from velatura.cloaks.cloak import Cloak, OnStep, goals, latent
 from velatura.cloaks.descent import Colour, DescentSettings, descend
 from velatura.diffusion.extractors import Extractor
 
@@ -55,16 +54,13 @@ def glaze(
     if opacity is not None:
         white = 1 - opacity  # what a white ground adds, and a black one does not
         grounds.append(((pictures - white).clamp(0, 1), (targets - white).clamp(0, 1), white))
-    turn = cycle([(goals(extractors, x, t, settings.resolutions), white) for x, t, white in grounds])
+    turn = cycle(
+        [(latent(goals(extractors, x, t, settings.resolutions), settings.detail), white) for x, t, white in grounds]
+    )
 
     def objective(cloaked: Tensor) -> tuple[Tensor, Tensor]:
-        aim, white = next(turn)
-        seen = [(goal, goal.encode(cloaked - white)) for goal in aim]
-        remaining = torch.cat([goal.by_family(latents) for goal, latents in seen], 1).mean(1)
-        if not settings.detail:
-            return remaining, remaining
-        detail = torch.cat([goal.detail_by_family(latents) for goal, latents in seen], 1).mean(1)
-        return (1 - settings.detail) * remaining + settings.detail * detail, remaining
+        on_this_ground, white = next(turn)
+        return on_this_ground(cloaked - white)
 
     delta = descend(pictures, objective, extractors[0], settings, on_step, opacity, start, colour)
     return Cloak(delta, "glaze", settings.steps)

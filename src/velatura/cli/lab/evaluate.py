@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from velatura.cli.files import artist_of, pictures, readable
 from velatura.cli.lab.evaluate_output import announce, show, teller
-from velatura.cli.options import DATABASE, DEVICE, METHOD
+from velatura.cli.options import DATABASE, DEVICE, METHOD, UPSCALER
 from velatura.errors import Cancelled, InputError
 
 if TYPE_CHECKING:
@@ -81,9 +81,7 @@ def _list_plans(ctx: click.Context, parameter: click.Parameter, wanted: bool) ->
     type=click.Path(path_type=Path, exists=True),
     help="Pictures or folders by others, which img2img paints over. Repeatable.",
 )
-@click.option(
-    "--upscaler", help="A diffusion upscaler (hub id or folder) for 'upscale'; else the mimic's model repaints."
-)
+@UPSCALER
 @click.option(
     "--purifier",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),

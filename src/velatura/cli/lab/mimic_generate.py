@@ -133,15 +133,14 @@ def img2img_command(
     paths, tensors = opened_at(pictures(files), side)
     texts = [_prompt(mimic, prompt, artist)] * len(tensors)
     plan = {
-        **{
-            **_of(model, mimic),
-            "seed": seed,
-            "steps": steps,
-            "guidance": guidance,
-            "resolution": side,
-            "strength": strength,
-        },
-        **{"files": [str(path) for path in paths], "prompts": texts},
+        **_of(model, mimic),
+        "seed": seed,
+        "steps": steps,
+        "guidance": guidance,
+        "resolution": side,
+        "strength": strength,
+        "files": [str(path) for path in paths],
+        "prompts": texts,
     }
     start = _start(output, plan)
     made = generate.restyle(

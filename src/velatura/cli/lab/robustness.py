@@ -11,7 +11,7 @@ import click
 from tqdm import tqdm
 
 from velatura.cli.files import artist_of, new_file, pictures, readable
-from velatura.cli.options import DEVICE, SEED
+from velatura.cli.options import DEVICE, SEED, UPSCALER
 from velatura.errors import Cancelled, InputError
 
 if TYPE_CHECKING:
@@ -86,9 +86,7 @@ def _is_value(option: str, word: str) -> bool:
 @click.option(
     "--cloak-model", "cloak_models", multiple=True, help="What cloaks are made on; else the mimic's own. Repeatable."
 )
-@click.option(
-    "--upscaler", help="A diffusion upscaler (hub id or folder) for 'upscale'; else the mimic's model repaints."
-)
+@UPSCALER
 @click.option(
     "--purifier",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
